@@ -1,0 +1,69 @@
+"""What a query returns: a status, points in original-image pixels, and the text they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Status(str, Enum):
+    """Why an answer has the points it has. The value is the wire format."""
+
+    FOUND = "FOUND"
+    """At least one point inside the image."""
+    NOT_FOUND = "NOT_FOUND"
+    """The model said that the thing is not in the image."""
+    ANSWERED = "ANSWERED"
+    """A free-text answer to a question; no points were asked for."""
+    UNPARSEABLE = "UNPARSEABLE"
+    """Points were asked for, and the text holds neither a point nor a 'not found'."""
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+    NO_IMAGE = "NO_IMAGE"
+    STALE = "STALE"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point, in pixels of the image that was given.
+
+    Attributes:
+        x: Column [px], 0 at the left edge of the image, image width at its right edge.
+        y: Row [px], 0 at the top edge of the image, image height at its bottom edge.
+        label: What the model was pointing at, as it wrote it.
+        index: The object's number in the answer, from 1; the model's own id where it gives one.
+        image: Which image of the prompt, from 0.
+    """
+
+    x: float
+    y: float
+    label: str = ""
+    index: int = 1
+    image: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The whole outcome of one query about one image.
+
+    Attributes:
+        status: See `Status`.
+        text: The model's text, special tokens removed, surrounding blanks stripped.
+        points: In the order in which the model gave them (Molmo sorts left to right).
+        truncated: True where the text ended before its last tag was closed.
+        count: The total the text claims ("shows a total of N"), None where it claims none.
+            It may disagree with `len(points)`: count the points.
+        timing_ms: Wall time of each stage [ms]: preprocess, vision, prefill, decode, total.
+        tokens: How many tokens the model generated.
+        error: A sentence for people where status is ERROR.
+    """
+
+    status: Status
+    text: str = ""
+    points: tuple[Point, ...] = ()
+    truncated: bool = False
+    count: int | None = None
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    error: str = ""
