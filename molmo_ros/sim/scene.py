@@ -1,0 +1,223 @@
+"""Random tabletop scenes: objects dropped on a table, settled by physics, seen by one camera."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from molmo_ros.sim.objects import COLORS, SHAPES, SceneObject, cone_mesh, make_object
+
+MAX_OBJECTS = 7
+SETTLE_STEPS = 120
+SENSOR = (640, 480)
+"""Width and height [px] of the camera whose intrinsics a scene draws."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera in the world frame (z up, table top at z = 0).
+
+    Attributes:
+        position: [3] optical centre [m].
+        rotation: [3, 3] columns are the optical frame's axes in the world (x right, y down, z forward; REP-103).
+        fovy: Vertical field of view [rad].
+    """
+
+    position: np.ndarray
+    rotation: np.ndarray
+    fovy: float
+
+    def intrinsics(self, width: int, height: int) -> np.ndarray:
+        """K [3, 3] for an image of that size; pixel indices at pixel centres, as in CameraInfo."""
+        focal = SENSOR[1] / 2 / math.tan(self.fovy / 2)
+        fx, fy = focal * width / SENSOR[0], focal * height / SENSOR[1]
+        return np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the light and the surfaces look like; nothing here moves anything."""
+
+    light: np.ndarray
+    ambient: float
+    tint: np.ndarray
+    table: np.ndarray
+    table_pattern: str
+    pattern_scale: float
+    pattern_angle: float
+    pattern_contrast: float
+    floor: np.ndarray
+
+
+class Scene:
+    """A settled tabletop.
+
+    Attributes:
+        objects: The named objects; their index is the value in a segmentation image.
+        model, data: The MuJoCo simulation.
+        geom_object: [ngeom] object index of every geom, -1 for table, floor and unnamed clutter.
+        camera, look: How it is seen.
+    """
+
+    def __init__(self, objects: list[SceneObject], poses: list[str], clutter: str, camera: Camera, look: Look):
+        self.objects = tuple(objects)
+        self.camera, self.look = camera, look
+        self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter))
+        self.data = mujoco.MjData(self.model)
+        body_object = np.full(self.model.nbody, -1, np.int32)
+        for index in range(len(objects)):
+            body_object[self.model.body(f"object{index}").id] = index
+        self.geom_object = body_object[self.model.geom_bodyid]
+        mujoco.mj_step(self.model, self.data, SETTLE_STEPS)
+
+    @classmethod
+    def random(cls, seed: int) -> Scene:
+        """The tabletop of a seed: 1 to 7 objects, all in view; equal seeds give equal scenes."""
+        rng = np.random.default_rng(seed)
+        while True:
+            camera, azimuth = _random_camera(rng)
+            objects = _random_objects(rng)
+            places = _places(rng, objects)
+            if places is None:
+                continue
+            poses = [_pose(rng, thing, place, azimuth) for thing, place in zip(objects, places, strict=True)]
+            clutter = _clutter(rng, places, objects, azimuth)
+            scene = cls(objects, poses, clutter, camera, _random_look(rng))
+            if scene._all_in_view():
+                return scene
+
+    def object_position(self, index: int) -> np.ndarray:
+        """[3] centre of mass of an object in the world frame [m]."""
+        return self.data.body(f"object{index}").xipos.copy()
+
+    def _all_in_view(self) -> bool:
+        """True where every object's centre projects well inside the image and none of them fell over an edge."""
+        k = self.camera.intrinsics(*SENSOR)
+        for index in range(len(self.objects)):
+            point = self.camera.rotation.T @ (self.object_position(index) - self.camera.position)
+            u, v = (k @ (point / point[2]))[:2]
+            if not (40 < u < SENSOR[0] - 40 and 50 < v < SENSOR[1] - 40):
+                return False
+        return True
+
+
+def _random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
+    azimuth = rng.uniform(0, 2 * math.pi)
+    elevation = math.radians(rng.uniform(36, 62))
+    distance = rng.uniform(0.48, 0.61)
+    target = np.array([rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02), 0.02])
+    back = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    forward = -back
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    roll = math.radians(rng.normal(0, 2))
+    down = np.cross(forward, right)
+    right, down = math.cos(roll) * right + math.sin(roll) * down, math.cos(roll) * down - math.sin(roll) * right
+    return Camera(target + distance * back, np.stack([right, down, forward], axis=1), math.radians(rng.uniform(42, 50))), azimuth
+
+
+def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
+    """Half of the scenes hold a group that shares its shape or its colour, so that counting is worth asking."""
+    pairs: list[tuple[str, str]] = []
+    colors, shapes = list(COLORS), list(SHAPES)
+    kind = rng.random()
+    if kind < 0.35:
+        shape = str(rng.choice(shapes))
+        pairs += [(str(rng.choice(colors)), shape) for _ in range(rng.integers(2, 6))]
+    elif kind < 0.5:
+        color = str(rng.choice(colors))
+        pairs += [(color, str(rng.choice(shapes[:-1]))) for _ in range(rng.integers(2, 6))]
+    elif kind < 0.62:
+        pairs += [(str(rng.choice(colors)), str(rng.choice(shapes)))] * int(rng.integers(2, 6))
+    total = max(len(pairs), int(rng.integers(1, MAX_OBJECTS + 1)))
+    while len(pairs) < total:
+        pairs.append((str(rng.choice(colors)), str(rng.choice(shapes))))
+    pairs = [("yellow", "banana") if shape == "banana" else (color, shape) for color, shape in pairs]
+    return [make_object(color, shape, rng) for color, shape in pairs]
+
+
+def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.ndarray] | None:
+    """Positions [m] right of and away from the camera, apart enough that each object is well visible."""
+    placed: list[np.ndarray] = []
+    for index, thing in enumerate(objects):
+        for _ in range(60):
+            place = np.array([rng.uniform(-0.20, 0.20), rng.uniform(-0.13, 0.14)])
+            # Depth is foreshortened, so things in line with the camera need more room than things side by side.
+            apart = [math.hypot(*((place - other) * (1.0, 0.62))) > thing.size + objects[i].size + 0.016 for i, other in enumerate(placed)]
+            if all(apart):
+                placed.append(place)
+                break
+        if len(placed) != index + 1:
+            return None
+    return placed
+
+
+def _to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
+    """Camera-aligned table coordinates (right, away) to world x, y [m]."""
+    right, away = place
+    return -away * math.cos(azimuth) - right * math.sin(azimuth), -away * math.sin(azimuth) + right * math.cos(azimuth)
+
+
+def _pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimuth: float) -> str:
+    x, y = _to_world(place, azimuth)
+    yaw = rng.uniform(0, 2 * math.pi)
+    if thing.shape == "mug":  # the handle stays in view, left or right: without it a mug is a cylinder
+        side = 0.5 * math.pi * (1 if rng.random() < 0.5 else -1)
+        yaw = azimuth + side + rng.uniform(-0.9, 0.6) * (1 if side > 0 else -1)
+    return f'pos="{x:.4f} {y:.4f} 0.002" euler="0 0 {yaw:.4f}"'
+
+
+def _clutter(rng: np.random.Generator, places: list[np.ndarray], objects: list[SceneObject], azimuth: float) -> str:
+    """Up to two sheets of paper flat on the table: things with no name, under and between the objects."""
+    sheets = []
+    for index in range(rng.integers(0, 3)):
+        x, y = _to_world(np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.17, 0.2)]), azimuth)
+        half = rng.uniform(0.03, 0.10, 2)
+        base = rng.uniform(0.25, 0.8)
+        rgb = np.clip(base + rng.normal(0, 0.05, 3), 0.05, 0.95)
+        sheets.append(
+            f'<geom type="box" size="{half[0]:.4f} {half[1]:.4f} 0.0004" pos="{x:.4f} {y:.4f} {0.0003 + 0.0004 * index:.4f}"'
+            f' euler="0 0 {rng.uniform(0, 3.14):.3f}" rgba="{rgb[0]:.3f} {rgb[1]:.3f} {rgb[2]:.3f} 1" contype="0" conaffinity="0"/>'
+        )
+    return "".join(sheets)
+
+
+def _random_look(rng: np.random.Generator) -> Look:
+    azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(35, 80))
+    light = 1.6 * np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    gray = rng.uniform(0.18, 0.62)
+    warmth = rng.normal(0, 0.05)
+    table = np.clip(np.array([gray + 1.2 * warmth + 0.02, gray + rng.normal(0, 0.02), gray - 1.2 * warmth]), 0.06, 0.85)
+    return Look(
+        light=light,
+        ambient=rng.uniform(0.35, 0.6),
+        tint=np.clip(1 + rng.normal(0, 0.04, 3), 0.88, 1.12),
+        table=table,
+        table_pattern=str(rng.choice(["plain", "checker", "planks", "speckle"])),
+        pattern_scale=rng.uniform(0.03, 0.12),
+        pattern_angle=rng.uniform(0, math.pi),
+        pattern_contrast=rng.uniform(0.05, 0.3),
+        floor=np.clip(rng.uniform(0.1, 0.5) + rng.normal(0, 0.03, 3), 0.03, 0.7),
+    )
+
+
+def _mjcf(objects: list[SceneObject], poses: list[str], clutter: str) -> str:
+    assets = "".join({cone_mesh(thing.geoms) for thing in objects})
+    bodies = "".join(
+        f'<body name="object{i}" {pose}><freejoint/>{thing.geoms}</body>'
+        for i, (thing, pose) in enumerate(zip(objects, poses, strict=True))
+    )
+    return f"""<mujoco>
+      <compiler angle="radian"/>
+      <option timestep="0.004" integrator="implicitfast"/>
+      <default><geom density="600" condim="6" friction="1 0.02 0.01"/></default>
+      <asset>{assets}</asset>
+      <worldbody>
+        <geom name="table" type="box" size="0.45 0.45 0.02" pos="0 0 -0.02" rgba="0.5 0.5 0.5 1"/>
+        <geom name="floor" type="plane" size="5 5 0.1" pos="0 0 -0.75" rgba="0.3 0.3 0.3 1"/>
+        {clutter}{bodies}
+      </worldbody>
+    </mujoco>"""

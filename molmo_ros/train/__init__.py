@@ -1,0 +1,1 @@
+"""Training of the embedded checkpoint on pictures that the repository's own simulator renders."""
