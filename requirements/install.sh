@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Makes .venv in the checkout and installs into it; does nothing while the requirement files are unchanged.
+#
+#   requirements/install.sh NAME...     e.g. core ros sim dev: requirements/NAME.txt of each
+#
+# PYTHON       which python to use (3.10 to 3.13); found by itself where unset
+# TORCH_INDEX  one more package index to look for torch in, such as PyTorch's CPU index
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$PWD/.venv
+
+fail() { printf 'molmo_ros setup: %s\n' "$*" >&2; exit 1; }
+say() { printf '[setup %3ds] %s\n' "$SECONDS" "$*"; }
+
+# A sourced ROS or another environment must not leak into this one. (The ROS wheels mark a prepared process
+# by the last variable, and a Python of another environment would believe it.)
+unset PYTHONPATH PYTHONHOME LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+files=()
+for name in "$@"; do files+=("requirements/$name.txt"); done
+[ ${#files[@]} -gt 0 ] || fail "name at least one requirement file: $(cd requirements && ls ./*.txt | tr '\n' ' ')"
+
+# One stamp per set of names; it holds the hash of everything that decides what is installed.
+stamp=$venv/.installed-$(IFS=-; echo "$*")
+hash=$(cat "${files[@]}" requirements/constraints.txt requirements/install.sh setup.py setup.cfg | sha256sum | cut -d' ' -f1)
+[ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && exit 0
+
+suitable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+
+make_venv() {
+  local python=
+  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 python3.13}; do
+    if suitable "$candidate"; then python=$candidate; break; fi
+  done
+  [ -n "$python" ] || fail "no Python 3.10 to 3.13 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13}). Install one, or name it: make demo PYTHON=/path/to/python3"
+  say "environment: .venv with $("$python" --version)"
+  rm -rf "$venv"
+  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    "$python" -m venv "$venv"
+  elif "$python" -m virtualenv --version >/dev/null 2>&1; then
+    "$python" -m virtualenv --quiet "$venv"
+  elif "$python" -c 'import venv' 2>/dev/null && "$python" -m pip --version >/dev/null 2>&1; then
+    # Debian keeps ensurepip in a package of its own; the system's pip can put a pip into the environment.
+    "$python" -m venv --without-pip "$venv"
+    "$python" -m pip install --quiet --target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" pip
+  else
+    fail "$python can make no virtual environment here. Install its venv module once: sudo apt-get install python3-venv"
+  fi
+  # colcon must not search the environment for packages.
+  touch "$venv/COLCON_IGNORE"
+}
+
+case " $* " in *" ros "*)
+  [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "the ROS 2 wheels exist for Linux on x86-64 only, this is $(uname -s) on $(uname -m). Use an installed ROS 2 with colcon instead (README: real camera)."
+esac
+
+[ -x "$venv/bin/python" ] && suitable "$venv/bin/python" || make_venv
+pip=("$venv/bin/python" -m pip install --disable-pip-version-check --constraint requirements/constraints.txt)
+if [ -n "${TORCH_INDEX:-}" ]; then
+  pip+=(--extra-index-url "$TORCH_INDEX")
+elif [ ! -e /proc/driver/nvidia ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+  say "hint: without an NVIDIA GPU, 'make demo TORCH_INDEX=URL' downloads less (no CUDA)"
+fi
+say "installing ${files[*]} (some minutes the first time, nothing after that)"
+requirements=()
+for file in "${files[@]}"; do requirements+=(--requirement "$file"); done
+# One line per package is progress enough; pip's own bar is kept for people at a terminal.
+"${pip[@]}" "${requirements[@]}" 2>&1 | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
+  cut -c1-150 || fail "pip could not install everything (above). Is the network reachable?"
+"${pip[@]}" --quiet --no-deps --no-build-isolation --editable . || fail "the package itself could not be installed (above)"
+printf '%s' "$hash" > "$stamp"
+say "ready"
