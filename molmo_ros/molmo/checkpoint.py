@@ -1,0 +1,225 @@
+"""Hugging Face checkpoint folders: config.json plus safetensors, under the hub's tensor names.
+
+Weights are read through memory maps and converted one tensor at a time into a model built on the meta device, so
+that loading needs little more memory than the model itself. No code from the folder is run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.hub_config import to_hub_config
+from molmo_ros.molmo.model import MolmoModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LISTED = 12
+
+_COMMON = [
+    (r"decoder\.embedding\.base", "model.transformer.wte.embedding"),
+    (r"decoder\.embedding\.extra", "model.transformer.wte.new_embedding"),
+    (r"decoder\.norm\.", "model.transformer.ln_f."),
+    (r"decoder\.blocks\.(\d+)\.attention_norm\.", r"model.transformer.blocks.\1.attn_norm."),
+    (r"decoder\.blocks\.(\d+)\.mlp_norm\.", r"model.transformer.blocks.\1.ff_norm."),
+    (r"vision\.class_embedding", "model.vision_backbone.image_vit.class_embedding"),
+    (r"vision\.position_embedding", "model.vision_backbone.image_vit.positional_embedding"),
+    (r"vision\.patch_embedding\.", "model.vision_backbone.image_vit.patch_embedding."),
+    (r"vision\.pre_norm\.", "model.vision_backbone.image_vit.pre_ln."),
+    (r"vision\.blocks\.(\d+)\.", r"model.vision_backbone.image_vit.transformer.resblocks.\1."),
+    (r"(resblocks\.\d+)\.mlp_norm\.", r"\1.ffn_norm."),
+    (r"(resblocks\.\d+)\.mlp\.up\.", r"\1.feed_forward.w1."),
+    (r"(resblocks\.\d+)\.mlp\.down\.", r"\1.feed_forward.w2."),
+    (r"connector\.pad_embed", "model.vision_backbone.pad_embed"),
+    (r"connector\.pooling\.", "model.vision_backbone.image_pooling_2d."),
+    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.query\.", r"\1.wq."),
+    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.key\.", r"\1.wk."),
+    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.value\.", r"\1.wv."),
+    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.output\.", r"\1.wo."),
+    (r"connector\.projector\.gate\.", "model.vision_backbone.image_projector.w1."),
+    (r"connector\.projector\.down\.", "model.vision_backbone.image_projector.w2."),
+    (r"connector\.projector\.up\.", "model.vision_backbone.image_projector.w3."),
+]
+# Applied in turn to the name of a parameter; the result is the name on the hub.
+NAME_RULES = {
+    "molmo": _COMMON
+    + [
+        (r"decoder\.head\.", "model.transformer.ff_out."),
+        (r"decoder\.blocks\.(\d+)\.attention\.qkv\.", r"model.transformer.blocks.\1.att_proj."),
+        (r"decoder\.blocks\.(\d+)\.attention\.output\.", r"model.transformer.blocks.\1.attn_out."),
+        (r"decoder\.blocks\.(\d+)\.attention\.query_norm\.", r"model.transformer.blocks.\1.q_norm."),
+        (r"decoder\.blocks\.(\d+)\.attention\.key_norm\.", r"model.transformer.blocks.\1.k_norm."),
+        (r"decoder\.blocks\.(\d+)\.mlp\.up_gate\.", r"model.transformer.blocks.\1.ff_proj."),
+        (r"decoder\.blocks\.(\d+)\.mlp\.down\.", r"model.transformer.blocks.\1.ff_out."),
+    ],
+    "molmo2": _COMMON
+    + [
+        (r"decoder\.head\.", "lm_head."),
+        (r"decoder\.blocks\.(\d+)\.attention\.qkv\.", r"model.transformer.blocks.\1.self_attn.att_proj."),
+        (r"decoder\.blocks\.(\d+)\.attention\.output\.", r"model.transformer.blocks.\1.self_attn.attn_out."),
+        (r"decoder\.blocks\.(\d+)\.attention\.query_norm\.", r"model.transformer.blocks.\1.self_attn.q_norm."),
+        (r"decoder\.blocks\.(\d+)\.attention\.key_norm\.", r"model.transformer.blocks.\1.self_attn.k_norm."),
+        (r"decoder\.blocks\.(\d+)\.mlp\.up_gate\.", r"model.transformer.blocks.\1.mlp.ff_proj."),
+        (r"decoder\.blocks\.(\d+)\.mlp\.down\.", r"model.transformer.blocks.\1.mlp.ff_out."),
+    ],
+}
+
+
+def hub_name(family: str, name: str) -> str:
+    """The hub's name of the parameter that `MolmoModel` calls `name`."""
+    for pattern, replacement in NAME_RULES[family]:
+        name = re.sub(f"^{pattern}", replacement, name) if pattern[0] != "(" else re.sub(pattern, replacement, name)
+    return name
+
+
+def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The torch dtype of a name.
+
+    Raises:
+        CheckpointError: No such dtype among `DTYPES`.
+    """
+    if isinstance(dtype, torch.dtype) and dtype in DTYPES.values():
+        return dtype
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return DTYPES[dtype]
+    raise CheckpointError(f"dtype {dtype!r} is not supported; it must be one of {', '.join(DTYPES)}")
+
+
+def load_checkpoint(
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    attention: str = "sdpa",
+    tie_equal_head: bool = False,
+) -> MolmoModel:
+    """Builds the model of a checkpoint folder.
+
+    Args:
+        folder: Holds config.json and model.safetensors, or model.safetensors.index.json and its shards.
+        device: Where the weights go.
+        dtype: What they become: "float32", "bfloat16" or "float16".
+        attention: See `MolmoModel`.
+        tie_equal_head: Whether to share the memory of an output head that equals the base embedding, as
+            Molmo2-4B stores it twice. Leave it off for training.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, or the
+            tensors do not fit the config; the message names the tensors.
+    """
+    folder, target = Path(folder), torch_dtype(dtype)
+    config = MolmoConfig.from_folder(folder)
+    with torch.device("meta"):
+        model = MolmoModel(config, attention)
+    wanted = {hub_name(config.family, name): (name, value.shape) for name, value in model.state_dict().items()}
+    with ExitStack() as stack:
+        files = {path: _open(stack, path) for path in _weight_files(folder)}
+        where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
+        shapes = {name: tuple(files[path].get_slice(name).get_shape()) for name, path in where.items()}
+        _compare(folder, config, {name: tuple(shape) for name, (_, shape) in wanted.items()}, shapes)
+        state: dict[str, Tensor] = {}
+        for name, (own_name, _) in wanted.items():
+            try:
+                tensor = files[where[name]].get_tensor(name)
+            except SafetensorError as error:
+                raise CheckpointError(f"{where[name]}: tensor {name} cannot be read: {error}") from error
+            # A copy even where nothing changes: a view of the memory map would die with a rewritten file.
+            state[own_name] = tensor.to(device=device, dtype=target, copy=True)
+    model.load_state_dict(state, assign=True)
+    head, base = model.decoder.head, model.decoder.embedding.base
+    if tie_equal_head and head is not None and torch.equal(head.weight, base):
+        head.weight = base
+    return model.eval()
+
+
+def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dtype = "float32") -> None:
+    """Writes config.json and model.safetensors, with the hub's names; transformers reads the Molmo2 ones too.
+
+    Args:
+        model: What to write.
+        folder: Where; made if it does not exist. Other files in it are left alone.
+        dtype: What the stored weights are.
+    """
+    folder, target = Path(folder), torch_dtype(dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+    family = model.config.family
+    tensors = {
+        hub_name(family, name): value.detach().to("cpu", target, copy=True).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    raw = to_hub_config(model.config, str(target).removeprefix("torch."))
+    (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        raise CheckpointError(f"{folder} has neither {single.name} nor {index.name}")
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(weight_map.values()))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} holds no weight map: {error!r}") from error
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{index} lists shards that are not there: {_list(missing)}")
+    return [folder / name for name in names]
+
+
+def _open(stack: ExitStack, path: Path) -> Any:
+    try:
+        return stack.enter_context(safe_open(path, framework="pt", device="cpu"))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file (truncated?): {error}") from error
+
+
+def _compare(
+    folder: Path, config: MolmoConfig, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
+) -> None:
+    """Raises one error for everything that does not fit."""
+    missing = sorted(wanted.keys() - found.keys())
+    unexpected = sorted(name for name in found.keys() - wanted.keys() if not _unused(name, config))
+    wrong = [
+        f"{name} (found {list(found[name])}, expected {list(wanted[name])})"
+        for name in sorted(wanted.keys() & found.keys())
+        if found[name] != wanted[name]
+    ]
+    complaints = []
+    if missing:
+        complaints.append("missing: " + _list(f"{name} (expected {list(wanted[name])})" for name in missing))
+    if unexpected:
+        complaints.append("unexpected: " + _list(f"{name} (found {list(found[name])})" for name in unexpected))
+    if wrong:
+        complaints.append("wrong shape: " + _list(wrong))
+    if complaints:
+        raise CheckpointError(f"the tensors in {folder} do not fit its config.json; " + "; ".join(complaints))
+
+
+def _unused(name: str, config: MolmoConfig) -> bool:
+    """Whether a model may leave a stored tensor alone: blocks above the deepest feature, a copy of a tied head."""
+    block = re.match(r"model\.vision_backbone\.image_vit\.transformer\.resblocks\.(\d+)\.", name)
+    if block:
+        return config.vision.blocks_used <= int(block[1]) < config.vision.layers
+    return config.decoder.tied_head and name == hub_name(config.family, "decoder.head.weight")
+
+
+def _list(items: Iterable[str]) -> str:
+    items = list(items)
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more

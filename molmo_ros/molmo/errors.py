@@ -1,0 +1,19 @@
+"""Errors that the model side raises for bad input. All are `ValueError`s, so that one clause catches them."""
+
+from __future__ import annotations
+
+
+class MolmoError(ValueError):
+    """Base of every error in this package that the caller can do something about."""
+
+
+class CheckpointError(MolmoError):
+    """A model folder is missing, incomplete, damaged, or of a family that is not supported."""
+
+
+class ImageError(MolmoError):
+    """An image, or the crops made from it, have the wrong shape, type or size."""
+
+
+class PromptError(MolmoError):
+    """Text or token ids do not fit the model: empty, too long, or at odds with the image."""
