@@ -1,0 +1,55 @@
+# Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
+# Options: PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL adds an index to take torch from.
+
+VENV := $(CURDIR)/.venv
+PYTHON_VENV := $(VENV)/bin/python
+NAMES := core ros sim dev
+
+# A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
+unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY
+unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION ROS_STATIC_PEERS FASTRTPS_DEFAULT_PROFILES_FILE FASTDDS_DEFAULT_PROFILES_FILE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+# The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
+# nothing meets a robot on the network or a second checkout.
+ros_environment = AMENT_PREFIX_PATH="$(VENV)" \
+	RMW_IMPLEMENTATION=rmw_fastrtps_cpp \
+	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+	ROS_DOMAIN_ID=$$(( $$$$ % 100 + 1 )) \
+	ROS_LOG_DIR="$(CURDIR)/.cache/ros" \
+	FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
+	MUJOCO_GL=disabled
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint benchmark train build clean setup
+
+help: ## This list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1|/' | column -t -s '|'
+
+setup:
+	@requirements/install.sh $(NAMES)
+
+demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and a recording in demo_output/
+	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.demo $(ARGS)
+
+test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
+	@$(ros_environment) $(PYTHON_VENV) -m pytest $(ARGS)
+
+lint: setup ## ruff, and mypy on everything below the node
+	@$(PYTHON_VENV) -m ruff check .
+	@$(PYTHON_VENV) -m mypy
+
+benchmark: setup ## Medians of image processing, decoding and the node's overhead
+	@$(ros_environment) $(PYTHON_VENV) -m benchmarks $(ARGS)
+
+train: setup ## Trains the embedded checkpoint again (hours; resumes where it was stopped)
+	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.train $(ARGS)
+
+build: setup ## colcon build and colcon test, with the ROS of the environment
+	@requirements/install.sh colcon
+	@. $(VENV)/bin/activate && $(ros_environment) colcon build --event-handlers console_direct+
+	@. $(VENV)/bin/activate && $(ros_environment) colcon test && colcon test-result --verbose
+
+clean: ## Removes everything that is made here, the environment too
+	rm -rf .venv build install log demo_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find molmo_ros test benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

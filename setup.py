@@ -1,0 +1,55 @@
+"""Package for both worlds: `pip install .` and, as an ament_python package, `colcon build`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "molmo_ros"
+HERE = Path(__file__).parent
+
+
+def requirements(name: str) -> list[str]:
+    lines = (HERE / "requirements" / f"{name}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def share(folder: str, pattern: str) -> tuple[str, list[str]]:
+    """Files of a folder of the repository, and where they go below the install prefix."""
+    return f"share/{PACKAGE}/{folder}".rstrip("/"), sorted(str(p.relative_to(HERE)) for p in (HERE / folder).glob(pattern))
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Molmo vision-language models as a ROS 2 node: a camera topic and a query in, points out",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    maintainer="molmo_ros maintainers",
+    maintainer_email="maintainers@example.org",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["checkpoints/*/*", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        share("launch", "*.launch.py"),
+        share("config", "*.*"),
+        share("config/models", "*.yaml"),
+        share("engines", "README.md"),
+    ],
+    zip_safe=False,
+    install_requires=requirements("core"),
+    extras_require={
+        "ros": requirements("ros"),
+        "sim": requirements("sim"),
+        "test": ["pytest"],
+    },
+    entry_points={
+        "console_scripts": [
+            "molmo-ros = molmo_ros.cli.main:main",
+            "molmo_node = molmo_ros.node.molmo_node:main",
+            "molmo_sim_camera = molmo_ros.sim.camera_node:main",
+        ],
+    },
+)
