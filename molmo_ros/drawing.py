@@ -1,0 +1,71 @@
+"""Draws an answer onto its image: a numbered ring at every point and the text below."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from molmo_ros.molmo.answer import Answer, Point
+
+PINK = (240, 82, 156)
+WHITE = (255, 255, 255)
+CAPTION = (32, 32, 36)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def annotate(image: np.ndarray, answer: Answer, title: str = "") -> np.ndarray:
+    """Returns a copy of the image with the answer's points drawn in and a caption strip below it.
+
+    Args:
+        image: uint8 [h, w, 3] RGB; left as it is.
+        answer: Its points are in pixels of this image.
+        title: First line of the caption, such as the query.
+
+    Returns:
+        uint8 [h + caption, w, 3] RGB.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    draw_points(picture, answer.points)
+    said = answer.error or answer.text or "(no text)"
+    return np.vstack([picture, _caption(picture.shape[1], title, f"{answer.status.value}: {said}")])
+
+
+def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
+    """Draws into `picture`, uint8 [h, w, 3] RGB. Sizes grow with the image, so a 4K picture stays readable."""
+    scale = max(min(picture.shape[:2]) / 480, 0.5)
+    radius, line = round(9 * scale), max(1, round(2 * scale))
+    for point in points:
+        # A point at x = width lies on the right edge; the nearest pixel is the last column.
+        center = (min(int(point.x), picture.shape[1] - 1), min(int(point.y), picture.shape[0] - 1))
+        cv2.circle(picture, center, radius, WHITE, line + 2, cv2.LINE_AA)
+        cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
+        cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
+        text = f"{point.index} {printable(point.label)}".strip()
+        (width, height), _ = cv2.getTextSize(text, FONT, 0.5 * scale, line)
+        x = min(center[0] + radius + 4, max(picture.shape[1] - width - 2, 0))
+        y = min(max(center[1] - radius, height + 2), picture.shape[0] - 2)
+        cv2.putText(picture, text, (x, y), FONT, 0.5 * scale, CAPTION, line + 2, cv2.LINE_AA)
+        cv2.putText(picture, text, (x, y), FONT, 0.5 * scale, WHITE, line, cv2.LINE_AA)
+
+
+def printable(text: str) -> str:
+    """`text` on one line in the characters that OpenCV's font has; others become "?"."""
+    return "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
+
+
+def _caption(width: int, *paragraphs: str) -> np.ndarray:
+    """uint8 [h, width, 3] strip with the paragraphs, wrapped; long ones are cut at six lines."""
+    scale = min(max(width / 640, 0.35), 3.0)
+    columns, height = max(int(width / (9.5 * scale)), 8), int(20 * scale)
+    lines = []
+    for paragraph in paragraphs:
+        if paragraph:
+            lines += textwrap.wrap(printable(paragraph), columns, max_lines=6, placeholder=" ...")
+    strip = np.full((height * len(lines) + int(10 * scale), width, 3), CAPTION, np.uint8)
+    for row, line in enumerate(lines):
+        at = (int(6 * scale), int(height * (row + 0.85)))
+        cv2.putText(strip, line, at, FONT, 0.48 * scale, WHITE, max(1, round(scale)), cv2.LINE_AA)
+    return strip
