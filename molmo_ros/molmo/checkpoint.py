@@ -1,7 +1,7 @@
 """Hugging Face checkpoint folders: config.json plus safetensors, under the hub's tensor names.
 
-Weights are read through memory maps and converted one tensor at a time into a model built on the meta device, so
-that loading needs little more memory than the model itself. No code from the folder is run.
+Weights are read through memory maps and converted one tensor at a time into a model built on the meta device,
+so that loading needs little more memory than the model itself. No code from the folder is run.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ NAME_RULES = {
         (r"decoder\.head\.", "lm_head."),
         (r"decoder\.blocks\.(\d+)\.attention\.qkv\.", r"model.transformer.blocks.\1.self_attn.att_proj."),
         (r"decoder\.blocks\.(\d+)\.attention\.output\.", r"model.transformer.blocks.\1.self_attn.attn_out."),
-        (r"decoder\.blocks\.(\d+)\.attention\.query_norm\.", r"model.transformer.blocks.\1.self_attn.q_norm."),
+        (
+            r"decoder\.blocks\.(\d+)\.attention\.query_norm\.",
+            r"model.transformer.blocks.\1.self_attn.q_norm.",
+        ),
         (r"decoder\.blocks\.(\d+)\.attention\.key_norm\.", r"model.transformer.blocks.\1.self_attn.k_norm."),
         (r"decoder\.blocks\.(\d+)\.mlp\.up_gate\.", r"model.transformer.blocks.\1.mlp.ff_proj."),
         (r"decoder\.blocks\.(\d+)\.mlp\.down\.", r"model.transformer.blocks.\1.mlp.ff_out."),
@@ -78,7 +81,11 @@ NAME_RULES = {
 def hub_name(family: str, name: str) -> str:
     """The hub's name of the parameter that `MolmoModel` calls `name`."""
     for pattern, replacement in NAME_RULES[family]:
-        name = re.sub(f"^{pattern}", replacement, name) if pattern[0] != "(" else re.sub(pattern, replacement, name)
+        name = (
+            re.sub(f"^{pattern}", replacement, name)
+            if pattern[0] != "("
+            else re.sub(pattern, replacement, name)
+        )
     return name
 
 
@@ -117,14 +124,16 @@ def load_checkpoint(
         The model in evaluation mode.
 
     Raises:
-        CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, or the
-            tensors do not fit the config; the message names the tensors.
+        CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, or
+            the tensors do not fit the config; the message names the tensors.
     """
     folder, target = Path(folder), torch_dtype(dtype)
     config = MolmoConfig.from_folder(folder)
     with torch.device("meta"):
         model = MolmoModel(config, attention)
-    wanted = {hub_name(config.family, name): (name, value.shape) for name, value in model.state_dict().items()}
+    wanted = {
+        hub_name(config.family, name): (name, value.shape) for name, value in model.state_dict().items()
+    }
     with ExitStack() as stack:
         files = {path: _open(stack, path) for path in _weight_files(folder)}
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
@@ -204,7 +213,9 @@ def _compare(
     if missing:
         complaints.append("missing: " + _list(f"{name} (expected {list(wanted[name])})" for name in missing))
     if unexpected:
-        complaints.append("unexpected: " + _list(f"{name} (found {list(found[name])})" for name in unexpected))
+        complaints.append(
+            "unexpected: " + _list(f"{name} (found {list(found[name])})" for name in unexpected)
+        )
     if wrong:
         complaints.append("wrong shape: " + _list(wrong))
     if complaints:
@@ -212,7 +223,7 @@ def _compare(
 
 
 def _unused(name: str, config: MolmoConfig) -> bool:
-    """Whether a model may leave a stored tensor alone: blocks above the deepest feature, a copy of a tied head."""
+    """Whether a stored tensor may be left alone: blocks above the deepest feature, a copy of a tied head."""
     block = re.match(r"model\.vision_backbone\.image_vit\.transformer\.resblocks\.(\d+)\.", name)
     if block:
         return config.vision.blocks_used <= int(block[1]) < config.vision.layers

@@ -7,13 +7,15 @@ ER, 8B and O-7B). Everything in which they differ is a value here, so that the m
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from molmo_ros.molmo.errors import CheckpointError
 
-SUPPORTED = "model_type 'molmo' (Molmo-7B-D, Molmo-7B-O, Molmo-72B of 0924) and 'molmo2' (Molmo2-4B, -ER, -8B, -O-7B)"
+SUPPORTED = (
+    "model_type 'molmo' (Molmo-7B-D, Molmo-7B-O, Molmo-72B of 0924) and 'molmo2' (Molmo2-4B, -ER, -8B, -O-7B)"
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class VisionConfig:
     Attributes:
         width: Width of the residual stream.
         layers: How many blocks the architecture declares; a checkpoint may hold fewer.
-        feature_layers: Blocks (from 0) whose outputs are concatenated, in this order. Later blocks are not built.
+        feature_layers: Blocks (from 0) whose outputs are concatenated, in this order; the later are not built.
         patch_size: Side of a patch [px].
         grid: Patches of one crop (rows, columns).
         class_token: Whether a learned class token goes before the patches (and is dropped from the features).
@@ -114,7 +116,7 @@ class DecoderConfig:
         extra_vocab: Further embedding rows for special tokens, which the head cannot produce.
         mlp_width: Real inner width of the MLP (the fused projection has twice as many rows).
         norm_after: Whether norms apply to the outputs of the sub-layers instead of to their inputs.
-        qk_norm: RMSNorm of queries and keys: "none", "head" (per head) or "full" (before the split into heads).
+        qk_norm: RMSNorm of queries and keys: "none", "head" (per head) or "full" (before the split in heads).
         tied_head: Whether the output head is the base embedding itself.
     """
 
@@ -142,9 +144,9 @@ class MolmoConfig:
 
     Attributes:
         family: "molmo" (0924) or "molmo2": which layout of files the checkpoint has.
-        image_block: Whether all image tokens attend to each other in the prefill (Molmo2), or causally (0924).
-        token_ids: Ids of the image tokens by name (im_start, im_end, im_patch, im_col, low_res_im_start, im_low,
-            frame_start, frame_end), as far as config.json tells; the tokenizer is the authority.
+        image_block: Whether all image tokens attend to each other in the prefill (Molmo2) or causally (0924).
+        token_ids: Ids of the image tokens by name (im_start, im_end, im_patch, im_col, low_res_im_start,
+            im_low, frame_start, frame_end), as far as config.json tells; the tokenizer is the authority.
     """
 
     family: Literal["molmo", "molmo2"]
@@ -173,10 +175,16 @@ class MolmoConfig:
             raise CheckpointError(f"model_type {family!r} is not supported; supported: {SUPPORTED}")
         try:
             config = readers[family](raw)
+        except CheckpointError:
+            raise
         except KeyError as missing:
-            raise CheckpointError(f"config.json of model_type {family!r} lacks the key {missing}") from missing
-        except (TypeError, AttributeError) as wrong:
-            raise CheckpointError(f"config.json of model_type {family!r} has a wrong value: {wrong}") from wrong
+            raise CheckpointError(
+                f"config.json of model_type {family!r} lacks the key {missing}"
+            ) from missing
+        except (TypeError, ValueError, AttributeError, ZeroDivisionError) as wrong:
+            raise CheckpointError(
+                f"config.json of model_type {family!r} has a wrong value: {wrong}"
+            ) from wrong
         _check(config)
         return config
 
@@ -206,14 +214,20 @@ class MolmoConfig:
 
 
 def _read_molmo(raw: dict[str, Any]) -> MolmoConfig:
-    """0924: a flat config; the vision part is a constant of hub modeling_molmo.py unless it is written out."""
-    if raw.get("clip_qkv") is not None:
-        raise CheckpointError(f"clip_qkv {raw['clip_qkv']!r} is not supported; it must be null")
-    vit = {
-        "image_default_input_size": [336, 336], "image_patch_size": 14, "image_emb_dim": 1024, "image_num_heads": 16,
-        "image_num_layers": 23, "image_head_dim": 64, "image_mlp_dim": 4096, "image_mlp_activations": "quick_gelu",
+    """0924: a flat config; the vision part is a constant of hub modeling_molmo.py unless written out."""
+    _require(raw, "clip_qkv", None)
+    _require(raw, "layer_norm_type", "rms")
+    vit: dict[str, Any] = {
+        "image_default_input_size": [336, 336],
+        "image_patch_size": 14,
+        "image_emb_dim": 1024,
+        "image_num_heads": 16,
+        "image_num_layers": 23,
+        "image_head_dim": 64,
+        "image_mlp_dim": 4096,
+        "image_mlp_activations": "quick_gelu",
         "image_norm_eps": 1e-5,
-    } | (raw.get("vision_backbone") or {})  # fmt: skip
+    } | (raw.get("vision_backbone") or {})
     vision = VisionConfig(
         width=vit["image_emb_dim"],
         layers=vit["image_num_layers"],
@@ -279,6 +293,8 @@ def _read_molmo2(raw: dict[str, Any]) -> MolmoConfig:
     """Molmo2: nested configs, under the hub's key names or under those of transformers."""
     vit = raw["vit_config"] if "vit_config" in raw else raw["vision_config"]
     adapter, text = raw["adapter_config"], raw["text_config"]
+    _require(adapter, "hidden_act", "silu")
+    _require(text, "hidden_act", "silu")
     image_size = vit.get("image_default_input_size") or vit.get("image_size") or [378, 378]
     patch_size = vit.get("image_patch_size") or vit.get("patch_size") or 14
     layers = adapter.get("vit_layers") or adapter.get("vision_feature_layer") or [-3, -9]
@@ -332,6 +348,12 @@ def _read_molmo2(raw: dict[str, Any]) -> MolmoConfig:
     return MolmoConfig("molmo2", vision, connector, decoder, image_block=True, token_ids=ids)
 
 
+def _require(raw: dict[str, Any], key: str, value: str | None) -> None:
+    """Refuses a setting that only has one value in the released models, where it has another."""
+    if raw.get(key, value) != value:
+        raise CheckpointError(f"{key} is {raw[key]!r}; only {value!r} is supported")
+
+
 def _activation(name: str) -> Literal["quick_gelu", "gelu_tanh"]:
     known: dict[str, Literal["quick_gelu", "gelu_tanh"]] = {
         "quick_gelu": "quick_gelu",
@@ -378,15 +400,34 @@ def _grid(image_size: list[int], patch_size: int) -> tuple[int, int]:
 def _absolute_layers(layers: list[int], count: int) -> tuple[int, ...]:
     outside = [layer for layer in layers if not -count <= layer < count]
     if outside:
-        raise CheckpointError(f"vit_layers {layers}: {outside} lie outside the {count} layers of the vision tower")
+        raise CheckpointError(
+            f"vit_layers {layers}: {outside} lie outside the {count} layers of the vision tower"
+        )
     return tuple(layer % count for layer in layers)
 
 
 def _check(config: MolmoConfig) -> None:
     """Refuses numbers that no model can be built from."""
     decoder, vision = config.decoder, config.vision
+    for part in (vision, config.connector, decoder):
+        for item in fields(part):
+            value = getattr(part, item.name)
+            number = isinstance(value, int if item.type == "int" else (int, float)) and not isinstance(
+                value, bool
+            )
+            lowest = 0 if item.name == "extra_vocab" else 1
+            if item.type == "int" and not (number and value >= lowest):
+                raise CheckpointError(
+                    f"{type(part).__name__}.{item.name} is {value!r}, not a positive integer"
+                )
+            if item.type == "float" and not (number and value > 0):
+                raise CheckpointError(
+                    f"{type(part).__name__}.{item.name} is {value!r}, not a positive number"
+                )
     if decoder.kv_heads < 1 or decoder.heads % decoder.kv_heads:
-        raise CheckpointError(f"{decoder.heads} attention heads cannot share {decoder.kv_heads} key/value heads")
+        raise CheckpointError(
+            f"{decoder.heads} attention heads cannot share {decoder.kv_heads} key/value heads"
+        )
     if decoder.head_dim % 2:
         raise CheckpointError(f"head_dim {decoder.head_dim} is odd; the rotary embedding needs an even one")
     if min(vision.grid) < 1:

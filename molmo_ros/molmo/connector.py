@@ -1,4 +1,4 @@
-"""From patch features to image features in the decoder's embedding space: attention pooling and projection."""
+"""From patch features to image features in the decoder's embedding space: pooling and projection."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Projector(nn.Module):
 class Connector(nn.Module):
     """Pools groups of patches by an index table and projects them.
 
-    A table says for each image token which patches it is made of. Molmo2's processor gives such a table over all
-    crops; for 0924, which pools crop by crop, `crop_table` makes it.
+    A table says for each image token which patches it is made of. Molmo2's processor gives such a table over
+    all crops; for 0924, which pools crop by crop, `crop_table` makes it.
     Source: hub modeling_molmo.py and modeling_molmo2.py.
     """
 
@@ -52,7 +52,7 @@ class Connector(nn.Module):
 
         Args:
             features: [..., patches, feature_width].
-            masks: [..., patches]: 1 inside the image, 0 in the padding, anything else below 1 for partly padded.
+            masks: [..., patches]: 1 inside the image, 0 in the padding, any other below 1: partly padded.
 
         Returns:
             Same shape as `features`.
@@ -75,15 +75,16 @@ class Connector(nn.Module):
         """
         filled = table >= 0
         batch, tokens, slots = table.shape
-        rows = torch.arange(batch, device=table.device)[:, None, None]
-        members = features[rows, table.clamp(min=0)] * filled.unsqueeze(-1).to(features.dtype)
-        members = members.flatten(0, 1)
+        starts = torch.arange(batch, device=table.device)[:, None, None] * features.shape[1]
+        # index_select, because its backward pass is much faster on a CPU than that of advanced indexing.
+        members = features.flatten(0, 1).index_select(0, (table.clamp(min=0) + starts).flatten())
+        members = members.view(batch * tokens, slots, -1) * filled.view(-1, slots, 1).to(features.dtype)
         some = filled.any(-1)
         mask = None
         count = torch.full((batch * tokens, 1, 1), slots, dtype=features.dtype, device=features.device)
         if self.config.mask_empty_slots:
             count = filled.sum(-1).clamp(min=1).view(-1, 1, 1).to(features.dtype)
-            # A token without patches may attend to its zero vectors: a row of nothing but -inf has no softmax.
+            # A token without patches may attend to its zero vectors: a row of only -inf has no softmax.
             mask = (filled | ~some.unsqueeze(-1)).view(-1, 1, 1, slots)
         query = members.sum(-2, keepdim=True) / count
         pooled = self.pooling(query, members, mask).view(batch, tokens, -1)
@@ -100,8 +101,8 @@ def crop_table(grid: tuple[int, int], pool: tuple[int, int], crops: int) -> Tens
         crops: Number of crops.
 
     Returns:
-        int64 [crops, tokens, pool rows * pool columns]; tokens row by row, members row by row, indices running
-        through all crops, -1 for slots beyond the right or lower edge.
+        int64 [crops, tokens, pool rows * pool columns]; tokens row by row, members row by row, indices
+        running through all crops, -1 for slots beyond the right or lower edge.
     """
     rows, columns = grid
     pad = (0, -columns % pool[1], 0, -rows % pool[0])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molmo_ros.molmo.attention import attend
+from molmo_ros.molmo.attention import additive, attend
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.rope import RotaryEmbedding, rotate
@@ -133,7 +133,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, attention: str = "sdpa") -> None:
         super().__init__()
-        self.config = config
+        self.config, self.attention = config, attention
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(DecoderBlock(config, layer, attention) for layer in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
@@ -156,9 +156,9 @@ class Decoder(nn.Module):
         Args:
             inputs_embeds: [B, L, width].
             positions: Position of each token in its own sequence, int64 [B, L] or [1, L].
-            mask: Boolean [B or 1, 1, L, K], True where a token (row) may attend to a slot (column). K is L, or
-                with a cache the number of slots filled once these L tokens are in it. None: attend to every
-                slot, which is right for the decoding of one token.
+            mask: Boolean [B or 1, 1, L, K], True where a token (row) may attend to a slot (column). K is L,
+                or with a cache the number of slots filled once these L tokens are in it. None: attend to
+                every slot, which is right for the decoding of one token.
             cache: Where keys and values are kept; the L tokens go to the slots from `cache.length` on.
             logits_for: Which positions get logits. None: all, [B, L, vocab]. A slice or int64 [n] of the
                 sequence axis: [B, n, vocab]. A boolean [B, L]: [number of Trues, vocab].
@@ -176,6 +176,8 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Last hidden states after the final norm [B, L, width]; arguments as of `forward`."""
         start = 0 if cache is None else cache.reserve(inputs_embeds.shape[1])
+        if mask is not None and self.attention == "explicit":
+            mask = additive(mask)
         plain = self._rotary(positions)
         scaling = self.config.rope_scaling
         scaled = plain if self._scaled_rotary is None else self._scaled_rotary(positions)

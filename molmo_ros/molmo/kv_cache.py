@@ -40,7 +40,7 @@ class KVCache:
         """
         if self.length + count > self.max_len:
             raise PromptError(
-                f"the KV cache holds {self.max_len} positions; {self.length} are used and {count} more are wanted"
+                f"the KV cache holds {self.max_len} positions: {self.length} are used, {count} more wanted"
             )
         return self.length
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from molmo_ros.molmo.attention import check_kind
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.connector import Connector, crop_table
-from molmo_ros.molmo.decoder import Decoder, DecoderOutput
+from molmo_ros.molmo.decoder import Decoder, DecoderAttention, DecoderOutput
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.kv_cache import KVCache
-from molmo_ros.molmo.vision import VisionTower
+from molmo_ros.molmo.vision import VisionAttention, VisionTower
 
 
 class MolmoModel(nn.Module):
@@ -34,7 +34,7 @@ class MolmoModel(nn.Module):
         """Switches every attention layer to "sdpa" or "explicit"."""
         check_kind(kind)
         for module in self.modules():
-            if isinstance(getattr(module, "attention", None), str):
+            if isinstance(module, VisionAttention | DecoderAttention | Decoder):
                 module.attention = kind
 
     @property
@@ -65,7 +65,7 @@ class MolmoModel(nn.Module):
                 cell is not used. With it, only used cells are pooled, and the features come in the order of
                 their positions; without it, all cells come, crop by crop.
             pooling: Molmo2: int [n_tokens, slots], indices into the patches of all crops, -1 for empty slots.
-            single_view: Promises that all crops are the same picture (tiling 1x1), so that the tower runs once.
+            single_view: Promises that all crops are one picture (tiling 1x1), so that the tower runs once.
 
         Returns:
             [n_features, decoder width], in the order in which `embed` adds them to the patch tokens.
@@ -105,8 +105,8 @@ class MolmoModel(nn.Module):
         """Image features of a batch of images (Molmo2), as for training.
 
         Args:
-            crops: [B, n, patches, patch_values]; unused crops may hold anything, since no table points at them.
-            pooling: int [B, n_tokens, slots], indices into the n * patches patches of each image, -1 for empty.
+            crops: [B, n, patches, patch_values]; unused crops may hold anything: no table points at them.
+            pooling: int [B, n_tokens, slots], indices into the n * patches of each image, -1 for empty.
 
         Returns:
             [B, n_tokens, decoder width]; zero where a token has no patch.
@@ -143,8 +143,10 @@ class MolmoModel(nn.Module):
         return embeddings.flatten(0, 1).index_add(0, places, features).view_as(embeddings)
 
     def is_image_token(self, input_ids: Tensor) -> Tensor:
-        """Boolean, same shape as `input_ids`: patch tokens and their separators, as far as config.json names them."""
-        known = torch.tensor(sorted(self.config.token_ids.values()), device=input_ids.device, dtype=input_ids.dtype)
+        """Boolean, as `input_ids`: patch tokens and their separators, as far as config.json names them."""
+        known = torch.tensor(
+            sorted(self.config.token_ids.values()), device=input_ids.device, dtype=input_ids.dtype
+        )
         return torch.isin(input_ids, known)
 
     def prefill_mask(self, is_image: Tensor) -> Tensor:

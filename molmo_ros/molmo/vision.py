@@ -39,8 +39,12 @@ class VisionAttention(nn.Module):
         self.output = nn.Linear(heads * head_dim, output_width)
 
     def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attends from `query` [N, L, .] to `memory` [N, K, .]; `mask` as in `attend`. Returns [N, L, output]."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(memory)), self._heads(self.value(memory))
+        """Attends from `query` [N, L, .] to `memory` [N, K, .]; `mask` as in `attend`. Returns [N, L, .]."""
+        q, k, v = (
+            self._heads(self.query(query)),
+            self._heads(self.key(memory)),
+            self._heads(self.value(memory)),
+        )
         dtype = v.dtype
         if self.float32:
             q, k, v = q.float(), k.float(), v.float()
@@ -107,7 +111,7 @@ class VisionTower(nn.Module):
         """Features of crops.
 
         Args:
-            crops: Normalised patches [..., patches, patch_values]; a patch is flattened (row, column, channel).
+            crops: Normalised patches [..., patches, patch_values]; a patch is (row, column, channel).
 
         Returns:
             [..., patches, feature_width]: the outputs of `feature_layers`, concatenated in that order.
