@@ -1,0 +1,187 @@
+"""Trains the embedded checkpoint.
+
+`python -m molmo_ros.train.trainer FOLDER` first teaches the tower alone on dense labels, then the whole model on
+queries, and resumes where it was stopped. FOLDER holds scenes/ (see `molmo_ros.train.scenes`), state.pt, log.jsonl
+and the newest checkpoint/. One torch thread; batches are made in a second process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from molmo_ros.molmo.checkpoint import save_checkpoint
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.train.batches import Batch, BatchStream
+from molmo_ros.train.losses import Trainee
+from molmo_ros.train.shape import config_json
+from molmo_ros.train.vocabulary import make_tokenizer, number_values, write_tokenizer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the training.
+
+    Attributes:
+        steps: Its length.
+        views: Views per step.
+        queries: Queries per view; 0 trains tower and connector on dense labels alone.
+        peak: Highest learning rate (AdamW's scale).
+    """
+
+    name: str
+    steps: int
+    views: int
+    queries: int
+    peak: float
+
+
+def stages(tower_steps: int, text_steps: int) -> list[Stage]:
+    return [Stage("tower", tower_steps, 48, 0, 2e-3), Stage("text", text_steps, 12, 6, 1.5e-3)]
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Short warm-up, then a cosine down to a fiftieth."""
+    warm = min(1.0, (step + 1) / 60)
+    return stage.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps))))
+
+
+def make_optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
+    """Muon (arXiv:2502.16982) for the matrices of the blocks, AdamW for embeddings, heads, norms and biases."""
+    matrices, rest = [], []
+    for name, parameter in trainee.named_parameters():
+        inside = parameter.ndim == 2 and (".blocks." in name or "model.connector" in name)
+        (matrices if inside else rest).append(parameter)
+    return [
+        torch.optim.Muon(matrices, lr=1e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=1e-3, weight_decay=0.01, betas=(0.9, 0.98)),
+    ]
+
+
+def training_config() -> MolmoConfig:
+    """The embedded shape, with the tower's attention left in autocast's bfloat16: twice as fast here."""
+    config = MolmoConfig.from_dict(config_json())
+    vision, connector = (replace(part, float32_attention=False) for part in (config.vision, config.connector))
+    return replace(config, vision=vision, connector=connector)
+
+
+class Run:
+    """A training run that can stop after any step.
+
+    Args:
+        folder: Where everything is kept.
+        seed: Of initial weights and of the batches.
+    """
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.seed = folder, seed
+        torch.manual_seed(seed)
+        model = MolmoModel(training_config(), attention="explicit")
+        self.trainee = Trainee(model, torch.from_numpy(number_values(make_tokenizer())))
+        self.optimizers = make_optimizers(self.trainee)
+        self.done: dict[str, int] = {}
+        if (folder / "state.pt").exists():
+            state = torch.load(folder / "state.pt", weights_only=True)
+            self.trainee.load_state_dict(state["trainee"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.done = state["done"]
+
+    def save(self) -> None:
+        """Writes state.pt and checkpoint/ so that a stop in between leaves the older ones whole."""
+        state = {
+            "trainee": self.trainee.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "done": self.done,
+        }
+        torch.save(state, self.folder / "state.partial")
+        (self.folder / "state.partial").replace(self.folder / "state.pt")
+        write_checkpoint(self.trainee.model, self.folder / "checkpoint")
+
+    def batches(self, stage: Stage, start: int) -> Iterator[Batch]:
+        stream = BatchStream(self.folder / "scenes", stage.views, stage.queries, self.seed * 1000 + start)
+        return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    def train(self, stage: Stage, save_every: int) -> None:
+        start = self.done.get(stage.name, 0)
+        if start >= stage.steps:
+            return
+        batches = self.batches(stage, start)
+        log = (self.folder / "log.jsonl").open("a")
+        sums: dict[str, float] = {}
+        began = time.monotonic()
+        for step in range(start, stage.steps):
+            rate = learning_rate(stage, step)
+            metrics = self.step(stage, next(batches), step, rate)
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, 0.0) + value
+            self.done[stage.name] = step + 1
+            if (step + 1) % 20 == 0:
+                row = {name: round(value / 20, 4) for name, value in sums.items()}
+                seconds = time.monotonic() - began
+                row = {"stage": stage.name, "step": step + 1, "of": stage.steps, "s_per_step": round(seconds / 20, 3), **row}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                print(" ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+                sums, began = {}, time.monotonic()
+            if (step + 1) % save_every == 0 or step + 1 == stage.steps:
+                self.save()
+
+    def step(self, stage: Stage, batch: Batch, step: int, rate: float) -> dict[str, float]:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if stage.queries == 0:
+                loss, metrics = self.trainee.dense(self.trainee.features(batch), batch)
+                metrics["dense"] = loss.item()
+            else:
+                # Coordinates start blurred and get sharper as they are learned.
+                sigma = 6 + 14 * (1 - step / stage.steps)
+                losses = self.trainee(batch, sigma)
+                loss = losses.text + 2 * losses.place + 0.5 * losses.pointing + losses.dense
+                metrics = losses.metrics
+                metrics |= {"text": losses.text.item(), "place": losses.place.item(), "dense": losses.dense.item()}
+        loss.backward()
+        metrics["norm"] = nn.utils.clip_grad_norm_(self.trainee.parameters(), 2.0).item()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return metrics
+
+
+def write_checkpoint(model: MolmoModel, folder: Path) -> None:
+    """A Hugging Face folder in half precision: config, weights, tokenizer and preprocessor files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(model, folder, torch.float16)
+    (folder / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
+    write_tokenizer(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tower-steps", type=int, default=400)
+    parser.add_argument("--text-steps", type=int, default=6000)
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    run = Run(args.folder, args.seed)
+    for stage in stages(args.tower_steps, args.text_steps):
+        run.train(stage, args.save_every)
+
+
+if __name__ == "__main__":
+    main()
