@@ -23,7 +23,7 @@ def check_kind(kind: str) -> str:
 def additive(mask: Tensor) -> Tensor:
     """The float32 mask to add to scores: 0 where the boolean `mask` is True, -inf elsewhere.
 
-    Adding it is twice as fast as filling scores where a boolean mask is False. Layers that share a mask share it.
+    Adding it is twice as fast as filling scores by a boolean mask, and all layers can share it.
     """
     return torch.zeros(mask.shape, dtype=torch.float32, device=mask.device).masked_fill_(~mask, float("-inf"))
 

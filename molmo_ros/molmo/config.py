@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 
 SUPPORTED = (
     "model_type 'molmo' (Molmo-7B-D, Molmo-7B-O, Molmo-72B of 0924) and 'molmo2' (Molmo2-4B, -ER, -8B, -O-7B)"
@@ -25,7 +25,7 @@ class VisionConfig:
     Attributes:
         width: Width of the residual stream.
         layers: How many blocks the architecture declares; a checkpoint may hold fewer.
-        feature_layers: Blocks (from 0) whose outputs are concatenated, in this order; the later are not built.
+        feature_layers: Blocks (from 0) whose outputs are joined in this order; later ones are not built.
         patch_size: Side of a patch [px].
         grid: Patches of one crop (rows, columns).
         class_token: Whether a learned class token goes before the patches (and is dropped from the features).
@@ -166,13 +166,13 @@ class MolmoConfig:
         family = raw.get("model_type")
         experts = raw.get("moe_num_experts") or raw.get("num_experts")
         if experts:
-            raise CheckpointError(
+            raise UnsupportedModelError(
                 f"this is a mixture of experts ({experts} experts, as MolmoE-1B), which is not supported; "
                 f"supported: {SUPPORTED}"
             )
         readers = {"molmo": _read_molmo, "molmo2": _read_molmo2}
         if family not in readers:
-            raise CheckpointError(f"model_type {family!r} is not supported; supported: {SUPPORTED}")
+            raise UnsupportedModelError(f"model_type {family!r} is not supported; supported: {SUPPORTED}")
         try:
             config = readers[family](raw)
         except CheckpointError:
@@ -210,7 +210,7 @@ class MolmoConfig:
         try:
             return cls.from_dict(raw)
         except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+            raise type(error)(f"{path}: {error}") from error
 
 
 def _read_molmo(raw: dict[str, Any]) -> MolmoConfig:
@@ -349,9 +349,9 @@ def _read_molmo2(raw: dict[str, Any]) -> MolmoConfig:
 
 
 def _require(raw: dict[str, Any], key: str, value: str | None) -> None:
-    """Refuses a setting that only has one value in the released models, where it has another."""
+    """Refuses another value of a setting that has only one in the released models."""
     if raw.get(key, value) != value:
-        raise CheckpointError(f"{key} is {raw[key]!r}; only {value!r} is supported")
+        raise UnsupportedModelError(f"{key} is {raw[key]!r}; only {value!r} is supported")
 
 
 def _activation(name: str) -> Literal["quick_gelu", "gelu_tanh"]:
@@ -360,7 +360,8 @@ def _activation(name: str) -> Literal["quick_gelu", "gelu_tanh"]:
         "gelu_pytorch_tanh": "gelu_tanh",
     }
     if name not in known:
-        raise CheckpointError(f"vision activation {name!r} is not supported; supported: {', '.join(known)}")
+        names = ", ".join(known)
+        raise UnsupportedModelError(f"vision activation {name!r} is not supported; supported: {names}")
     return known[name]
 
 
@@ -370,7 +371,7 @@ def _qk_norm(text: dict[str, Any]) -> Literal["none", "head", "full"]:
     kinds: dict[str, Literal["head", "full"]] = {"qwen3": "head", "olmo": "full"}
     kind = text.get("qk_norm_type", "qwen3")
     if kind not in kinds:
-        raise CheckpointError(f"qk_norm_type {kind!r} is not supported; supported: {', '.join(kinds)}")
+        raise UnsupportedModelError(f"qk_norm_type {kind!r} is not supported; supported: {', '.join(kinds)}")
     return kinds[kind]
 
 
@@ -380,7 +381,7 @@ def _rope_scaling(text: dict[str, Any]) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind != "yarn":
-        raise CheckpointError(f"rope_type {kind!r} is not supported; supported: default, yarn")
+        raise UnsupportedModelError(f"rope_type {kind!r} is not supported; supported: default, yarn")
     layers = text.get("rope_scaling_layers")
     return RopeScaling(
         factor=scaling["factor"],

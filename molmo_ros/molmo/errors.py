@@ -11,6 +11,10 @@ class CheckpointError(MolmoError):
     """A model folder is missing, incomplete, damaged, or of a family that is not supported."""
 
 
+class UnsupportedModelError(CheckpointError):
+    """A checkpoint is sound, as far as looked at, but of a kind that this package has no code for."""
+
+
 class ImageError(MolmoError):
     """An image, or the crops made from it, have the wrong shape, type or size."""
 

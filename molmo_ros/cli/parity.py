@@ -1,0 +1,92 @@
+"""`molmo-ros parity DIR...`: compare the implementation with reference vectors.
+
+Each DIR is a vector folder (config.json, model.safetensors, input.npz, logits.npz) or holds such folders.
+Exit codes: 0 all agree, 1 something differs or is not supported, 2 a DIR is not a vector folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molmo_ros.molmo.parity import ParityReport
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand; `args.run` runs it."""
+    parser = subparsers.add_parser(
+        "parity",
+        help="compare with reference vectors",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="a vector folder, or a folder of such folders"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--attention",
+        choices=("sdpa", "explicit"),
+        default="sdpa",
+        help="which attention to use (default: sdpa)",
+    )
+    parser.add_argument(
+        "--skip-unsupported", action="store_true", help="do not count kinds of model without code as failures"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks every folder and prints what was found; returns the exit code."""
+    # Here, so that the other subcommands do not wait for torch.
+    from molmo_ros.molmo.parity import TOLERANCE, VectorError, check_folder, find_vector_folders
+
+    try:
+        folders = find_vector_folders(args.folders)
+    except VectorError as error:
+        print(f"molmo-ros parity: {error}", file=sys.stderr)
+        return 2
+    reports = []
+    for folder in folders:
+        reports.append(check_folder(folder, args.attention))
+        if not args.json:
+            print(describe(reports[-1]), flush=True)
+    fine = {"ok", "unsupported"} if args.skip_unsupported else {"ok"}
+    passed = all(report.status in fine for report in reports)
+    if args.json:
+        summary = {"ok": passed, "tolerance": TOLERANCE, "variants": [_plain(report) for report in reports]}
+        print(json.dumps(summary, indent=1))
+    else:
+        agreeing = sum(report.status == "ok" for report in reports)
+        print(f"{agreeing} of {len(reports)} agree within {TOLERANCE:g}" + ("" if passed else ": FAILED"))
+    return 0 if passed else 1
+
+
+def describe(report: ParityReport) -> str:
+    """A few lines for people."""
+    lines = [f"{report.variant}: {report.status}"]
+    lines += [f"  {name:<24}{value:.2e}" for name, value in report.errors.items()]
+    if report.greedy_agree is not None:
+        verdict = "agree" if report.greedy_agree else "DIFFER"
+        lines.append(f"  {'greedy tokens':<24}{verdict} ({len(report.greedy_tokens)}, static KV cache)")
+    for name, value in (report.preprocessing or {}).items():
+        lines.append(f"  {'preprocessing ' + name:<24}{'equal' if value == 0 else f'{value:.2e}'}")
+    if report.reason:
+        lines.append(f"  {report.reason}")
+    return "\n".join(lines)
+
+
+def _plain(report: ParityReport) -> dict[str, Any]:
+    """The report as JSON has it: no infinities, which are not JSON."""
+    plain = asdict(report)
+    for group in ("errors", "preprocessing"):
+        if plain[group] is not None:
+            plain[group] = {
+                name: value if math.isfinite(value) else None for name, value in plain[group].items()
+            }
+    return plain
