@@ -1,0 +1,214 @@
+"""A checkpoint's tokenizer: special ids by name, user text that never becomes one, streamed decoding."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from molmo_ros.molmo.errors import CheckpointError, PromptError
+
+IMAGE_TOKENS = ("<im_start>", "<im_end>", "<im_patch>", "<im_col>")
+REQUIRED_TOKENS = {
+    "molmo": IMAGE_TOKENS,
+    "molmo2": (*IMAGE_TOKENS, "<low_res_im_start>", "<|im_start|>", "<|im_end|>"),
+}
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Tokenizer:
+    """Text to token ids and back.
+
+    Ids are looked up by name, since they differ between the checkpoints of a family.
+
+    Attributes:
+        bos_id: What a sequence starts with: the tokenizer's BOS where it has one, else its EOS.
+        eos_ids: Any of these ends an answer: EOS, those of generation_config.json, and `<|endoftext|>`.
+    """
+
+    def __init__(
+        self, backend: Backend, *, bos: str | None, eos: str, extra_eos_ids: Iterable[int] = ()
+    ) -> None:
+        """Wraps a `tokenizers.Tokenizer`.
+
+        Raises:
+            CheckpointError: It is not byte-level, or lacks the BOS or EOS token.
+        """
+        self._backend = backend
+        description = json.loads(backend.to_str())
+        if "ByteLevel" not in _decoder_types(description.get("decoder")):
+            raise CheckpointError("the tokenizer is not byte-level; Molmo's tokenizers are byte-level BPE")
+        added = description["added_tokens"]
+        blanks = [token for token in added if token["content"].isspace()]
+        self._markers = frozenset(token["id"] for token in added) - {token["id"] for token in blanks}
+        # The library's own `encode_special_tokens` covers only tokens flagged special; fillers and image
+        # markers added without the flag would still be recognised. Runs of blanks (GPT-NeoX's tokenizer adds
+        # them) are ordinary text; without the markers between them they may get other ids.
+        plain = {"added_tokens": blanks, "post_processor": None, "padding": None, "truncation": None}
+        self._text_backend = Backend.from_str(json.dumps({**description, **plain}))
+        self._blank_ids = {self._text_backend.token_to_id(token["content"]): token["id"] for token in blanks}
+        self._skipped = {token["id"] for token in added if token["special"]}
+        self._skipped |= {backend.token_to_id(name) for name in REQUIRED_TOKENS["molmo2"] if self.has(name)}
+        self._verbatim = {token["id"]: token["content"] for token in added}
+        self._byte_of = _byte_alphabet()
+        self.bos_id = self.special_id(bos or eos)
+        ids = {self.special_id(eos), *extra_eos_ids}
+        end_of_text = backend.token_to_id(END_OF_TEXT)
+        self.eos_ids = frozenset(ids if end_of_text is None else ids | {end_of_text})
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Tokenizer:
+        """Reads tokenizer.json (else vocab.json, merges.txt), tokenizer_config.json, generation_config.json.
+
+        Raises:
+            CheckpointError: A file is missing or damaged, or see the constructor.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise CheckpointError(f"no such checkpoint folder: {folder}")
+        settings = _read_json(folder / "tokenizer_config.json")
+        eos = _token_text(settings.get("eos_token"))
+        if eos is None:
+            raise CheckpointError(f"{folder / 'tokenizer_config.json'} names no eos_token")
+        extra = _read_json(folder / "generation_config.json").get("eos_token_id")
+        extra_ids = extra if isinstance(extra, list) else [] if extra is None else [extra]
+        bos = _token_text(settings.get("bos_token"))
+        return cls(_load_backend(folder), bos=bos, eos=eos, extra_eos_ids=extra_ids)
+
+    def special_id(self, name: str) -> int:
+        """The id of a special token.
+
+        Raises:
+            CheckpointError: The tokenizer has no such token.
+        """
+        found = self._backend.token_to_id(name)
+        if found is None:
+            raise CheckpointError(f"the tokenizer has no token {name!r}")
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether the tokenizer has a token of this name."""
+        return self._backend.token_to_id(name) is not None
+
+    def require(self, family: str) -> None:
+        """Checks that the special tokens of a family's prompts exist.
+
+        Raises:
+            CheckpointError: Names every one that is missing.
+        """
+        missing = [name for name in REQUIRED_TOKENS[family] if not self.has(name)]
+        if missing:
+            raise CheckpointError(f"the tokenizer lacks the special tokens {', '.join(missing)} of {family}")
+
+    @property
+    def marker_ids(self) -> frozenset[int]:
+        """Every id that `encode` never returns: special and other added tokens, save those made of blanks."""
+        return self._markers
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of text that may come from anyone: the spelling of a marker becomes ordinary tokens.
+
+        Raises:
+            PromptError: A marker came out all the same (a vocabulary that spells one out), or the text holds
+                lone surrogates, which are no characters.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise PromptError(f"the text holds a lone surrogate at character {error.start}") from error
+        found = self._text_backend.encode(text, add_special_tokens=False).ids
+        ids = [self._blank_ids.get(i, i) for i in found]
+        forbidden = self._markers.intersection(ids)
+        if forbidden:
+            names = sorted(str(self._backend.id_to_token(i)) for i in forbidden)
+            raise PromptError(f"the text cannot be told from the special tokens {', '.join(names)}")
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of token ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
+        stream = TextStream(self)
+        return "".join([stream.feed(i) for i in ids]) + stream.finish()
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What one token contributes to the text; nothing for special tokens and unknown ids."""
+        if token_id in self._skipped:
+            return b""
+        if token_id in self._verbatim:
+            return self._verbatim[token_id].encode()
+        token = self._backend.id_to_token(token_id)
+        if token is None:
+            return b""
+        if all(char in self._byte_of for char in token):
+            return bytes(self._byte_of[char] for char in token)
+        return token.encode()
+
+
+class TextStream:
+    """Decodes tokens one by one; holds back the first bytes of a character until the rest has come."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, token_id: int) -> str:
+        """The text that this token completes, perhaps none."""
+        return self._utf8.decode(self._tokenizer.token_bytes(token_id))
+
+    def finish(self) -> str:
+        """What was held back: U+FFFD for a character that never became whole."""
+        return self._utf8.decode(b"", final=True)
+
+
+def _decoder_types(decoder: dict[str, Any] | None) -> set[str]:
+    if decoder is None:
+        return set()
+    return {decoder["type"], *(part["type"] for part in decoder.get("decoders", []))}
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The character that stands for each byte in a byte-level vocabulary, as GPT-2 defined it."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def _load_backend(folder: Path) -> Backend:
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            return Backend.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
+    if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
+        raise CheckpointError(f"{folder} has neither tokenizer.json nor vocab.json with merges.txt")
+    from transformers import AutoTokenizer  # only old folders need it, and it is slow to import
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise CheckpointError(f"the tokenizer files of {folder} cannot be read: {error}") from error
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointError(f"the tokenizer class of {folder} has no fast version; write a tokenizer.json")
+    return backend
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} holds a {type(document).__name__}, not an object")
+    return document
+
+
+def _token_text(value: str | dict[str, Any] | None) -> str | None:
+    """tokenizer_config.json writes a token as its text or as an object with `content`."""
+    return value["content"] if isinstance(value, dict) else value
