@@ -39,9 +39,13 @@ def test_projection_equals_opencv(lens):
     model, d = LENSES[lens]
     matrix = np.array(K).reshape(3, 3)
     if model == "equidistant":
-        expected, _ = cv2.fisheye.projectPoints(points[:, None], np.zeros(3), np.zeros(3), matrix, np.array(d))
+        expected, _ = cv2.fisheye.projectPoints(
+            points[:, None], np.zeros(3), np.zeros(3), matrix, np.array(d)
+        )
     else:
-        expected, _ = cv2.projectPoints(points[:, None], np.zeros(3), np.zeros(3), matrix, np.array(d or [0.0] * 4))
+        expected, _ = cv2.projectPoints(
+            points[:, None], np.zeros(3), np.zeros(3), matrix, np.array(d or [0.0] * 4)
+        )
     np.testing.assert_allclose(camera(lens).project(points), expected[:, 0], atol=1e-9)
 
 
@@ -72,7 +76,9 @@ def test_behind_the_camera_has_no_pixel():
 
 def test_no_inverse_outside_the_lens_model_is_nan():
     """A barrel lens never reaches a pixel this far out: there is no ray to return."""
-    points = camera("plumb_bob", d=(-0.4, 0.0, 0.0, 0.0, 0.0)).deproject([[5000.0, 240.0], [320.0, 240.0]], [1, 1])
+    points = camera("plumb_bob", d=(-0.4, 0.0, 0.0, 0.0, 0.0)).deproject(
+        [[5000.0, 240.0], [320.0, 240.0]], [1, 1]
+    )
     assert np.isnan(points[0]).all()
     assert np.isfinite(points[1]).all()
 

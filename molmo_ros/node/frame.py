@@ -1,0 +1,55 @@
+"""A received picture, and whether it is fresh enough to work on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def stamp_ns(header: Any) -> int:
+    """The stamp of a std_msgs/Header [ns]."""
+    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An Image message, undecoded, and when it came.
+
+    Attributes:
+        message: The sensor_msgs/Image.
+        arrived: Monotonic time of its arrival [s].
+    """
+
+    message: Any
+    arrived: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stamp(self) -> int:
+        """When the picture was taken [ns], in the node's clock."""
+        return stamp_ns(self.message.header)
+
+
+def refusal(stamp: int, now: int, max_age: float) -> str:
+    """Why a frame must not be worked on; "" where it may.
+
+    A frame from the future is refused too: either the clocks of two machines disagree, or the node's clock
+    jumped back (a bag that loops) and the frame belongs to the time before.
+
+    Args:
+        stamp: The frame's time [ns].
+        now: The node's time [ns].
+        max_age: Oldest accepted frame [s]; 0 accepts any.
+    """
+    if max_age <= 0:
+        return ""
+    age = (now - stamp) * 1e-9
+    if -max_age <= age <= max_age:
+        return ""
+    if now == 0:
+        return "the node's clock is at 0: use_sim_time is set and nothing has come on /clock"
+    if stamp == 0:
+        return "the image has no stamp (0); max_frame_age 0 accepts it"
+    if age < 0:
+        return f"the frame is stamped {-age:.2f} s in the future: do the clocks agree, is use_sim_time right?"
+    return f"the frame is {age:.2f} s old, max_frame_age is {max_age:g} s"

@@ -1,0 +1,221 @@
+"""Every parameter of the node, declared once as data: the node, its checks and the reference page read it.
+
+`python -m molmo_ros.node.parameters > docs/parameters.md` writes the reference page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from molmo_ros.node.query import MAX_QUERY_CHARS, QueryError, parse_query
+
+Value = bool | int | float | str | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter. Its type is the type of its default; a whole number is accepted for a double.
+
+    Attributes:
+        minimum, maximum: Inclusive bounds of a number.
+        choices: The only strings accepted; empty means any.
+        read_only: Set at start only.
+    """
+
+    name: str
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The name ROS users know."""
+        if isinstance(self.default, tuple):
+            return "double_array"
+        names = {bool: "bool", int: "integer", float: "double", str: "string"}
+        return names[type(self.default)]
+
+    @property
+    def allowed(self) -> str:
+        """The accepted values, for error messages and the reference page."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if isinstance(self.default, tuple):
+            return f"{len(self.default)} numbers"
+        if self.minimum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}"
+        return {"bool": "true or false", "string": "any text"}[self.type_name]
+
+    def error(self, value: Any) -> str:
+        """Why `value` is refused, with what is allowed; "" when it is accepted."""
+        if not self._accepts(value):
+            shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "..."
+            return f"{self.name} = {shown} is refused: it must be {self.type_name}, {self.allowed}"
+        if self.name == "query" and value:
+            try:
+                parse_query(value)
+            except QueryError as error:
+                return f"query is refused: {error}"
+        return ""
+
+    def _accepts(self, value: Any) -> bool:
+        if isinstance(self.default, bool):
+            return isinstance(value, bool)
+        if isinstance(self.default, str):
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if isinstance(self.default, tuple):
+            return (
+                not isinstance(value, str)
+                and isinstance(value, Iterable)
+                and [_is_finite_number(item) for item in value] == [True] * len(self.default)
+            )
+        if not _is_finite_number(value) or (isinstance(self.default, int) and not isinstance(value, int)):
+            return False
+        assert self.minimum is not None and self.maximum is not None
+        return self.minimum <= value <= self.maximum
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+PARAMETERS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        "model",
+        "tiny",
+        "The model: `tiny` is the embedded one; otherwise the folder of a Hugging Face checkpoint.",
+        read_only=True,
+    ),
+    ParameterSpec("device", "cpu", "Where the model runs: `cpu`, `cuda` or `cuda:1`.", read_only=True),
+    ParameterSpec(
+        "dtype",
+        "float32",
+        "Number format of the weights.",
+        choices=("float32", "bfloat16", "float16"),
+        read_only=True,
+    ),
+    ParameterSpec(
+        "query",
+        "",
+        "Continuous query, asked again and again; empty means none. Written like a message on the `query` "
+        f"topic, at most {MAX_QUERY_CHARS} characters.",
+    ),
+    ParameterSpec("rate", 1.0, "Most continuous queries per second [Hz], wall time.", 0.01, 100.0),
+    ParameterSpec(
+        "max_frame_age",
+        1.0,
+        "Frames older than this when the work on them would start are refused with STALE [s]; 0 accepts any.",
+        0.0,
+        3600.0,
+    ),
+    ParameterSpec(
+        "max_queued_queries", 16, "Queries from the topic that may wait; more are refused.", 1, 1000
+    ),
+    ParameterSpec("max_points", 0, "Stop after this many points; 0 means all.", 0, 10000),
+    ParameterSpec("max_new_tokens", 448, "Longest answer [tokens].", 1, 8192),
+    ParameterSpec("time_limit", 30.0, "Longest time for one answer [s]; 0 means no limit.", 0.0, 3600.0),
+    ParameterSpec(
+        "use_depth",
+        True,
+        "Subscribe to `depth` and `camera_info` and publish points in metres.",
+        read_only=True,
+    ),
+    ParameterSpec(
+        "depth_window",
+        7,
+        "Edge of the square around a pixel from which its depth is read [px]; even counts as the next odd.",
+        1,
+        101,
+    ),
+    ParameterSpec(
+        "depth_sync_tolerance",
+        0.02,
+        "Largest difference between the stamps of image and depth [s].",
+        0.0,
+        10.0,
+    ),
+    ParameterSpec(
+        "depth_patience", 0.2, "How long an answer waits for depth that is still on its way [s].", 0.0, 5.0
+    ),
+    ParameterSpec("min_depth", 0.05, "Nearer depths are invalid [m].", 0.0, 1000.0),
+    ParameterSpec("max_depth", 20.0, "Farther depths are invalid [m].", 0.0, 1000.0),
+    ParameterSpec(
+        "image_is_rectified",
+        False,
+        "The image topic is rectified (`image_rect`): P of camera_info is used, not K and D.",
+    ),
+    ParameterSpec(
+        "camera_matrix",
+        (0.0, 0.0, 0.0, 0.0),
+        "fx, fy, cx, cy of the image [px], used instead of camera_info where a driver's is wrong; "
+        "zeros mean camera_info.",
+    ),
+)
+SPECS = {spec.name: spec for spec in PARAMETERS}
+
+
+def first_error(values: Iterable[tuple[str, Any]]) -> str:
+    """Why the first refused of the (name, value) pairs is refused; "" when all are accepted.
+
+    Names that are not this node's own (`use_sim_time`, `qos_overrides`) are left to their owners.
+    """
+    for name, value in values:
+        if name in SPECS and (error := SPECS[name].error(value)):
+            return error
+    return ""
+
+
+def declare_parameters(node: Any) -> None:
+    """Declare all parameters on an rclpy node, checked from the first value on.
+
+    Raises:
+        rclpy.exceptions.InvalidParameterValueException: A value from the command line or a file is refused.
+    """
+    from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+
+    def check(parameters: Any) -> Any:
+        reason = first_error((parameter.name, parameter.value) for parameter in parameters)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    node.add_on_set_parameters_callback(check)
+    for spec in PARAMETERS:
+        # The range goes in as text and the typing is dynamic because rclpy's own checks, which would come
+        # first, do not say what is allowed, and refuse `rate: 2` for a double.
+        descriptor = ParameterDescriptor(
+            description=spec.description,
+            additional_constraints=spec.allowed,
+            read_only=spec.read_only,
+            dynamic_typing=True,
+        )
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+        node.declare_parameter(spec.name, default, descriptor)
+
+
+def markdown() -> str:
+    """The reference page."""
+    lines = [
+        "# Parameters of molmo_node",
+        "",
+        "Generated by `python -m molmo_ros.node.parameters`; edit `molmo_ros/node/parameters.py` instead.",
+        "",
+        "| name | type | default | allowed | changeable | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for spec in PARAMETERS:
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+        shown = str(default).lower() if isinstance(default, bool) else (default if default != "" else '""')
+        changeable = "at start" if spec.read_only else "any time"
+        lines.append(
+            f"| `{spec.name}` | {spec.type_name} | `{shown}` | {spec.allowed} | {changeable} | {spec.description} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

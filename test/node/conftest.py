@@ -1,0 +1,211 @@
+"""A robot for the node's tests: the node in a process of its own, and the topics around it over DDS."""
+
+import array
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from geometry_msgs.msg import PointStamped, PoseArray  # noqa: E402
+from rclpy.clock import Clock  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "AMENT_PREFIX_PATH": os.environ.get("AMENT_PREFIX_PATH", sys.prefix),
+    "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shm.xml"),
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+}
+PATIENCE = 20.0
+
+
+class Robot:
+    """Publishes camera and queries, collects what the node says, and starts the node."""
+
+    def __init__(self, domain):
+        os.environ.update(ENVIRONMENT)
+        self.domain = domain
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = rclpy.create_node("robot", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard = {}
+        self.process = None
+        reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._out = {
+            name: self.node.create_publisher(kind, name, reliable)
+            for name, kind in {
+                "image": Image,
+                "depth": Image,
+                "camera_info": CameraInfo,
+                "query": String,
+                "clock": ClockMessage,
+            }.items()
+        }
+        for name, kind in {
+            "result": String,
+            "answer": String,
+            "point": PointStamped,
+            "points": PoseArray,
+            "pixels": PoseArray,
+        }.items():
+            self.heard[name] = []
+            self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 50)
+
+    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py"):
+        """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected."""
+        environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(Path(__file__).parent / script)]
+        if arguments:
+            command += ["--ros-args", *arguments]
+        self.process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if wait:
+            names = ["image", "query"] + (["clock"] if sim_time else [])
+            connected = lambda: all(self._out[name].get_subscription_count() for name in names)  # noqa: E731
+            self.spin_until(lambda: connected() and self.node.count_publishers("molmo_node/result"))
+            self.spin(0.3)
+
+    def stop(self, number=signal.SIGINT):
+        """Signal the node; returns how long it took to end [s], its exit code and its stderr."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=PATIENCE)
+        took, code = time.monotonic() - started, self.process.returncode
+        self.process = None
+        return took, code, errors
+
+    def spin_until(self, condition, patience=PATIENCE):
+        deadline = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < deadline, "nothing came in time"
+            if self.process and self.process.poll() is not None:
+                pytest.fail(
+                    f"the node ended with {self.process.returncode}: {self.process.stderr.read()[-3000:]}"
+                )
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def spin(self, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def publish(self, name, message):
+        self._out[name].publish(message)
+
+    def now(self):
+        return Clock().now().to_msg()
+
+    def send_frame(self, image=None, depth=None, info=None, stamp=None, settle=0.3):
+        """One camera frame with a common stamp; waits until it has surely arrived."""
+        image = picture() if image is None else image
+        stamp = stamp or self.now()
+        for name, message in (("camera_info", info), ("depth", depth), ("image", image)):
+            if message is not None:
+                message.header.stamp = stamp
+                message.header.frame_id = message.header.frame_id or "camera_optical"
+                self.publish(name, message)
+        self.spin(settle)
+        return stamp
+
+    def ask(self, text, patience=PATIENCE):
+        """Send a query and return its result."""
+        before = len(self.heard["result"])
+        self.publish("query", String(data=text))
+        return self.next_result(before, patience)
+
+    def next_result(self, before, patience=PATIENCE):
+        self.spin_until(lambda: len(self.heard["result"]) > before, patience)
+        return json.loads(self.heard["result"][before].data)
+
+    def clear(self):
+        for messages in self.heard.values():
+            messages.clear()
+
+    def close(self):
+        if self.process:
+            self.process.kill()
+            self.process.communicate()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+def picture(width=64, height=48, encoding="rgb8", color=(200, 30, 10)):
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:] = color
+    return Image(
+        width=width,
+        height=height,
+        encoding=encoding,
+        step=width * 3,
+        data=array.array("B", pixels.tobytes()),
+    )
+
+
+def depth_image(metres):
+    """32FC1 message of float32 [h, w] metres."""
+    metres = np.asarray(metres, np.float32)
+    height, width = metres.shape
+    data = array.array("B", metres.tobytes())
+    return Image(width=width, height=height, encoding="32FC1", step=width * 4, data=data)
+
+
+def camera_info(width=64, height=48, focal=60.0):
+    k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
+    return CameraInfo(width=width, height=height, k=k, d=[0.0] * 5, distortion_model="plumb_bob")
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Messages of a camera: make.picture, make.depth, make.info."""
+
+    class Make:
+        pass
+
+    Make.picture, Make.depth, Make.info = map(staticmethod, (picture, depth_image, camera_info))
+    return Make
+
+
+def _domain(module):
+    """A ROS domain of the module's own, so that modules run side by side."""
+    return 101 + sum(module.__name__.encode()) % 100
+
+
+@pytest.fixture(scope="module")
+def robot(request):
+    """A robot whose node is yet to be started."""
+    machine = Robot(_domain(request.module))
+    yield machine
+    machine.close()
+
+
+@pytest.fixture(scope="module")
+def running(robot):
+    """A robot with the node running, shared by the tests of a module: bad input must not hurt later tests."""
+    robot.start()
+    yield robot
+    robot.stop()
+
+
+@pytest.fixture(autouse=True)
+def quiet(request):
+    """No message of an earlier test is left."""
+    if "robot" in request.fixturenames:
+        machine = request.getfixturevalue("robot")
+        machine.spin(0.1)
+        machine.clear()

@@ -1,0 +1,56 @@
+"""molmo_node with a model whose answers are written in the query: the node's plumbing, without weights.
+
+`at 0.25,0.5 0.75,0.5` points there (shares of width and height); `sleep 2 at ...` takes that long and can be
+cancelled; `hang 5` takes that long and cannot; `boom` raises; `size` answers with the image's size and
+corner colour. `--model broken` cannot be loaded; `--model slow` takes 1.5 s to load.
+"""
+
+import re
+import sys
+import time
+
+from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.node.molmo_node import main
+
+
+class FakeMolmo:
+    def point(self, image, label, *, options, max_points, cancel):
+        started = time.monotonic()
+        if "boom" in label:
+            raise RuntimeError("out of memory")
+        if "<|" in label:
+            raise PromptError(f"special tokens are not allowed in a query: {label!r}")
+        if sleep := re.search(r"sleep ([\d.]+)", label):
+            if cancel.wait(float(sleep[1])):
+                return Answer(Status.CANCELLED)
+            if time.monotonic() - started > (options["time_limit"] or 1e9):
+                return Answer(Status.TIMEOUT)
+        if hang := re.search(r"hang ([\d.]+)", label):
+            time.sleep(float(hang[1]))
+        height, width = image.shape[:2]
+        places = re.findall(r"([\d.]+),([\d.]+)", label)
+        points = tuple(
+            Point(float(x) * width, float(y) * height, label, index)
+            for index, (x, y) in enumerate(places[: max_points or None], 1)
+        )
+        text = f"{width}x{height} {image[0, 0].tolist()}" if "size" in label else "There are none."
+        return Answer(Status.FOUND if points else Status.NOT_FOUND, text, points, timing_ms={"total": 1.0})
+
+    def ask(self, image, question, *, options, cancel):
+        return Answer(Status.ANSWERED, f"ask: {question}")
+
+    def query(self, image, text, *, options, cancel):
+        return Answer(Status.ANSWERED, f"query: {text}", count=3)
+
+
+def load(model, device, dtype):
+    if model == "broken":
+        raise CheckpointError("no folder broken")
+    if model == "slow":
+        time.sleep(1.5)
+    return FakeMolmo(), dict
+
+
+if __name__ == "__main__":
+    sys.exit(main(model_factory=load))
