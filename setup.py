@@ -15,7 +15,9 @@ def requirements(name: str) -> list[str]:
 
 def share(folder: str, pattern: str) -> tuple[str, list[str]]:
     """Files of a folder of the repository, and where they go below the install prefix."""
-    return f"share/{PACKAGE}/{folder}".rstrip("/"), sorted(str(p.relative_to(HERE)) for p in (HERE / folder).glob(pattern))
+    return f"share/{PACKAGE}/{folder}".rstrip("/"), sorted(
+        str(p.relative_to(HERE)) for p in (HERE / folder).glob(pattern)
+    )
 
 
 setup(

@@ -34,7 +34,7 @@ def annotate(image: np.ndarray, answer: Answer, title: str = "") -> np.ndarray:
 
 
 def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
-    """Draws into `picture`, uint8 [h, w, 3] RGB. Sizes grow with the image, so a 4K picture stays readable."""
+    """Draws into `picture`, uint8 [h, w, 3] RGB. Sizes grow with it, so a 4K picture stays readable."""
     scale = max(min(picture.shape[:2]) / 480, 0.5)
     radius, line = round(9 * scale), max(1, round(2 * scale))
     for point in points:
@@ -43,12 +43,17 @@ def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
         cv2.circle(picture, center, radius, WHITE, line + 2, cv2.LINE_AA)
         cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
         cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
-        text = f"{point.index} {printable(point.label)}".strip()
-        (width, height), _ = cv2.getTextSize(text, FONT, 0.5 * scale, line)
-        x = min(center[0] + radius + 4, max(picture.shape[1] - width - 2, 0))
-        y = min(max(center[1] - radius, height + 2), picture.shape[0] - 2)
-        cv2.putText(picture, text, (x, y), FONT, 0.5 * scale, CAPTION, line + 2, cv2.LINE_AA)
-        cv2.putText(picture, text, (x, y), FONT, 0.5 * scale, WHITE, line, cv2.LINE_AA)
+        _tag(picture, f"{point.index} {printable(point.label)}".strip(), center, radius, scale)
+
+
+def _tag(picture: np.ndarray, text: str, center: tuple[int, int], radius: int, scale: float) -> None:
+    """Writes `text` on a dark plate right above the ring, moved to stay in the picture."""
+    line = max(1, round(scale))
+    (width, height), base = cv2.getTextSize(text, FONT, 0.45 * scale, line)
+    x = max(min(center[0] + radius + 4, picture.shape[1] - width - 4), 2)
+    y = min(max(center[1] - radius, height + 4), picture.shape[0] - base - 2)
+    cv2.rectangle(picture, (x - 3, y - height - 3), (x + width + 3, y + base), CAPTION, -1)
+    cv2.putText(picture, text, (x, y), FONT, 0.45 * scale, WHITE, line, cv2.LINE_AA)
 
 
 def printable(text: str) -> str:

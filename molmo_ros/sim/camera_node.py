@@ -1,7 +1,7 @@
 """The simulated RGB-D camera as a ROS 2 node: `image`, `depth` and `camera_info` of one tabletop scene.
 
 The scene follows from the parameter `seed`, so any other process can rebuild it and knows the ground truth.
-Setting `seed` while it runs switches the scene: once the call has returned, every newer stamp shows the new one.
+Setting `seed` while it runs switches the scene: once the call has returned, newer stamps show the new one.
 """
 
 from __future__ import annotations
@@ -47,18 +47,26 @@ class SimCamera(Node):
         self.declare_parameter(
             "seed", 0, ParameterDescriptor(description="Which random tabletop is shown.", integer_range=whole)
         )
-        self.declare_parameter("width", 640, ParameterDescriptor(description="[px]", integer_range=size, **fixed))
-        self.declare_parameter("height", 480, ParameterDescriptor(description="[px]", integer_range=size, **fixed))
+        self.declare_parameter(
+            "width", 640, ParameterDescriptor(description="[px]", integer_range=size, **fixed)
+        )
+        self.declare_parameter(
+            "height", 480, ParameterDescriptor(description="[px]", integer_range=size, **fixed)
+        )
         rate_range = [FloatingPointRange(from_value=0.1, to_value=120.0)]
         self.declare_parameter(
-            "rate", 10.0, ParameterDescriptor(description="Frames per second.", floating_point_range=rate_range, **fixed)
+            "rate",
+            10.0,
+            ParameterDescriptor(description="Frames per second.", floating_point_range=rate_range, **fixed),
         )
         noise_range = [FloatingPointRange(from_value=0.0, to_value=60.0)]
         self.declare_parameter(
             "noise",
             2.0,
             ParameterDescriptor(
-                description="Standard deviation of the sensor noise [gray levels].", floating_point_range=noise_range, **fixed
+                description="Standard deviation of the sensor noise [gray levels].",
+                floating_point_range=noise_range,
+                **fixed,
             ),
         )
         # Reliable matches both kinds of reader; a depth of 1 never lets old frames pile up.

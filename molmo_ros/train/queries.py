@@ -177,7 +177,7 @@ class QueryMaker:
     def _group_label(self) -> tuple[str, tuple[int, ...]]:
         """A plural label; drawn so that groups of several are likely where there are any."""
         options = []
-        for color, shape in set(self.names):
+        for color, shape in sorted(set(self.names)):  # a set's own order changes from process to process
             options += [(f"{color} {PLURALS[shape]}", self._matching(color, shape))]
             options += [(PLURALS[shape], self._matching(None, shape))]
             options += [(f"{color} {self._pick(GENERIC)}s", self._matching(color, None))]

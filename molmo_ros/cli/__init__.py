@@ -1,0 +1,1 @@
+"""The command line `molmo-ros`, one file per subcommand."""

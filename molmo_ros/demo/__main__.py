@@ -1,0 +1,146 @@
+"""Runs the demo: exit code 0 where at least nine of ten queries are right.
+
+Everything it starts is a separate process that talks over DDS; what it writes is named at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+PASS_SHARE = 0.9
+QUERY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
+"""A cold disk makes importing torch slow [s]."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m molmo_ros.demo", description=__doc__)
+    parser.add_argument(
+        "--seed", type=int, default=7, help="first scene; other seeds ask other things (default: 7)"
+    )
+    parser.add_argument(
+        "--model", default="tiny", help="embedded checkpoint or checkpoint folder (default: tiny)"
+    )
+    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo_output"), help="folder (default: demo_output)"
+    )
+    parser.add_argument("--rate", type=float, default=10.0, help="camera frames per second (default: 10)")
+    args = parser.parse_args()
+    if args.seed < 0:
+        parser.error("--seed must not be negative")
+    # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Never meet a robot on the network, also where this was not started by make.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print("\ninterrupted; camera and node are stopped", file=sys.stderr)
+        return 130
+    except (RuntimeError, TimeoutError) as error:
+        print(f"\ndemo failed: {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run(args: argparse.Namespace) -> int:
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - start:5.1f} s] {text}", flush=True)
+
+    logs = args.output / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for old in args.output.glob("[0-9][0-9]_*.png"):
+        old.unlink()
+
+    from molmo_ros.demo.processes import Child
+
+    with ExitStack() as stack:
+
+        def launch(name: str, module: str, *parameters: str) -> Child:
+            arguments = ["--ros-args", *(part for parameter in parameters for part in ("-p", parameter))]
+            child = Child(name, module, arguments, logs / f"{name}.log")
+            stack.callback(child.stop)
+            say(f"started the {name} (pid {child.pid}, log {child.log})")
+            return child
+
+        camera = launch("camera", "molmo_ros.sim.camera_node", f"seed:={args.seed}", f"rate:={args.rate}")
+        node = launch("node", "molmo_ros.node.molmo_node", f"model:={args.model}", f"device:={args.device}")
+        children = (camera, node)
+
+        from molmo_ros.demo import report
+        from molmo_ros.demo.judge import Verdict, judge
+        from molmo_ros.demo.plan import make_plan
+        from molmo_ros.demo.recording import Recording
+        from molmo_ros.demo.user import User
+
+        say("planning queries from the scenes' ground truth")
+        plan = make_plan(args.seed)
+        recording = stack.enter_context(Recording(args.output / "recording"))
+        user = User(recording.write)
+        stack.callback(user.close)
+
+        _wait(say, "the camera's first frame", lambda: user.frames_seen() > 0, children)
+        _wait(say, "the node to load its model", user.node_listens, children)
+
+        print(f"\n{report.HEADER}\n{'-' * len(report.HEADER)}", flush=True)
+        verdicts: list[Verdict] = []
+        pictures: list[Path] = []
+        shown = None
+        for number, case in enumerate(plan, 1):
+            for child in children:
+                child.check()
+            if case.seed != shown:
+                user.show_scene(case.seed, timeout=20.0)
+                shown = case.seed
+            result = user.ask(case.text, QUERY_TIMEOUT)
+            verdict = judge(case, result)
+            stamp = report.stamp_of(result)
+            picture = report.draw(case, result, verdict, user.frame(stamp))
+            user.publish_annotated(picture, stamp)
+            pictures.append(report.save(args.output, number, case, picture))
+            verdicts.append(verdict)
+            print(report.row(number, case, result, verdict), flush=True)
+        for child in children:
+            child.check()
+    # Leaving the block has stopped the children and closed the recording.
+    right = sum(verdict.right for verdict in verdicts)
+    passed = right >= PASS_SHARE * len(verdicts)
+    print(f"\n{report.summary(verdicts)}\n\nwritten:")
+    for path in (*pictures, recording.path):
+        print(f"  {path}")
+    print("The .mcap file opens in Foxglove (Open local file) and other robotics viewers.")
+    say("demo passed" if passed else f"demo FAILED: fewer than {PASS_SHARE:.0%} of the queries are right")
+    return 0 if passed else 1
+
+
+def _wait(say: Callable[[str], None], what: str, ready: Callable[[], bool], children: tuple) -> None:
+    """Waits and shows that it does; ends at once where a child has ended."""
+    say(f"waiting for {what}")
+    started = last = time.monotonic()
+    while not ready():
+        for child in children:
+            child.check()
+        if time.monotonic() - started > READY_TIMEOUT:
+            raise TimeoutError(f"{what} did not come within {READY_TIMEOUT:.0f} s")
+        if time.monotonic() - last > 5:
+            last = time.monotonic()
+            say(f"  still waiting for {what}")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

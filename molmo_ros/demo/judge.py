@@ -1,0 +1,95 @@
+"""Compares the node's result with the simulator's truth."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from molmo_ros.demo.plan import Case
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one query went.
+
+    Attributes:
+        right: Whether it counts as right.
+        got: What was answered, in a few words.
+        inside: How many points lie on the object they are matched with, None where none were asked for.
+        pixel_error: Largest distance [px] of a point to the middle of its object's mask.
+        metric_error: Largest distance [m] of a 3-D point to the object's surface at that middle.
+    """
+
+    right: bool
+    got: str
+    inside: int | None = None
+    pixel_error: float = math.nan
+    metric_error: float = math.nan
+
+
+def judge(case: Case, result: dict[str, Any] | None) -> Verdict:
+    """Judges the JSON object of the node's `~/result`; None means that none came."""
+    if result is None:
+        return Verdict(False, "no result")
+    status, points, text = result["status"], result["points"], " ".join(result["text"].split())
+    if status not in ("FOUND", "NOT_FOUND", "ANSWERED"):
+        return Verdict(False, result.get("reason") or status)
+    if case.kind == "absent":
+        return Verdict(
+            status == "NOT_FOUND", "not there" if status == "NOT_FOUND" else f"{len(points)} points"
+        )
+    if case.kind in ("presence", "color"):
+        return Verdict(_words(text) == _words(case.answer), text)
+    inside, pixel_error, metric_error = _compare_points(case, points)
+    complete = len(points) == len(case.members)
+    if case.kind == "count":
+        return Verdict(complete, str(len(points)), inside, pixel_error, metric_error)
+    metric = all(point["xyz"] is not None for point in points)
+    got = f"{len(points)} point" + ("s" if len(points) != 1 else "") + ("" if metric else ", no 3-D")
+    return Verdict(complete and inside == len(points) and metric, got, inside, pixel_error, metric_error)
+
+
+def surface_point(case: Case, member: int) -> np.ndarray:
+    """[3] the object's surface at the middle of its mask, optical frame [m], from the simulator's depth."""
+    x, y = case.centers[member]
+    depth = case.frame.depth[int(y), int(x)]
+    k = case.frame.intrinsics
+    # Centres are given with pixel edges at integers, K with pixel centres at integers.
+    return np.array([(x - 0.5 - k[0, 2]) / k[0, 0], (y - 0.5 - k[1, 2]) / k[1, 1], 1.0]) * depth
+
+
+def _compare_points(case: Case, points: list[dict[str, Any]]) -> tuple[int, float, float]:
+    """Matches each object with the nearest free point; points inside, worst pixel and metric error."""
+    inside, pixel_errors, metric_errors = 0, [], []
+    free = list(points)
+    for member in sorted(case.members, key=lambda m: _nearest(case.centers[m], points)[0]):
+        if not free:
+            break
+        error, point = _nearest(case.centers[member], free)
+        free.remove(point)
+        pixel_errors.append(error)
+        inside += _mask_at(case, point) == member
+        if point["xyz"] is not None:
+            metric_errors.append(float(np.linalg.norm(np.array(point["xyz"]) - surface_point(case, member))))
+    return inside, max(pixel_errors, default=math.nan), max(metric_errors, default=math.nan)
+
+
+def _nearest(center: np.ndarray, points: list[dict[str, Any]]) -> tuple[float, dict[str, Any]]:
+    distances = [(math.hypot(p["x"] - center[0], p["y"] - center[1]), i) for i, p in enumerate(points)]
+    distance, index = min(distances, default=(math.inf, -1))
+    return distance, points[index] if points else {}
+
+
+def _mask_at(case: Case, point: dict[str, Any]) -> int:
+    """Which object is at the point; -1 for none."""
+    height, width = case.frame.segmentation.shape
+    column, row = min(int(point["x"]), width - 1), min(int(point["y"]), height - 1)
+    return int(case.frame.segmentation[row, column])
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())

@@ -1,0 +1,119 @@
+"""What the demo asks, and the right answers: both follow from the seed, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from molmo_ros.sim.renderer import Frame, render
+from molmo_ros.sim.scene import SENSOR, Scene
+from molmo_ros.train.queries import Query, QueryMaker, mask_points
+
+ROUNDS = (
+    ("one", "many", "absent"),
+    ("one", "count", "presence"),
+    ("one", "many", "color"),
+    ("one", "count", "absent"),
+)
+"""The kinds of query, scene by scene."""
+
+WORDING = {
+    "one": "point to the {x}",
+    "many": "point to the {x}",
+    "absent": "point to the {x}",
+    "count": "how many {x} are there?",
+    "presence": "is there a {x}?",
+    "color": "what color is the {x}?",
+}
+SMALLEST_MASK = 150
+"""Scenes that show less than this of some object [px] are passed over: asking about it would be unfair."""
+DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Case:
+    """One query with its truth.
+
+    Attributes:
+        seed: The scene it is about.
+        kind: A key of `WORDING`.
+        text: What is sent to the node.
+        answer: The whole right answer, as the model was taught it.
+        members: Index of every object that the query means.
+        frame: The noise-free view, with depth and segmentation.
+        centers: [n, 2] the mask's pixel nearest to its middle, x and y [px] of each object; edges at integers.
+    """
+
+    seed: int
+    kind: str
+    text: str
+    answer: str
+    members: tuple[int, ...]
+    frame: Frame
+    centers: np.ndarray
+
+    @property
+    def expected(self) -> str:
+        """The truth in a few words."""
+        if self.kind in ("one", "many"):
+            return f"{len(self.members)} point" + ("s" if len(self.members) > 1 else "")
+        return {"absent": "not there", "count": str(len(self.members))}.get(
+            self.kind, self.answer.rstrip(".")
+        )
+
+
+def make_plan(seed: int) -> list[Case]:
+    """Twelve queries about four scenes; equal seeds give equal plans.
+
+    Args:
+        seed: First scene that is tried. Seeds below a million are never used for training.
+    """
+    scenes = _clear_scenes(seed)
+    cases: list[Case] = []
+    for kinds in ROUNDS:
+        while not (found := _ask(*next(scenes), kinds)):
+            pass
+        cases += found
+    return cases
+
+
+def _clear_scenes(seed: int) -> Iterator[tuple[int, Scene, Frame]]:
+    """Scenes from `seed` on whose objects can all be seen."""
+    while True:
+        scene = Scene.random(seed)
+        frame = render(scene, *SENSOR)
+        if all((frame.segmentation == index).sum() >= SMALLEST_MASK for index in range(len(scene.objects))):
+            yield seed, scene, frame
+        seed += 1
+
+
+def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[Case]:
+    """One case per kind, all different; empty where the scene has no such query (no group to count, say)."""
+    height, width = frame.segmentation.shape
+    per_mille = mask_points(frame.segmentation, len(scene.objects))
+    centers = per_mille / 1000 * (width, height)
+    maker = QueryMaker(
+        [(thing.color, thing.shape) for thing in scene.objects], per_mille, np.random.default_rng(seed)
+    )
+    cases: list[Case] = []
+    for kind in kinds:
+        query = _draw(getattr(maker, kind), kind, {case.text for case in cases})
+        if query is None:
+            return []
+        text = WORDING[kind].format(x=query.label)
+        cases.append(Case(seed, kind, text, query.answer, query.members, frame, centers))
+    return cases
+
+
+def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> Query | None:
+    """The first query of that very kind (the maker falls back to another where it has none)."""
+    for _ in range(DRAWS):
+        query = draw()
+        fits = (
+            len(query.members) >= 2 if kind in ("many", "count") else kind != "one" or len(query.members) == 1
+        )
+        if query.kind == kind and fits and WORDING[kind].format(x=query.label) not in asked:
+            return query
+    return None

@@ -1,0 +1,78 @@
+"""Child processes that are certain to end when their parent does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+GRACE = 5.0
+"""How long a process may take to end after SIGINT [s]."""
+
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Linux: SIGTERM comes when the parent dies, even by SIGKILL."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Child:
+    """A Python module run as its own process, in its own process group, with its output in a file.
+
+    Args:
+        name: For messages.
+        module: As in `python -m module`.
+        arguments: What follows it.
+        log: File for its stdout and stderr.
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path):
+        self.name, self.log = name, log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is ours to forward
+                preexec_fn=_end_with_parent,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raises RuntimeError, with the end of its log, where the process has ended."""
+        code = self._process.poll()
+        if code is not None:
+            raise RuntimeError(
+                f"the {self.name} ended with code {code}; {self.log} ends with:\n{self.log_tail()}"
+            )
+
+    def log_tail(self, lines: int = 15) -> str:
+        return "\n".join("    " + line for line in self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """SIGINT to the group, and SIGKILL after `GRACE` seconds. May be called twice."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGINT)
+            deadline = time.monotonic() + GRACE
+            while self._process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+        # Whatever is left of the group, such as a grandchild.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return

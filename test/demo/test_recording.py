@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+from geometry_msgs.msg import PointStamped  # noqa: E402
+from rosbags.highlevel import AnyReader  # noqa: E402
+
+from molmo_ros.demo.recording import Recording  # noqa: E402
+from molmo_ros.sim.camera_node import image_message  # noqa: E402
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    point = PointStamped()
+    point.header.frame_id, point.point.x, point.point.z = "camera", 0.25, 1.5
+    folder = tmp_path / "run"
+    for _ in range(2):  # the second run replaces the first
+        with Recording(folder) as recording:
+            recording.write("/image", image_message(pixels, "rgb8"), 1_000)
+            recording.write("/point", point, 2_000)
+            recording.write("/image", image_message(pixels, "rgb8"), 3_000)
+    assert recording.path.read_bytes()[:8] == b"\x89MCAP0\r\n"
+    with AnyReader([folder]) as reader:
+        assert {c.topic: c.msgtype for c in reader.connections} == {
+            "/image": "sensor_msgs/msg/Image",
+            "/point": "geometry_msgs/msg/PointStamped",
+        }
+        messages = [(c.topic, t, reader.deserialize(raw, c.msgtype)) for c, t, raw in reader.messages()]
+    assert [(topic, time) for topic, time, _ in messages] == [
+        ("/image", 1_000),
+        ("/point", 2_000),
+        ("/image", 3_000),
+    ]
+    image, read_point = messages[0][2], messages[1][2]
+    assert image.encoding == "rgb8" and image.step == 64 * 3
+    np.testing.assert_array_equal(image.data.reshape(48, 64, 3), pixels)
+    assert (read_point.header.frame_id, read_point.point.x, read_point.point.z) == ("camera", 0.25, 1.5)

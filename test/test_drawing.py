@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from molmo_ros.drawing import PINK, annotate, printable
+from molmo_ros.molmo.answer import Answer, Point, Status
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return np.any(before != after[: before.shape[0]], axis=-1)
+
+
+def test_marks_the_point_and_leaves_the_image_alone():
+    image = np.full((480, 640, 3), 90, np.uint8)
+    answer = Answer(Status.FOUND, "red cube", (Point(100.0, 300.0, "red cube"),))
+    picture = annotate(image, answer, "point to the red cube")
+    assert (image == 90).all()
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (640, 3) and picture.shape[0] > 480
+    assert tuple(picture[300, 100]) == PINK
+    rows, columns = np.nonzero(changed(image, picture))
+    assert columns.min() > 70 and columns.max() < 250 and rows.min() > 270 and rows.max() < 330
+
+
+@pytest.mark.parametrize("x,y", [(0, 0), (64, 48), (64, 0), (0, 48)])
+def test_points_on_the_very_edge_are_drawn(x, y):
+    image = np.zeros((48, 64, 3), np.uint8)
+    picture = annotate(image, Answer(Status.FOUND, points=(Point(x, y, "edge"),)))
+    assert changed(image, picture).any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 900), (3000, 4000)])
+def test_any_size_of_image(size):
+    picture = annotate(np.zeros((*size, 3), np.uint8), Answer(Status.NOT_FOUND, "There are none."), "q")
+    assert picture.shape[1] == size[1]
+
+
+def test_text_outside_of_the_font_becomes_question_marks():
+    assert printable("ein\nroter\x07 Würfel") == "ein roter? W?rfel"
