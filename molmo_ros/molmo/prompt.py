@@ -1,0 +1,200 @@
+"""Prompts: the image's tokens, the words around the user's text, and how points and counts are asked for.
+
+Sources: hub preprocessing_molmo.py (0924), processing_molmo2.py (Molmo2), and the prompt templates both were
+trained on (allenai/molmo and allenai/molmo2, data_formatter.py).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from molmo_ros.molmo.errors import PromptError
+from molmo_ros.molmo.tokenizer import Tokenizer
+
+POINT_TEMPLATES = {
+    "molmo": "Point to {label}\nPlease say 'This isn't in the image.' if it is not in the image.",
+    "molmo2": "Point to {label}\nPlease say 'There are none.' if it is not in the image.",
+}
+COUNT_TEMPLATE = "How many {label} are there?"
+LONGEST_TOKEN = 32
+"""Characters per token [1] beyond which a text is refused without tokenising it."""
+
+
+class Grids(Protocol):
+    """What a processed image tells about its tokens; `image_processor.ProcessedImage` is one."""
+
+    @property
+    def low_res_grid(self) -> tuple[int, int]:
+        """Pooled tokens (rows, columns) of the global view."""
+
+    @property
+    def high_res_grid(self) -> tuple[int, int]:
+        """Pooled tokens (rows, columns) of the tiles' mosaic."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The part of a prompt that depends on the images alone, and so can be computed once for many queries.
+
+    Attributes:
+        ids: int64 [n], BOS and the tokens of the images.
+        is_patch: Boolean [n], tokens that an image feature is added to, in the features' order.
+        is_image: Boolean [n], patch tokens and their separators (the block that Molmo2 attends to both ways).
+    """
+
+    ids: np.ndarray
+    is_patch: np.ndarray
+    is_image: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def image_layout(family: str, image: Grids, low_res_columns: bool) -> list[str]:
+    """The names of one image's tokens: the global view, then the mosaic of tiles, both row by row.
+
+    Args:
+        family: "molmo" or "molmo2".
+        image: The grids of pooled tokens.
+        low_res_columns: Whether rows of the global view end in a column token
+            (`ImageProcessorConfig.low_res_columns`); rows of the tiles always do.
+    """
+    (low_rows, low_columns), (high_rows, high_columns) = image.low_res_grid, image.high_res_grid
+    low_start = "<low_res_im_start>" if family == "molmo2" else "<im_start>"
+    low_row = ["<im_patch>"] * low_columns + ["<im_col>"] * low_res_columns
+    high_row = ["<im_patch>"] * high_columns + ["<im_col>"]
+    return [low_start, *low_row * low_rows, "<im_end>", "<im_start>", *high_row * high_rows, "<im_end>"]
+
+
+class PromptBuilder:
+    """Builds the token sequences of one checkpoint.
+
+    A whole prompt is `prefix(images).ids` followed by `query(text)`:
+
+        molmo    [BOS] image " User: " text " Assistant:"
+        molmo2   [BOS] image <|im_start|> "user\\n" text <|im_end|> "\\n" <|im_start|> "assistant\\n"
+
+    with "Image 1", "Image 2", … before the images of Molmo2 where there are several.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, family: str, *, low_res_columns: bool, max_tokens: int) -> None:
+        """Looks up the family's special tokens.
+
+        Args:
+            tokenizer: The checkpoint's.
+            family: "molmo" or "molmo2".
+            low_res_columns: See `image_layout`.
+            max_tokens: The model's context, images, text and answer together.
+
+        Raises:
+            CheckpointError: The tokenizer lacks a special token of the family.
+        """
+        tokenizer.require(family)
+        self._tokenizer, self._family, self._low_res_columns = tokenizer, family, low_res_columns
+        self.max_tokens = max_tokens
+
+    def prefix(self, images: Sequence[Grids]) -> Prefix:
+        """BOS and the tokens of the images.
+
+        Raises:
+            PromptError: No image, or several for a family that takes one.
+        """
+        if not images:
+            raise PromptError("a prompt needs an image")
+        if len(images) > 1 and self._family == "molmo":
+            raise PromptError(
+                f"{len(images)} images: models of the 0924 family take one; Molmo2 takes several"
+            )
+        ids, is_image = [self._tokenizer.bos_id], [False]
+        for number, image in enumerate(images, 1):
+            if len(images) > 1:
+                title = self._tokenizer.encode(f"Image {number}")
+                ids += title
+                is_image += [False] * len(title)
+            names = image_layout(self._family, image, self._low_res_columns)
+            id_of = {name: self._tokenizer.special_id(name) for name in set(names)}
+            ids += [id_of[name] for name in names]
+            is_image += [True] * len(names)
+        array = np.array(ids, dtype=np.int64)
+        return Prefix(array, array == self._tokenizer.special_id("<im_patch>"), np.array(is_image))
+
+    def query(self, text: str, prefix_length: int) -> np.ndarray:
+        """The tokens after the images, int64 [n].
+
+        Args:
+            text: What the user says; see `clean_text` for what becomes of control characters. Spellings of
+                special tokens stay ordinary text.
+            prefix_length: Tokens of the prefix, for the limit.
+
+        Raises:
+            PromptError: Nothing is left of the text, or the prompt would fill the model's context.
+        """
+        cleaned = clean_text(text)
+        if not cleaned:
+            raise PromptError(f"the query is empty: {text[:40]!r}")
+        room = self.max_tokens - prefix_length - 1
+        if len(cleaned) > LONGEST_TOKEN * self.max_tokens:
+            raise self._too_long(cleaned, "too many to tokenise", room)
+        ids = self._framed(cleaned)
+        if len(ids) > room:
+            raise self._too_long(cleaned, f"{len(ids)} tokens", room)
+        return np.array(ids, dtype=np.int64)
+
+    def _framed(self, text: str) -> list[int]:
+        encode = self._tokenizer.encode
+        if self._family == "molmo":
+            return encode(f" User: {text} Assistant:")
+        start, end = self._tokenizer.special_id("<|im_start|>"), self._tokenizer.special_id("<|im_end|>")
+        return [start, *encode(f"user\n{text}"), end, *encode("\n"), start, *encode("assistant\n")]
+
+    def _too_long(self, text: str, size: str, room: int) -> PromptError:
+        return PromptError(
+            f"the query has {len(text)} characters ({size}); the model's context of {self.max_tokens} tokens "
+            f"leaves {max(room, 0)} for it beside the image"
+        )
+
+
+def clean_text(text: str) -> str:
+    """Text without control characters.
+
+    Line ends become "\\n", tabs become blanks, all other control characters (Unicode category Cc) and lone
+    surrogates (Cs) are dropped, and blanks at both ends are stripped. Everything else stays as it is.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs")).strip()
+
+
+def point_prompt(label: str | Sequence[str], family: str = "molmo2") -> str:
+    """The request to point at something, in words the models were trained on, with a way out if it is absent.
+
+    Args:
+        label: What to point to; lower-cased, as in training. Several are joined by "and"; one query for each
+            is nearer to the training data.
+        family: "molmo" or "molmo2".
+
+    Raises:
+        PromptError: No label, or an empty one.
+    """
+    return POINT_TEMPLATES[family].format(label=_joined(label))
+
+
+def count_prompt(label: str | Sequence[str]) -> str:
+    """The question how many there are, which the models answer with points and a total.
+
+    Raises:
+        PromptError: No label, or an empty one.
+    """
+    return COUNT_TEMPLATE.format(label=_joined(label))
+
+
+def _joined(label: str | Sequence[str]) -> str:
+    labels = [label] if isinstance(label, str) else list(label)
+    cleaned = [" ".join(clean_text(one).split()).lower() for one in labels]
+    if not cleaned or "" in cleaned:
+        raise PromptError(f"the label is empty: {label!r:.80}")
+    return " and ".join([", ".join(cleaned[:-1]), cleaned[-1]] if len(cleaned) > 1 else cleaned)
