@@ -17,6 +17,7 @@ from types import FrameType
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
+WARM_UP = "is there a table?"
 READY_TIMEOUT = 180.0
 """A cold disk makes importing torch slow [s]."""
 
@@ -94,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(user.close)
 
         _wait(say, "the camera's first frame", lambda: user.frames_seen() > 0, children)
-        _wait(say, "the node to load its model", user.node_listens, children)
+        _wait(say, "the node", user.node_listens, children)
+        user.ask(WARM_UP)
+        _wait(say, "the node to load its model and answer once", user.answered, children)
 
         print(f"\n{report.HEADER}\n{'-' * len(report.HEADER)}", flush=True)
         verdicts: list[Verdict] = []
@@ -106,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
             if case.seed != shown:
                 user.show_scene(case.seed, timeout=20.0)
                 shown = case.seed
-            result = user.ask(case.text, QUERY_TIMEOUT)
+            user.ask(case.text)
+            result = user.result(QUERY_TIMEOUT)
             verdict = judge(case, result)
             stamp = report.stamp_of(result)
             picture = report.draw(case, result, verdict, user.frame(stamp))

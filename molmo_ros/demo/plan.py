@@ -43,7 +43,7 @@ class Case:
         answer: The whole right answer, as the model was taught it.
         members: Index of every object that the query means.
         frame: The noise-free view, with depth and segmentation.
-        centers: [n, 2] the mask's pixel nearest to its middle, x and y [px] of each object; edges at integers.
+        centers: [n, 2] the mask's pixel nearest to its middle, x and y [px]; edges at integers.
     """
 
     seed: int

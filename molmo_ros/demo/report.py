@@ -25,11 +25,12 @@ def row(number: int, case: Case, result: dict[str, Any] | None, verdict: Verdict
     """One line of the table; a dash where a column has no meaning."""
     result = result or {}
     inside = "-" if verdict.inside is None else f"{verdict.inside}/{len(case.members)}"
+    status = result.get("status", "-")
     cells = (
-        f"{number:>2}  {_cut(case.text, 34):<34} {_cut(case.expected, 10):<10} {result.get('status', '-'):<10}",
+        f"{number:>2}  {_cut(case.text, 34):<34} {_cut(case.expected, 10):<10} {status:<10}",
         f"{_cut(verdict.got, 14):<14} {inside:>6} {_number(verdict.pixel_error, 1):>8}",
         f"{_number(verdict.metric_error, 3):>8} {_number(result.get('age_ms'), 0):>7}",
-        f"{_number(result.get('timing_ms', {}).get('total'), 0):>7}  {'yes' if verdict.right else 'NO'}",
+        f"{_number(result.get('timing_ms', {}).get('node_total'), 0):>7}  {'yes' if verdict.right else 'NO'}",
     )
     return " ".join(cells)
 
@@ -64,7 +65,7 @@ def summary(verdicts: list[Verdict]) -> str:
     return (
         f"{right} of {len(verdicts)} right; median error {_number(_median(pixel), 1)} px, "
         f"{_number(_median(metric), 3)} m\n"
-        "errors: to the middle of the object's visible surface; age: of the frame when its answer was published"
+        "errors: to the middle of the object's visible surface; age: of the frame when the answer came"
     )
 
 

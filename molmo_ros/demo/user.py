@@ -96,19 +96,26 @@ class User:
         if not fresh:
             raise TimeoutError(f"the camera shows no frame of scene {seed}")
 
-    def ask(self, text: str, timeout: float) -> dict[str, Any] | None:
-        """Sends a query and waits for its result.
-
-        Returns:
-            The JSON object of `~/result`; None where none came in time.
-        """
+    def ask(self, text: str) -> None:
+        """Sends a query; what was answered before is forgotten."""
         message = String(data=text)
         with self._changed:
             self._results.clear()
             self._record("/query", message, time.time_ns())
             self._queries.publish(message)
-            self._changed.wait_for(lambda: any(r["query"] == text for r in self._results), timeout)
-            return next((r for r in self._results if r["query"] == text), None)
+
+    def answered(self) -> bool:
+        return bool(self._results)
+
+    def result(self, timeout: float) -> dict[str, Any] | None:
+        """Waits for the result of the last query.
+
+        Returns:
+            The JSON object of `~/result`; None where none came in time.
+        """
+        with self._changed:
+            self._changed.wait_for(self.answered, timeout)
+            return self._results[0] if self._results else None
 
     def frame(self, stamp: int) -> np.ndarray | None:
         """uint8 [h, w, 3] RGB, the frame with that stamp [ns]; None where it is not kept, or was lost."""
