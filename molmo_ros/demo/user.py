@@ -39,6 +39,7 @@ class User:
         self._changed = threading.Condition()
         self._frames: deque[Image] = deque(maxlen=KEPT_FRAMES)
         self._results: list[dict[str, Any]] = []
+        self._asked = ""
         self._recorded: dict[str, float] = {}
         rclpy.init()
         self._node = rclpy.create_node("molmo_demo_user")
@@ -101,6 +102,7 @@ class User:
         message = String(data=text)
         with self._changed:
             self._results.clear()
+            self._asked = text
             self._record("/query", message, time.time_ns())
             self._queries.publish(message)
 
@@ -149,7 +151,9 @@ class User:
             if topic == "/image":
                 self._frames.append(message)
             elif topic.endswith("/result"):
-                self._results.append(json.loads(message.data))
+                result = json.loads(message.data)
+                if result["query"] == self._asked:  # not the late answer to a query that was given up
+                    self._results.append(result)
             self._changed.notify_all()
 
     def _spin(self) -> None:
