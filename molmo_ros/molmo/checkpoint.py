@@ -182,13 +182,13 @@ def _weight_files(folder: Path) -> list[Path]:
         raise CheckpointError(f"{folder} has neither {single.name} nor {index.name}")
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
+        paths = sorted({folder / name for name in weight_map.values()})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} holds no weight map: {error!r}") from error
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise CheckpointError(f"{index} lists shards that are not there: {_list(missing)}")
-    return [folder / name for name in names]
+    return paths
 
 
 def _open(stack: ExitStack, path: Path) -> Any:

@@ -171,7 +171,7 @@ class MolmoConfig:
                 f"supported: {SUPPORTED}"
             )
         readers = {"molmo": _read_molmo, "molmo2": _read_molmo2}
-        if family not in readers:
+        if not isinstance(family, str) or family not in readers:
             raise UnsupportedModelError(f"model_type {family!r} is not supported; supported: {SUPPORTED}")
         try:
             config = readers[family](raw)

@@ -23,8 +23,8 @@ def compare_preprocessing(
         inputs: The arrays of input.npz.
 
     Returns:
-        Maximum absolute difference by name ("pixels", and "masks", "input_idx", "pooling", "grids" as stored);
-        infinite where the shapes differ. None where no image is stored.
+        Maximum absolute difference by name ("pixels", "masks", "input_idx", "pooling", "grids"), infinite
+        where the shapes differ. None where no image is stored.
     """
     if "image_u8" not in inputs:
         return None

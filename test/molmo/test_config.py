@@ -1,0 +1,280 @@
+"""Hub config.json files, as published and as saved by transformers, to `MolmoConfig`."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
+from molmo_ros.molmo.hub_config import to_hub_config
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
+
+# The flat keys of the published 0924 config.json files; their vision part is not in the file.
+COMMON_0924 = {
+    "model_type": "molmo",
+    "clip_qkv": None,
+    "layer_norm_type": "rms",
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+    "weight_tying": False,
+    "use_cache": True,
+}
+PUBLISHED_0924 = {
+    "7B-D": {
+        "num_hidden_layers": 28,
+        "hidden_size": 3584,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 37888,
+        "vocab_size": 152064,
+        "embedding_size": 152064,
+        "qkv_bias": True,
+        "attention_layer_norm": False,
+        "norm_after": False,
+        "layer_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+    },
+    "7B-O": {
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "intermediate_size": 22016,
+        "vocab_size": 100278,
+        "embedding_size": 100352,
+        "qkv_bias": False,
+        "attention_layer_norm": True,
+        "norm_after": True,
+        "layer_norm_eps": 1e-6,
+        "rope_theta": 500000.0,
+    },
+    "72B": {
+        "num_hidden_layers": 80,
+        "hidden_size": 8192,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "intermediate_size": 59136,
+        "vocab_size": 152064,
+        "embedding_size": 152064,
+        "qkv_bias": True,
+        "attention_layer_norm": False,
+        "norm_after": False,
+        "layer_norm_eps": 1e-5,
+        "rope_theta": 1000000.0,
+    },
+}
+# Parameters without the unused last vision block, from the published totals: 7B-D has 8,021,025,280 in all.
+VISION_BLOCK = 4 * (1024 * 1024 + 1024) + 2 * 1024 * 4096 + 4096 + 1024 + 4 * 1024
+
+
+def molmo2_text(**changes):
+    return {
+        "head_dim": 128,
+        "vocab_size": 151936,
+        "additional_vocab_size": 128,
+        "qkv_bias": False,
+        "hidden_act": "silu",
+        "num_key_value_heads": 8,
+        "num_attention_heads": 32,
+        "max_position_embeddings": 36864,
+        "rope_scaling": None,
+        "rope_scaling_layers": None,
+        "use_qk_norm": True,
+        "qk_norm_type": "qwen3",
+        "layer_norm_eps": 1e-6,
+        "norm_after": False,
+        "num_hidden_layers": 36,
+    } | changes
+
+
+def molmo2(text):
+    return {
+        "model_type": "molmo2",
+        "tie_word_embeddings": False,
+        "text_config": text,
+        "image_patch_id": 151938,
+        "vit_config": {
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 27,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 16,
+            "head_dim": 72,
+            "hidden_act": "gelu_pytorch_tanh",
+            "layer_norm_eps": 1e-6,
+            "image_default_input_size": [378, 378],
+            "image_patch_size": 14,
+            "image_num_pos": 729,
+        },
+        "adapter_config": {
+            "vit_layers": [-3, -9],
+            "pooling_attention_mask": True,
+            "hidden_size": 1152,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 16,
+            "head_dim": 72,
+            "hidden_act": "silu",
+            "text_hidden_size": text["hidden_size"],
+            "intermediate_size": text["intermediate_size"],
+        },
+    }
+
+
+def parameters(config):
+    torch = pytest.importorskip("torch")
+    from molmo_ros.molmo.model import MolmoModel
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in MolmoModel(config).parameters())
+
+
+def test_published_7b_d_has_the_published_number_of_parameters():
+    config = MolmoConfig.from_dict(COMMON_0924 | PUBLISHED_0924["7B-D"])
+    assert config.vision.feature_layers == (21, 14)
+    assert config.vision.grid == (24, 24)
+    assert parameters(config) + VISION_BLOCK == 8_021_025_280
+
+
+def test_published_7b_o_norms_after_and_over_the_whole_projection():
+    decoder = MolmoConfig.from_dict(COMMON_0924 | PUBLISHED_0924["7B-O"]).decoder
+    assert (decoder.norm_after, decoder.qk_norm, decoder.kv_heads, decoder.vocab) == (
+        True,
+        "full",
+        32,
+        100352,
+    )
+    assert decoder.mlp_width == 11008
+
+
+def test_published_72b():
+    config = MolmoConfig.from_dict(COMMON_0924 | PUBLISHED_0924["72B"])
+    assert (config.decoder.norm_eps, config.decoder.head_dim, config.decoder.mlp_width) == (1e-5, 128, 29568)
+    assert 73.2e9 < parameters(config) < 73.4e9
+
+
+def test_published_molmo2_4b_has_the_published_number_of_parameters():
+    text = molmo2_text(hidden_size=2560, intermediate_size=9728, rope_theta=5000000.0)
+    config = MolmoConfig.from_dict(molmo2(text))
+    assert config.vision.feature_layers == (24, 18)
+    assert config.vision.blocks_used == 25
+    # The text part without the output head, which is stored as a copy of the embedding; then the head.
+    assert parameters(config) == 439_117_264 + 4_022_795_776 + 151936 * 2560
+
+
+def test_published_molmo2_8b_has_the_published_number_of_parameters():
+    text = molmo2_text(hidden_size=4096, intermediate_size=12288, rope_theta=1000000.0)
+    assert 8.65e9 < parameters(MolmoConfig.from_dict(molmo2(text))) < 8.67e9
+
+
+def test_molmo2_o_7b_scales_rope_in_the_listed_layers_only():
+    yarn = {
+        "rope_type": "yarn",
+        "factor": 8.0,
+        "attention_factor": 1.2079441541679836,
+        "beta_fast": 32,
+        "beta_slow": 1,
+        "original_max_position_embeddings": 8192,
+    }
+    text = molmo2_text(
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_key_value_heads=32,
+        vocab_size=100278,
+        norm_after=True,
+        qk_norm_type="olmo",
+        rope_theta=500000.0,
+        rope_scaling=yarn,
+        rope_scaling_layers=[3, 7, 11, 15, 19, 23, 27, 31],
+    )
+    config = MolmoConfig.from_dict(molmo2(text))
+    assert config.decoder.rope_scaling.layers == (3, 7, 11, 15, 19, 23, 27, 31)
+    assert config.decoder.qk_norm == "full"
+    assert 7.7e9 < parameters(config) < 7.8e9
+
+
+@pytest.mark.parametrize("variant", DENSE)
+def test_written_config_reads_back_equal(variant):
+    config = MolmoConfig.from_folder(VECTORS / f"{variant}-tiny")
+    assert MolmoConfig.from_dict(json.loads(json.dumps(to_hub_config(config, "float32")))) == config
+
+
+def test_molmo2_names_its_image_tokens():
+    raw = json.loads((VECTORS / "molmo2-4b-tiny" / "config.json").read_text())
+    ids = MolmoConfig.from_dict(raw).token_ids
+    assert ids["im_patch"] == raw["image_patch_id"]
+    assert ids["low_res_im_start"] == raw["low_res_image_start_token_id"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "found"), [("molmoe-1b", "8 experts"), ("molmopoint-8b", "'molmo_point'")]
+)
+def test_families_without_code_are_named_with_the_supported_ones(variant, found):
+    with pytest.raises(UnsupportedModelError, match=found) as error:
+        MolmoConfig.from_folder(VECTORS / f"{variant}-tiny")
+    assert "Molmo-7B-D" in str(error.value)
+    assert "Molmo2-4B" in str(error.value)
+
+
+@pytest.mark.parametrize("family", ["llama", None, 3, ["molmo"]])
+def test_unknown_model_type(family):
+    with pytest.raises(UnsupportedModelError, match="supported: model_type 'molmo'"):
+        MolmoConfig.from_dict({"model_type": family})
+
+
+@pytest.mark.parametrize(
+    ("variant", "path", "value", "message"),
+    [
+        ("molmo-7b-d", ("hidden_size",), "56", "hidden_size|wrong value"),
+        ("molmo-7b-d", ("num_hidden_layers",), 0, "layers is 0"),
+        ("molmo-7b-d", ("num_attention_heads",), 0, "wrong value"),
+        ("molmo-7b-d", ("num_key_value_heads",), 3, "cannot share 3"),
+        ("molmo-7b-d", ("layer_norm_eps",), -1.0, "norm_eps is -1.0"),
+        ("molmo-7b-d", ("vit_layers",), [-2, -90], "-90"),
+        ("molmo-7b-d", ("clip_qkv",), 8.0, "clip_qkv is 8.0"),
+        ("molmo2-4b", ("text_config", "hidden_act"), "relu", "hidden_act is 'relu'"),
+        ("molmo2-4b", ("text_config", "qk_norm_type"), "other", "qwen3, olmo"),
+        ("molmo2-4b", ("text_config", "rope_scaling"), {"rope_type": "llama3"}, "llama3"),
+        ("molmo2-4b", ("vit_config", "hidden_act"), "relu", "quick_gelu"),
+        ("molmo2-4b", ("vit_config",), 5, "wrong value"),
+        ("molmo2-4b", ("vit_config", "image_default_input_size"), [7, 7], "grid"),
+    ],
+)
+def test_values_that_no_model_can_be_built_from(variant, path, value, message):
+    raw = json.loads((VECTORS / f"{variant}-tiny" / "config.json").read_text())
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(CheckpointError, match=message):
+        MolmoConfig.from_dict(raw)
+
+
+@pytest.mark.parametrize("variant", ["molmo-7b-d", "molmo2-4b"])
+def test_missing_keys_are_named(variant):
+    raw = json.loads((VECTORS / f"{variant}-tiny" / "config.json").read_text())
+    for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "rope_theta", "layer_norm_eps"):
+        broken = copy.deepcopy(raw)
+        del broken.get("text_config", broken)[key]
+        with pytest.raises(CheckpointError, match=key if key != "layer_norm_eps" else "eps"):
+            MolmoConfig.from_dict(broken)
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint folder"):
+        MolmoConfig.from_folder(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="has no config.json"):
+        MolmoConfig.from_folder(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        MolmoConfig.from_folder(tmp_path)
+    (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        MolmoConfig.from_folder(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(CheckpointError, match="list"):
+        MolmoConfig.from_folder(tmp_path)
