@@ -67,7 +67,7 @@ class CropPlan:
     pooling: np.ndarray | None = None
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPlan:
     """The plan for images of `height` x `width` [px].
 

@@ -19,15 +19,20 @@ import numpy as np
 from molmo_ros.molmo.crop_plan import CropPlan, View, plan_crops
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
-from molmo_ros.molmo.resize import bilinear_pixels, resize_columns, resize_rows
+from molmo_ros.molmo.resize import apply_blocks, bilinear_pixels, remap_is_exact
 
 __all__ = ["ImageProcessor", "ImageProcessorConfig", "ProcessedImage"]
 
 CHUNK_VALUES = 1 << 20
 """Float values of the source image held at a time: small enough for the cache, and bounds the memory."""
-NEAR_HALF = 2e-4
-"""A resized value this close to a half may round either way, depending on the order of float32 operations; each
-order stays within 1e-4 of the true value."""
+BAND = 28
+"""Rows of a view that are sampled at a time, for the same reason."""
+NEAR_HALF = 1e-4
+"""A resized value this close to a half may round either way, depending on the order of float32 operations: a handful
+of roundings of at most 8e-6 each (half a unit in the last place below 256), here and in the reference."""
+REMAP_IS_EXACT = remap_is_exact()
+REMAP_LIMIT = 1 << 15
+"""`cv2.remap` takes images up to this width [px]."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +127,26 @@ class ImageProcessor:
 
     def _fill_padded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """0924: resized in float and normalised; padding is black before normalisation."""
-        for view, planes in zip(plan.views, _resize(image, plan), strict=True):
-            planes *= self._scale[:, None, None]
-            planes += self._offset[:, None, None]
-            self._cut(cv2.merge(list(planes)), view, crops)
+        for view, canvas in zip(plan.views, _resize(image, plan), strict=True):
+            lines = canvas.reshape(view.height, -1)
+            lines *= np.tile(self._scale, view.width)
+            lines += np.tile(self._offset, view.width)
+            self._cut(canvas, view, crops)
 
     def _fill_rounded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """Molmo2: resized, rounded to 8 bits, and normalised through a table of 256 values."""
         patches = np.empty(crops.shape, np.uint8)
-        for view, planes in zip(plan.views, _resize(image, plan), strict=True):
-            self._cut(cv2.merge(list(_round(planes, image, view))), view, patches)
-        pixels = (crops.shape[0] * crops.shape[1], crops.shape[2] // 3, 3)
-        cv2.LUT(patches.reshape(pixels), self._normalised, dst=crops.reshape(pixels))
+        if REMAP_IS_EXACT and image.shape[1] < REMAP_LIMIT:
+            for view in plan.views:
+                self._cut(_sample(image, view), view, patches)
+        else:
+            for view, canvas in zip(plan.views, _resize(image, plan), strict=True):
+                rounded = np.empty(canvas.shape, np.uint8)
+                _round(canvas, 0, image, view, rounded)
+                self._cut(rounded, view, patches)
+        used = 1 if plan.tiling == (1, 1) else plan.crops
+        pixels = (used * crops.shape[1], crops.shape[2] // 3, 3)
+        cv2.LUT(patches[:used].reshape(pixels), self._normalised, dst=crops[:used].reshape(pixels))
 
     def _cut(self, canvas: np.ndarray, view: View, crops: np.ndarray) -> None:
         """Copies the patches of a `[h, w, 3]` canvas to the crops that they belong to."""
@@ -149,35 +162,66 @@ class ImageProcessor:
 
 
 def _resize(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
-    """The image at the size of each view: float32 `[3, height, width]`, 0..255, padding 0."""
+    """The image at the size of each view: float32 `[height, width, 3]`, 0..255, padding 0.
+
+    Columns come first, a chunk of the image's rows at a time. The chunk is transposed for that, so that both axes
+    are resized as the first one of a matrix with long rows.
+    """
     width, lines = image.shape[1], plan.lines
-    narrowed = [np.empty((3, len(lines), view.width), np.float32) for view in plan.views]
+    narrowed = [np.empty((len(lines), view.width, 3), np.float32) for view in plan.views]
     step = max(1, CHUNK_VALUES // (3 * width))
     for start in range(0, len(lines), step):
-        chunk = lines[start : start + step]
-        every = len(chunk) == chunk[-1] - chunk[0] + 1
-        rows = np.ascontiguousarray(image[chunk[0] : chunk[-1] + 1] if every else image[chunk])
-        planes = np.empty((3, *rows.shape[:2]), np.float32)
-        for channel, plane in enumerate(cv2.split(rows)):
-            planes[channel] = plane
+        rows = _take_rows(image, lines[start : start + step])
+        turned = cv2.transpose(rows).astype(np.float32).reshape(width, -1)
         for view, out in zip(plan.views, narrowed, strict=True):
-            resize_columns(planes, view.column_blocks, out[:, start : start + step])
+            columns = np.empty((view.width, turned.shape[1]), np.float32)
+            apply_blocks(turned, view.column_blocks, columns)
+            cv2.transpose(columns.reshape(view.width, -1, 3), dst=out[start : start + step])
     resized = []
-    for view, planes in zip(plan.views, narrowed, strict=True):
-        out = np.empty((3, view.height, view.width), np.float32)
-        resize_rows(planes, view.row_blocks, out)
+    for view, source in zip(plan.views, narrowed, strict=True):
+        out = np.empty((view.height, view.width, 3), np.float32)
+        apply_blocks(source.reshape(len(lines), -1), view.row_blocks, out.reshape(view.height, -1))
         resized.append(out)
     return resized
 
 
-def _round(planes: np.ndarray, image: np.ndarray, view: View) -> np.ndarray:
-    """Rounds resized planes to uint8 as the reference does, half to even, whatever the order of operations here."""
-    flat = planes.reshape(-1, view.width)
+def _sample(image: np.ndarray, view: View) -> np.ndarray:
+    """The image at the size of a view without antialiasing, rounded: uint8 `[height, width, 3]`."""
+    canvas = np.empty((view.height, view.width, 3), np.uint8)
+    x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (BAND, view.width)))
+    for start in range(0, view.height, BAND):
+        band = view.rows.band(start, min(start + BAND, view.height))
+        lines = band.lines_read()
+        band = band.reading(lines)
+        count = len(band.first)
+        y = np.repeat(band.positions, view.width).reshape(count, view.width)
+        source = _take_rows(image, lines).astype(np.float32)
+        sampled = cv2.remap(source, x[:count], y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        _round(sampled, start, image, view, canvas[start : start + count])
+    return canvas
+
+
+def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Chosen rows of an image (sorted), contiguous; without a copy where they follow each other."""
+    span = image[lines[0] : lines[-1] + 1]
+    return np.ascontiguousarray(span if len(span) == len(lines) else image[lines])
+
+
+def _round(canvas: np.ndarray, top: int, image: np.ndarray, view: View, out: np.ndarray) -> None:
+    """Rounds resized values to uint8 as the reference does, half to even, whatever the order of operations here.
+
+    Args:
+        canvas: float32 `[n, width, 3]`, some rows of the view.
+        top: The view's row that the first of them is [px].
+        image: What they were resized from.
+        view: Its weights.
+        out: uint8, shape of `canvas`.
+    """
     if view.dyadic:
-        return cv2.convertScaleAbs(flat).reshape(planes.shape)
-    rounded = cv2.convertScaleAbs(flat, alpha=1, beta=NEAR_HALF)
-    unsure = np.flatnonzero(rounded != cv2.convertScaleAbs(flat, alpha=1, beta=-NEAR_HALF))
-    if len(unsure):
-        channel, y, x = np.unravel_index(unsure, planes.shape)
-        rounded.ravel()[unsure] = np.rint(bilinear_pixels(image, view.rows, view.columns, y, x, channel))
-    return rounded.reshape(planes.shape)
+        cv2.convertScaleAbs(canvas, dst=out)
+        return
+    cv2.convertScaleAbs(canvas, dst=out, beta=NEAR_HALF)
+    unsure = np.flatnonzero(out != cv2.convertScaleAbs(canvas, beta=-NEAR_HALF))
+    row, column = np.divmod(unsure, 3 * view.width)
+    x, channel = np.divmod(column, 3)
+    out.ravel()[unsure] = np.rint(bilinear_pixels(image, view.rows, view.columns, top + row, x, channel))

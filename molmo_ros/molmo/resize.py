@@ -1,4 +1,4 @@
-"""Bilinear resizing with the sampling positions of `torch.nn.functional.interpolate`, as banded matrix products.
+"""Bilinear resizing with the weights of `torch.nn.functional.interpolate`.
 
 Resizing along one axis is a product with a sparse matrix: every output line is a weighted mean of a few
 neighbouring input lines. Cut into blocks of neighbouring output lines, that matrix is a short row of small dense
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 BLOCK = 16
@@ -40,10 +41,19 @@ class AxisWeights:
             np.pad(self.weights, ((before, after), (0, 0))),
         )
 
+    @property
+    def positions(self) -> np.ndarray:
+        """Where two-tap weights sample the input [px], 0 being the centre of the first line: float32 `[out]`."""
+        return self.first.astype(np.float32) + self.weights[:, 1]
+
     def lines_read(self) -> np.ndarray:
         """The input lines with a weight other than zero, sorted: int64 `[n]`."""
         lines = np.minimum(self.first[:, None] + np.arange(self.weights.shape[1]), self.size - 1)
         return np.unique(lines[self.weights != 0])
+
+    def band(self, start: int, stop: int) -> AxisWeights:
+        """The weights of output lines `start` to `stop` [px] only."""
+        return AxisWeights(self.size, self.first[start:stop], self.weights[start:stop])
 
     def reading(self, lines: np.ndarray) -> AxisWeights:
         """The same weights for an input that keeps only `lines` (sorted; every line that is read must be among them)."""
@@ -115,16 +125,10 @@ def blocks(axis: AxisWeights, lines: int = BLOCK) -> tuple[Block, ...]:
     return tuple(result)
 
 
-def resize_columns(planes: np.ndarray, column_blocks: tuple[Block, ...], out: np.ndarray) -> None:
-    """Resizes the last axis: float32 `[channels, rows, columns]` into `out` `[channels, rows, new columns]`."""
-    for block in column_blocks:
-        np.matmul(planes[:, :, block.read], block.matrix.T, out=out[:, :, block.out])
-
-
-def resize_rows(planes: np.ndarray, row_blocks: tuple[Block, ...], out: np.ndarray) -> None:
-    """Resizes the middle axis: float32 `[channels, rows, columns]` into `out` `[channels, new rows, columns]`."""
-    for block in row_blocks:
-        np.matmul(block.matrix, planes[:, block.read], out=out[:, block.out])
+def apply_blocks(source: np.ndarray, axis_blocks: tuple[Block, ...], out: np.ndarray) -> None:
+    """Resizes the first axis: float32 `[lines, values]` into `out` `[new lines, values]`."""
+    for block in axis_blocks:
+        np.matmul(block.matrix, source[block.read], out=out[block.out])
 
 
 def bilinear_pixels(
@@ -160,3 +164,10 @@ def bilinear_pixels(
         term = weight.astype(np.float64) * image[row, column, channel]
         value = (term + value).astype(np.float32)
     return value
+
+
+def remap_is_exact() -> bool:
+    """Whether this OpenCV's `remap` interpolates in float32; older ones round positions to 1/32 px."""
+    ramp = np.float32([[0, 255], [0, 255]])
+    sampled = cv2.remap(ramp, np.float32([[1 / 3]]), np.float32([[0.0]]), cv2.INTER_LINEAR)
+    return abs(float(sampled[0, 0]) - 85) < 1e-3
