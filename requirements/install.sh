@@ -66,7 +66,7 @@ requirements=()
 for file in "${files[@]}"; do requirements+=(--requirement "$file"); done
 # One line per package is progress enough; pip's own bar is kept for people at a terminal.
 "${pip[@]}" "${requirements[@]}" 2>&1 | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
-  cut -c1-150 || fail "pip could not install everything (above). Is the network reachable?"
+  sed -u 's| (from .*||' | cut -c1-120 || fail "pip could not install everything (above). Is the network reachable?"
 "${pip[@]}" --quiet --no-deps --no-build-isolation --editable . || fail "the package itself could not be installed (above)"
 printf '%s' "$hash" > "$stamp"
 say "ready"
