@@ -24,7 +24,7 @@ class View:
         first_crop: Number of its first crop.
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
-        row_blocks: `rows` in blocks, for an input that holds only the plan's `lines`.
+        strips: `rows` in blocks for each row of patches, for an input that holds only the plan's `lines`.
         column_blocks: `columns` in blocks.
         dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values exact.
     """
@@ -35,7 +35,7 @@ class View:
     first_crop: int
     rows: AxisWeights
     columns: AxisWeights
-    row_blocks: tuple[Block, ...]
+    strips: tuple[tuple[Block, ...], ...]
     column_blocks: tuple[Block, ...]
     dyadic: bool
 
@@ -104,7 +104,10 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
             first_crop=first,
             rows=rows,
             columns=columns,
-            row_blocks=blocks(rows.reading(lines), grid.patch_size),
+            strips=tuple(
+                blocks(rows.reading(lines).band(top, top + grid.patch_size))
+                for top in range(0, canvas[0], grid.patch_size)
+            ),
             column_blocks=blocks(columns),
             dyadic=all(bool((axis.weights * 128 % 1 == 0).all()) for axis in (rows, columns)),
         )

@@ -11,6 +11,7 @@ Everything that depends only on the size of the image is made once per size and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -25,8 +26,6 @@ __all__ = ["ImageProcessor", "ImageProcessorConfig", "ProcessedImage"]
 
 CHUNK_VALUES = 1 << 20
 """Float values of the source image held at a time: small enough for the cache, and bounds the memory."""
-BAND = 28
-"""Rows of a view that are sampled at a time, for the same reason."""
 NEAR_HALF = 1e-4
 """A resized value this close to a half may round either way, depending on the order of float32 operations: a handful
 of roundings of at most 8e-6 each (half a unit in the last place below 256), here and in the reference."""
@@ -127,78 +126,92 @@ class ImageProcessor:
 
     def _fill_padded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """0924: resized in float and normalised; padding is black before normalisation."""
-        for view, canvas in zip(plan.views, _resize(image, plan), strict=True):
-            lines = canvas.reshape(view.height, -1)
-            lines *= np.tile(self._scale, view.width)
-            lines += np.tile(self._offset, view.width)
-            self._cut(canvas, view, crops)
+        for view, columns in zip(plan.views, _resize_columns(image, plan), strict=True):
+            scale, offset = np.tile(self._scale, view.width), np.tile(self._offset, view.width)
+            for number, strip in enumerate(_resize_rows(columns, view)):
+                strip *= scale
+                strip += offset
+                self._cut(strip, number, view, crops)
 
     def _fill_rounded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """Molmo2: resized, rounded to 8 bits, and normalised through a table of 256 values."""
         patches = np.empty(crops.shape, np.uint8)
+        patch = self.config.patch_size
         if REMAP_IS_EXACT and image.shape[1] < REMAP_LIMIT:
-            for view in plan.views:
-                self._cut(_sample(image, view), view, patches)
+            sources = [_sample(image, view) for view in plan.views]
         else:
-            for view, canvas in zip(plan.views, _resize(image, plan), strict=True):
-                rounded = np.empty(canvas.shape, np.uint8)
-                _round(canvas, 0, image, view, rounded)
-                self._cut(rounded, view, patches)
+            sources = [
+                _resize_rows(columns, view)
+                for view, columns in zip(plan.views, _resize_columns(image, plan), strict=True)
+            ]
+        for view, strips in zip(plan.views, sources, strict=True):
+            for number, strip in enumerate(_round(image, view, strips).reshape(-1, patch, view.width * 3)):
+                self._cut(strip, number, view, patches)
         used = 1 if plan.tiling == (1, 1) else plan.crops
         pixels = (used * crops.shape[1], crops.shape[2] // 3, 3)
         cv2.LUT(patches[:used].reshape(pixels), self._normalised, dst=crops[:used].reshape(pixels))
 
-    def _cut(self, canvas: np.ndarray, view: View, crops: np.ndarray) -> None:
-        """Copies the patches of a `[h, w, 3]` canvas to the crops that they belong to."""
+    def _cut(self, strip: np.ndarray, number: int, view: View, crops: np.ndarray) -> None:
+        """Copies a canvas's row of patches, `[patch, width * 3]`, to the crops that it belongs to."""
         grid = self.config.grid
-        side, patch, step = grid.patches, grid.patch_size, grid.window * grid.patch_size
-        for i in range(view.tiling[0]):
-            for j in range(view.tiling[1]):
-                crop = canvas[i * step : i * step + grid.crop_size, j * step : j * step + grid.crop_size]
-                by_patch = crop.reshape(side, patch, side, patch * 3).transpose(0, 2, 1, 3)
-                crops[view.first_crop + i * view.tiling[1] + j].reshape(by_patch.shape)[...] = by_patch
+        side, patch = grid.patches, grid.patch_size
+        by_patch = strip.reshape(patch, -1, patch * 3).transpose(1, 0, 2)
+        by_crop = crops.reshape(-1, side, side, patch, patch * 3)
+        rows, columns = view.tiling
+        for i in range(max(0, (number - side) // grid.window), min(rows, number // grid.window + 1)):
+            if number - i * grid.window < side:
+                for j in range(columns):
+                    crop = by_crop[view.first_crop + i * columns + j]
+                    crop[number - i * grid.window] = by_patch[j * grid.window : j * grid.window + side]
 
 
+def _resize_columns(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
+    """The image at the width of each view: float32 `[lines read, width * 3]`, 0..255, padding 0.
 
-
-def _resize(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
-    """The image at the size of each view: float32 `[height, width, 3]`, 0..255, padding 0.
-
-    Columns come first, a chunk of the image's rows at a time. The chunk is transposed for that, so that both axes
-    are resized as the first one of a matrix with long rows.
+    A chunk of the image's rows at a time is transposed, resized as the first axis of a matrix with long rows, which
+    BLAS is fastest at, and transposed back.
     """
     width, lines = image.shape[1], plan.lines
     narrowed = [np.empty((len(lines), view.width, 3), np.float32) for view in plan.views]
-    step = max(1, CHUNK_VALUES // (3 * width))
+    step = min(len(lines), max(1, CHUNK_VALUES // (3 * width)))
+    source = np.empty((width, step * 3), np.float32)
+    resized = [np.empty((view.width, step * 3), np.float32) for view in plan.views]
     for start in range(0, len(lines), step):
         rows = _take_rows(image, lines[start : start + step])
-        turned = cv2.transpose(rows).astype(np.float32).reshape(width, -1)
-        for view, out in zip(plan.views, narrowed, strict=True):
-            columns = np.empty((view.width, turned.shape[1]), np.float32)
-            apply_blocks(turned, view.column_blocks, columns)
-            cv2.transpose(columns.reshape(view.width, -1, 3), dst=out[start : start + step])
-    resized = []
-    for view, source in zip(plan.views, narrowed, strict=True):
-        out = np.empty((view.height, view.width, 3), np.float32)
-        apply_blocks(source.reshape(len(lines), -1), view.row_blocks, out.reshape(view.height, -1))
-        resized.append(out)
-    return resized
+        values = len(rows) * 3
+        np.copyto(source[:, :values], cv2.transpose(rows).reshape(width, values))
+        for view, columns, out in zip(plan.views, resized, narrowed, strict=True):
+            apply_blocks(source[:, :values], view.column_blocks, columns[:, :values])
+            cv2.transpose(columns[:, :values].reshape(view.width, -1, 3), dst=out[start : start + len(rows)])
+    return [out.reshape(len(lines), -1) for out in narrowed]
 
 
-def _sample(image: np.ndarray, view: View) -> np.ndarray:
-    """The image at the size of a view without antialiasing, rounded: uint8 `[height, width, 3]`."""
-    canvas = np.empty((view.height, view.width, 3), np.uint8)
-    x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (BAND, view.width)))
-    for start in range(0, view.height, BAND):
-        band = view.rows.band(start, min(start + BAND, view.height))
+def _resize_rows(columns: np.ndarray, view: View) -> Iterator[np.ndarray]:
+    """The rows of patches of a view, top to bottom: float32 `[patch, width * 3]`, overwritten by the next one."""
+    strip = np.empty((view.height // len(view.strips), view.width * 3), np.float32)
+    for strip_blocks in view.strips:
+        apply_blocks(columns, strip_blocks, strip)
+        yield strip
+
+
+def _sample(image: np.ndarray, view: View) -> Iterator[np.ndarray]:
+    """The same as `_resize_rows` without antialiasing, straight from the image."""
+    patch = view.height // len(view.strips)
+    x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (patch, view.width)))
+    y = np.empty_like(x)
+    strip = np.empty((patch, view.width, 3), np.float32)
+    source = np.empty((0, image.shape[1], 3), np.float32)
+    for top in range(0, view.height, patch):
+        band = view.rows.band(top, top + patch)
         lines = band.lines_read()
-        band = band.reading(lines)
-        count = len(band.first)
-        y = np.repeat(band.positions, view.width).reshape(count, view.width)
-        source = _take_rows(image, lines).astype(np.float32)
-        sampled = cv2.remap(source, x[:count], y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        _round(sampled, start, image, view, canvas[start : start + count])
-    return canvas
+        if len(lines) > len(source):
+            source = np.empty((len(lines), image.shape[1], 3), np.float32)
+        np.copyto(source[: len(lines)], _take_rows(image, lines))
+        y[:] = band.reading(lines).positions[:, None]
+        cv2.remap(
+            source[: len(lines)], x, y, cv2.INTER_LINEAR, dst=strip, borderMode=cv2.BORDER_REPLICATE
+        )
+        yield strip.reshape(patch, -1)
 
 
 def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -207,21 +220,29 @@ def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(span if len(span) == len(lines) else image[lines])
 
 
-def _round(canvas: np.ndarray, top: int, image: np.ndarray, view: View, out: np.ndarray) -> None:
-    """Rounds resized values to uint8 as the reference does, half to even, whatever the order of operations here.
+def _round(image: np.ndarray, view: View, strips: Iterator[np.ndarray]) -> np.ndarray:
+    """Rounds a view to uint8 as the reference does, half to even, whatever the order of operations here.
 
     Args:
-        canvas: float32 `[n, width, 3]`, some rows of the view.
-        top: The view's row that the first of them is [px].
-        image: What they were resized from.
+        image: What the view was resized from.
         view: Its weights.
-        out: uint8, shape of `canvas`.
+        strips: Its rows of patches, float32 `[patch, width * 3]`.
+
+    Returns:
+        uint8 `[height, width * 3]`.
     """
-    if view.dyadic:
-        cv2.convertScaleAbs(canvas, dst=out)
-        return
-    cv2.convertScaleAbs(canvas, dst=out, beta=NEAR_HALF)
-    unsure = np.flatnonzero(out != cv2.convertScaleAbs(canvas, beta=-NEAR_HALF))
-    row, column = np.divmod(unsure, 3 * view.width)
-    x, channel = np.divmod(column, 3)
-    out.ravel()[unsure] = np.rint(bilinear_pixels(image, view.rows, view.columns, top + row, x, channel))
+    upper = np.empty((view.height, view.width * 3), np.uint8)
+    lower = np.empty_like(upper)
+    margin = 0.0 if view.dyadic else NEAR_HALF
+    top = 0
+    for strip in strips:
+        rows = slice(top, top + len(strip))
+        cv2.convertScaleAbs(strip, dst=upper[rows], beta=margin)
+        if margin:
+            cv2.convertScaleAbs(strip, dst=lower[rows], beta=-margin)
+        top = rows.stop
+    if margin:
+        unsure = np.flatnonzero(upper != lower)
+        y, value = np.divmod(unsure, view.width * 3)
+        upper.ravel()[unsure] = np.rint(bilinear_pixels(image, view.rows, view.columns, y, value // 3, value % 3))
+    return upper

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-BLOCK = 16
+BLOCK = 8
 """Output lines per dense block: wide enough for BLAS, narrow enough that little of a block is zeros."""
 
 
