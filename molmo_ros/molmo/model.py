@@ -71,7 +71,7 @@ class MolmoModel(nn.Module):
             [n_features, decoder width], in the order in which `embed` adds them to the patch tokens.
 
         Raises:
-            ImageError: A shape does not fit, or `masks`/`pooling` is missing or not what this model takes.
+            ImageError: A shape or an index does not fit, or `masks`/`pooling` is missing or not for this model.
         """
         count = crops.shape[0]
         features = self.vision(crops[:1] if single_view else crops)
@@ -86,8 +86,13 @@ class MolmoModel(nn.Module):
         table = self._table(count, input_idx) if pooling is None else pooling
         if pooling is None and self.config.image_block:
             raise ImageError("this model needs the pooling table that its image processor makes")
-        table = table.to(features.device)
         table = table[(table >= 0).any(-1)]
+        patches = count * crops.shape[1]
+        if table.numel() and int(table.max()) >= patches:
+            raise ImageError(
+                f"the pooling table points at patch {int(table.max())}; there are {patches} patches"
+            )
+        table = table.to(features.device)
         return self.connector(features.flatten(0, 1).unsqueeze(0), table.unsqueeze(0)).squeeze(0)
 
     def _table(self, crops: int, input_idx: Tensor | None) -> Tensor:
