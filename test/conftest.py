@@ -1,0 +1,11 @@
+"""What `make test` sets, for a plain `pytest` too: ROS from this environment, discovery on this machine only."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
+profile = Path(__file__).parents[1] / "config" / "fastdds_shm.xml"
+os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
