@@ -1,4 +1,4 @@
-"""What `make test` sets, for a plain `pytest` too: ROS from this environment, discovery on this machine only."""
+"""What `make test` sets, for a plain `pytest` too: this ROS, and discovery on this machine only."""
 
 import os
 import sys
