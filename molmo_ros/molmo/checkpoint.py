@@ -24,6 +24,7 @@ from molmo_ros.molmo.hub_config import to_hub_config
 from molmo_ros.molmo.model import MolmoModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+STORED = ("F64", "F32", "F16", "BF16")
 LISTED = 12
 
 _COMMON = [
@@ -131,22 +132,27 @@ def load_checkpoint(
     config = MolmoConfig.from_folder(folder)
     with torch.device("meta"):
         model = MolmoModel(config, attention)
-    wanted = {
-        hub_name(config.family, name): (name, value.shape) for name, value in model.state_dict().items()
-    }
+    parameters = model.state_dict()
+    own_names = {hub_name(config.family, name): name for name in parameters}
+    wanted = {name: tuple(parameters[own].shape) for name, own in own_names.items()}
     with ExitStack() as stack:
         files = {path: _open(stack, path) for path in _weight_files(folder)}
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
-        shapes = {name: tuple(files[path].get_slice(name).get_shape()) for name, path in where.items()}
-        _compare(folder, config, {name: tuple(shape) for name, (_, shape) in wanted.items()}, shapes)
+        slices = {name: files[path].get_slice(name) for name, path in where.items()}
+        shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+        dtypes = {name: str(part.get_dtype()) for name, part in slices.items()}
+        tables = _cut_elsewhere(wanted, shapes)
+        _compare(folder, config, wanted, shapes | {name: wanted[name] for name in tables}, dtypes)
         state: dict[str, Tensor] = {}
-        for name, (own_name, _) in wanted.items():
-            try:
-                tensor = files[where[name]].get_tensor(name)
-            except SafetensorError as error:
-                raise CheckpointError(f"{where[name]}: tensor {name} cannot be read: {error}") from error
+        for name, own_name in own_names.items():
+            if name in tables:
+                continue
             # A copy even where nothing changes: a view of the memory map would die with a rewritten file.
-            state[own_name] = tensor.to(device=device, dtype=target, copy=True)
+            state[own_name] = _read(files, where, name).to(device, target, copy=True)
+        if tables:
+            whole = torch.cat([_read(files, where, name) for name in tables])
+            for name, part in zip(tables, whole.split([wanted[name][0] for name in tables]), strict=True):
+                state[own_names[name]] = part.to(device, target, copy=True)
     model.load_state_dict(state, assign=True)
     head, base = model.decoder.head, model.decoder.embedding.base
     if tie_equal_head and head is not None and torch.equal(head.weight, base):
@@ -198,26 +204,51 @@ def _open(stack: ExitStack, path: Path) -> Any:
         raise CheckpointError(f"{path} is not a readable safetensors file (truncated?): {error}") from error
 
 
+def _read(files: dict[Path, Any], where: dict[str, Path], name: str) -> Tensor:
+    try:
+        return files[where[name]].get_tensor(name)
+    except SafetensorError as error:
+        raise CheckpointError(f"{where[name]}: tensor {name} cannot be read: {error}") from error
+
+
+def _cut_elsewhere(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> list[str]:
+    """The two embedding tables where they are stored cut at another row.
+
+    transformers 5 joins them when it loads a hub checkpoint, and cuts the whole in halves when it saves.
+    """
+    names = ["model.transformer.wte.embedding", "model.transformer.wte.new_embedding"]
+    if any(len(found.get(name, ())) != 2 or found[name][1] != wanted[name][1] for name in names):
+        return []
+    rows, wanted_rows = [found[name][0] for name in names], [wanted[name][0] for name in names]
+    return names if rows != wanted_rows and sum(rows) == sum(wanted_rows) else []
+
+
 def _compare(
-    folder: Path, config: MolmoConfig, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
+    folder: Path,
+    config: MolmoConfig,
+    wanted: dict[str, tuple[int, ...]],
+    found: dict[str, tuple[int, ...]],
+    dtypes: dict[str, str],
 ) -> None:
     """Raises one error for everything that does not fit."""
-    missing = sorted(wanted.keys() - found.keys())
-    unexpected = sorted(name for name in found.keys() - wanted.keys() if not _unused(name, config))
-    wrong = [
-        f"{name} (found {list(found[name])}, expected {list(wanted[name])})"
-        for name in sorted(wanted.keys() & found.keys())
-        if found[name] != wanted[name]
-    ]
-    complaints = []
-    if missing:
-        complaints.append("missing: " + _list(f"{name} (expected {list(wanted[name])})" for name in missing))
-    if unexpected:
-        complaints.append(
-            "unexpected: " + _list(f"{name} (found {list(found[name])})" for name in unexpected)
-        )
-    if wrong:
-        complaints.append("wrong shape: " + _list(wrong))
+
+    def expected(name: str) -> str:
+        return f"{name} (expected {list(wanted[name])})"
+
+    def compared(name: str) -> str:
+        return f"{name} (found {list(found[name])}, expected {list(wanted[name])})"
+
+    shared = sorted(wanted.keys() & found.keys())
+    missing = [expected(name) for name in sorted(wanted.keys() - found.keys())]
+    surplus = [name for name in sorted(found.keys() - wanted.keys()) if not _unused(name, config)]
+    groups = {
+        "missing": missing,
+        "unexpected": [f"{name} (found {list(found[name])})" for name in surplus],
+        "wrong shape": [compared(name) for name in shared if found[name] != wanted[name]],
+        # Quantised weights would pass as integers.
+        "not floating point": [f"{name} ({dtypes[name]})" for name in shared if dtypes[name] not in STORED],
+    }
+    complaints = [f"{kind}: {_list(names)}" for kind, names in groups.items() if names]
     if complaints:
         raise CheckpointError(f"the tensors in {folder} do not fit its config.json; " + "; ".join(complaints))
 

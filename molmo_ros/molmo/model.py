@@ -71,7 +71,7 @@ class MolmoModel(nn.Module):
             [n_features, decoder width], in the order in which `embed` adds them to the patch tokens.
 
         Raises:
-            ImageError: A shape or an index does not fit, or `masks`/`pooling` is missing or not for this model.
+            ImageError: A shape or an index does not fit, or `masks`/`pooling` is missing or unknown here.
         """
         count = crops.shape[0]
         features = self.vision(crops[:1] if single_view else crops)

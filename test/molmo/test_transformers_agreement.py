@@ -1,4 +1,4 @@
-"""A second truth: transformers' own Molmo2 with the same weights, on images and texts that no vector holds."""
+"""A second truth: transformers' own Molmo2 with the same weights, on images and texts of no vector."""
 
 from dataclasses import replace
 from pathlib import Path

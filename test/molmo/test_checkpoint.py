@@ -1,0 +1,241 @@
+"""Reading and writing checkpoint folders, sound and damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from molmo_ros.molmo.checkpoint import hub_name, load_checkpoint, save_checkpoint
+from molmo_ros.molmo.errors import CheckpointError, MolmoError, UnsupportedModelError
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a checkpoint that a test may damage."""
+    for name in ("config.json", WEIGHTS):
+        shutil.copyfile(VECTORS / "molmo2-4b-tiny" / name, tmp_path / name)
+    return tmp_path
+
+
+def rewrite(folder, change):
+    tensors = load_file(folder / WEIGHTS)
+    change(tensors)
+    save_file(tensors, folder / WEIGHTS)
+
+
+def shard(folder, pieces=3):
+    tensors = load_file(folder / WEIGHTS)
+    weight_map = {}
+    for number in range(pieces):
+        name = f"model-{number + 1:05}-of-{pieces:05}.safetensors"
+        part = {key: tensors[key] for key in sorted(tensors)[number::pieces]}
+        save_file(part, folder / name)
+        weight_map |= dict.fromkeys(part, name)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / WEIGHTS).unlink()
+
+
+def equal(one, other):
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("variant", DENSE)
+def test_every_stored_tensor_is_loaded(variant):
+    model = load_checkpoint(VECTORS / f"{variant}-tiny")
+    stored = load_file(VECTORS / f"{variant}-tiny" / WEIGHTS)
+    loaded = {hub_name(model.config.family, name): value for name, value in model.state_dict().items()}
+    unused = {name for name in stored if ".resblocks.9." in name} if variant.startswith("molmo-") else set()
+    assert stored.keys() - unused == loaded.keys()
+    assert all(torch.equal(stored[name], value) for name, value in loaded.items())
+    assert not model.training
+    assert not any(value.is_meta for value in model.state_dict().values())
+
+
+def test_shards_equal_one_file(folder):
+    whole = load_checkpoint(folder)
+    shard(folder)
+    assert equal(whole, load_checkpoint(folder))
+
+
+def test_weights_outlive_a_rewritten_file(folder):
+    model = load_checkpoint(folder)
+    before = model.decoder.norm.weight.clone()
+    (folder / WEIGHTS).write_bytes(b"\0" * (folder / WEIGHTS).stat().st_size)
+    assert torch.equal(model.decoder.norm.weight, before)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", torch.bfloat16])
+def test_dtypes(folder, dtype):
+    model = load_checkpoint(folder, dtype=dtype)
+    expected = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    assert {value.dtype for value in model.parameters()} == {expected}
+    assert torch.equal(model.decoder.head.weight, load_checkpoint(folder).decoder.head.weight.to(expected))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp32", torch.float64, None])
+def test_other_dtypes_are_refused(folder, dtype):
+    with pytest.raises(CheckpointError, match="float32, bfloat16, float16"):
+        load_checkpoint(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize("variant", DENSE)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_saved_loads_again(tmp_path, variant, dtype):
+    model = load_checkpoint(VECTORS / f"{variant}-tiny", dtype=dtype)
+    save_checkpoint(model, tmp_path / "new" / "folder", dtype)
+    again = load_checkpoint(tmp_path / "new" / "folder", dtype=dtype)
+    assert again.config == model.config
+    assert equal(model, again)
+    stored = load_file(tmp_path / "new" / "folder" / WEIGHTS)
+    assert stored.keys() <= load_file(VECTORS / f"{variant}-tiny" / WEIGHTS).keys()
+    assert {value.dtype for value in stored.values()} == {getattr(torch, dtype)}
+
+
+def test_equal_head_shares_the_memory_of_the_embedding(folder):
+    assert load_checkpoint(folder, tie_equal_head=True).decoder.head.weight is not None
+    rewrite(
+        folder,
+        lambda tensors: tensors.update({"lm_head.weight": tensors["model.transformer.wte.embedding"] + 0}),
+    )
+    tied, apart = load_checkpoint(folder, tie_equal_head=True).decoder, load_checkpoint(folder).decoder
+    assert tied.head.weight.data_ptr() == tied.embedding.base.data_ptr()
+    assert apart.head.weight.data_ptr() != apart.embedding.base.data_ptr()
+    hidden = torch.randn(1, 2, tied.config.width)
+    assert torch.equal(tied.logits(hidden), apart.logits(hidden))
+
+
+def test_different_head_is_never_tied(folder):
+    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
+    assert decoder.head.weight.data_ptr() != decoder.embedding.base.data_ptr()
+
+
+def test_tied_config_needs_no_head_and_ignores_a_stored_copy(folder):
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": True}))
+    with_copy = load_checkpoint(folder)
+    rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    assert equal(with_copy, load_checkpoint(folder))
+
+
+def test_vision_blocks_above_the_features_may_be_stored_or_not(tmp_path):
+    source = VECTORS / "molmo-7b-d-tiny"
+    shutil.copyfile(source / "config.json", tmp_path / "config.json")
+    tensors = load_file(source / WEIGHTS)
+    assert any(".resblocks.9." in name for name in tensors)
+    save_file(
+        {name: value for name, value in tensors.items() if ".resblocks.9." not in name}, tmp_path / WEIGHTS
+    )
+    assert equal(load_checkpoint(tmp_path), load_checkpoint(source))
+
+
+def test_missing_unexpected_and_misshapen_tensors_in_one_error(folder):
+    def damage(tensors):
+        del tensors["model.transformer.ln_f.weight"]
+        tensors["model.transformer.blocks.7.attn_norm.weight"] = torch.zeros(48)
+        tensors["lm_head.weight"] = torch.zeros(300, 48)
+
+    rewrite(folder, damage)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(folder)
+    message = str(error.value)
+    assert "missing: model.transformer.ln_f.weight (expected [48])" in message
+    assert "unexpected: model.transformer.blocks.7.attn_norm.weight (found [48])" in message
+    assert "wrong shape: lm_head.weight (found [300, 48], expected [320, 48])" in message
+    assert str(folder) in message
+
+
+def test_long_lists_end_in_a_count(folder):
+    rewrite(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if "image_vit" in name])
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(folder)
+    total = 10 * 16 + 3
+    assert str(error.value).count("(expected") == 12
+    assert f"and {total - 12} more" in str(error.value)
+
+
+def test_embedding_tables_with_the_wrong_number_of_rows_in_all(folder):
+    rewrite(
+        folder, lambda tensors: tensors.update({"model.transformer.wte.new_embedding": torch.zeros(127, 48)})
+    )
+    with pytest.raises(CheckpointError, match=r"new_embedding \(found \[127, 48\], expected \[128, 48\]\)"):
+        load_checkpoint(folder)
+
+
+def test_missing_files(tmp_path, folder):
+    with pytest.raises(CheckpointError, match="no such checkpoint folder"):
+        load_checkpoint(tmp_path / "absent")
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match="neither model.safetensors nor model.safetensors.index.json"):
+        load_checkpoint(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="has no config.json"):
+        load_checkpoint(folder)
+
+
+def test_missing_shards_are_named(folder):
+    shard(folder)
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="not there: model-00002-of-00003.safetensors"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 3}}', '{"weight_map": null}', "\x00"],
+)
+def test_damaged_index(folder, content):
+    (folder / WEIGHTS).unlink()
+    (folder / INDEX).write_text(content)
+    with pytest.raises(CheckpointError, match="index.json holds no weight map"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, -1])
+def test_truncated_safetensors(folder, kept):
+    content = (folder / WEIGHTS).read_bytes()
+    count = int(len(content) * kept) if isinstance(kept, float) else kept
+    (folder / WEIGHTS).write_bytes(content[:count])
+    with pytest.raises(CheckpointError, match="model.safetensors is not a readable safetensors file"):
+        load_checkpoint(folder)
+
+
+def test_a_file_that_is_no_safetensors(folder):
+    (folder / WEIGHTS).write_bytes(b"PK\x03\x04" + b"pickle" * 1000)
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(folder)
+
+
+def test_tensors_of_integers_are_refused(folder):
+    rewrite(
+        folder,
+        lambda tensors: tensors.update({"model.transformer.ln_f.weight": torch.ones(48, dtype=torch.int8)}),
+    )
+    with pytest.raises(CheckpointError, match=r"ln_f.weight.*I8"):
+        load_checkpoint(folder)
+
+
+def test_config_of_another_size(folder):
+    raw = json.loads((folder / "config.json").read_text())
+    raw["text_config"]["hidden_size"] = 64
+    (folder / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(CheckpointError, match=r"ln_f.weight \(found \[48\], expected \[64\]\)|and \d+ more"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("variant", ["molmoe-1b", "molmopoint-8b"])
+def test_families_without_code(variant):
+    with pytest.raises(UnsupportedModelError, match="not supported; supported"):
+        load_checkpoint(VECTORS / f"{variant}-tiny")
+
+
+def test_errors_are_value_errors():
+    assert issubclass(CheckpointError, MolmoError)
+    assert issubclass(MolmoError, ValueError)
