@@ -25,6 +25,8 @@ class View:
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
         strips: `rows` in blocks for each row of patches, for an input that holds only the plan's `lines`.
+        bands: For each row of patches, the image rows that it reads (sorted), and where among those its rows are
+            sampled [px], float32 `[patch, 1]`. Only for weights without antialiasing.
         column_blocks: `columns` in blocks.
         dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values exact.
     """
@@ -36,6 +38,7 @@ class View:
     rows: AxisWeights
     columns: AxisWeights
     strips: tuple[tuple[Block, ...], ...]
+    bands: tuple[tuple[np.ndarray, np.ndarray], ...]
     column_blocks: tuple[Block, ...]
     dyadic: bool
 
@@ -108,6 +111,11 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
                 blocks(rows.reading(lines).band(top, top + grid.patch_size))
                 for top in range(0, canvas[0], grid.patch_size)
             ),
+            bands=tuple(
+                _band(rows.band(top, top + grid.patch_size)) for top in range(0, canvas[0], grid.patch_size)
+            )
+            if config.family == "molmo2"
+            else (),
             column_blocks=blocks(columns),
             dyadic=all(bool((axis.weights * 128 % 1 == 0).all()) for axis in (rows, columns)),
         )
@@ -128,6 +136,12 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
         if table is not None:
             table.flags.writeable = False
     return plan
+
+
+def _band(rows: AxisWeights) -> tuple[np.ndarray, np.ndarray]:
+    """One element of `View.bands`."""
+    lines = rows.lines_read()
+    return lines, rows.reading(lines).positions[:, None]
 
 
 def _fit(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[slice, slice]:

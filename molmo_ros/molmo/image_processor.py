@@ -200,14 +200,10 @@ def _sample(image: np.ndarray, view: View) -> Iterator[np.ndarray]:
     x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (patch, view.width)))
     y = np.empty_like(x)
     strip = np.empty((patch, view.width, 3), np.float32)
-    source = np.empty((0, image.shape[1], 3), np.float32)
-    for top in range(0, view.height, patch):
-        band = view.rows.band(top, top + patch)
-        lines = band.lines_read()
-        if len(lines) > len(source):
-            source = np.empty((len(lines), image.shape[1], 3), np.float32)
+    source = np.empty((max(len(lines) for lines, _ in view.bands), image.shape[1], 3), np.float32)
+    for lines, positions in view.bands:
         np.copyto(source[: len(lines)], _take_rows(image, lines))
-        y[:] = band.reading(lines).positions[:, None]
+        y[:] = positions
         cv2.remap(
             source[: len(lines)], x, y, cv2.INTER_LINEAR, dst=strip, borderMode=cv2.BORDER_REPLICATE
         )
