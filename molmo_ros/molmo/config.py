@@ -382,6 +382,10 @@ def _rope_scaling(text: dict[str, Any]) -> RopeScaling | None:
         return None
     if kind != "yarn":
         raise UnsupportedModelError(f"rope_type {kind!r} is not supported; supported: default, yarn")
+    for key in ("mscale", "mscale_all_dim"):
+        _require(scaling, key, None)
+    if scaling.get("truncate") is False:
+        raise UnsupportedModelError("YaRN with truncate false is not supported")
     layers = text.get("rope_scaling_layers")
     return RopeScaling(
         factor=scaling["factor"],

@@ -123,7 +123,8 @@ class VisionTower(nn.Module):
         if crops.shape[-2:] != expected:
             raise ImageError(f"crops have shape {tuple(crops.shape)}; the last two sizes must be {expected}")
         leading = crops.shape[:-2]
-        x = self.patch_embedding(crops.reshape(-1, *expected).to(self.patch_embedding.weight.dtype))
+        weight = self.patch_embedding.weight
+        x = self.patch_embedding(crops.reshape(-1, *expected).to(weight.device, weight.dtype))
         if self.config.class_token:
             x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
         x = self.pre_norm(x + self.position_embedding.to(x.dtype))
