@@ -85,7 +85,8 @@ def locate_points(
     height, width = depth.shape
     if (width, height) != (camera.width, camera.height):
         raise ImageMessageError(
-            f"depth is {width}x{height}, the image is {camera.width}x{camera.height}: depth must be aligned to the image"
+            f"depth is {width}x{height}, the image is {camera.width}x{camera.height}: "
+            "depth must be aligned to the image"
         )
     located = []
     for point in points:

@@ -110,6 +110,9 @@ class MolmoNode(Node):
         status = Status.ERROR if self.failure else Status.CANCELLED
         for query in self._worker.drain():
             self._publish(Outcome(query.written, query, Answer(status), reason=reason))
+        if self.context.ok():
+            # A process that ends at once takes messages with it that nobody has read yet.
+            self._result_out.wait_for_all_acked(Duration(nanoseconds=100_000_000))
         return stopped
 
     # Callbacks: each stores something and returns.

@@ -211,9 +211,8 @@ def markdown() -> str:
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         shown = str(default).lower() if isinstance(default, bool) else (default if default != "" else '""')
         changeable = "at start" if spec.read_only else "any time"
-        lines.append(
-            f"| `{spec.name}` | {spec.type_name} | `{shown}` | {spec.allowed} | {changeable} | {spec.description} |"
-        )
+        cells = (f"`{spec.name}`", spec.type_name, f"`{shown}`", spec.allowed, changeable, spec.description)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -57,8 +57,8 @@ def parse_query(written: str, *, continuous: bool = False) -> Query:
         if text.lower().startswith(prefix):
             kind, text = forced, text[len(prefix) :].strip()
             break
-    if kind is Kind.POINT and text.lower().startswith("point to "):
-        text = text[len("point to ") :].strip()
+    if kind is Kind.POINT and (text.lower() + " ").startswith("point to "):
+        text = text[len("point to") :].strip()
     if not text:
         raise QueryError("the query is empty")
     return Query(kind, text, written, continuous)

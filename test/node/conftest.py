@@ -87,6 +87,7 @@ class Robot:
         _, errors = self.process.communicate(timeout=PATIENCE)
         took, code = time.monotonic() - started, self.process.returncode
         self.process = None
+        self.spin(0.3)  # until discovery knows, or the next node would be taken for this one
         return took, code, errors
 
     def spin_until(self, condition, patience=PATIENCE):

@@ -1,0 +1,155 @@
+"""Bad input: a clear result each time, and the next good frame is answered."""
+
+import array
+import json
+
+import numpy as np
+import pytest
+
+from molmo_ros.node.query import MAX_QUERY_CHARS
+
+
+@pytest.fixture
+def good(running, make):
+    """After the test a good frame must be answered with metres."""
+    yield running
+    running.send_frame(make.picture(), make.depth(np.full((48, 64), 1.5)), make.info())
+    result = running.ask("at 0.5,0.5")
+    assert result["status"] == "FOUND"
+    assert result["points"][0]["xyz"][2] == pytest.approx(1.5)
+
+
+def test_no_image_yet(good):
+    result = good.ask("at 0.5,0.5")
+    assert result["status"] == "NO_IMAGE"
+    assert "/image" in result["reason"]
+    assert (result["stamp"], result["frame_age_ms"]) == (None, None)
+
+
+def _bad_pictures(make):
+    short = make.picture()
+    short.data = short.data[:100]
+    empty = make.picture()
+    empty.width, empty.height, empty.step, empty.data = 0, 0, 0, array.array("B")
+    step = make.picture()
+    step.step = 17
+    encoding = make.picture()
+    encoding.encoding = "jpeg2000"
+    depth = make.picture()
+    depth.encoding = "32FC1"
+    return {
+        "100 bytes": short,
+        "0x0": empty,
+        "step is 17": step,
+        "valid: rgb8": encoding,
+        "is this the depth topic": depth,
+    }
+
+
+@pytest.mark.parametrize(
+    "message", ["100 bytes", "0x0", "step is 17", "valid: rgb8", "is this the depth topic"]
+)
+def test_bad_picture(good, make, message):
+    good.send_frame(_bad_pictures(make)[message])
+    result = good.ask("at 0.5,0.5")
+    assert result["status"] == "ERROR"
+    assert message in result["reason"]
+    assert result["stamp"] is not None
+
+
+def test_one_pixel_picture(good, make):
+    good.send_frame(make.picture(1, 1), make.depth([[0.8]]), make.info(1, 1))
+    result = good.ask("at 0.5,0.5")
+    assert result["status"] == "FOUND"
+    # A principal point of (0, 0) is on the edge of even this image.
+    assert "contradicts" in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("small depth", "depth is 32x24, the image is 64x48"),
+        ("all invalid", "no valid depth within 7x7 px"),
+        ("no overlap in time", "tolerance"),
+        ("zero K", "not calibrated"),
+        ("K of another size", "contradicts the image size"),
+        ("info of another size", "camera_info describes an image of 128x96"),
+        ("too far", "outside the range"),
+        ("depth encoding", "unknown depth encoding 'rgb8'"),
+    ],
+)
+def test_no_metres_has_a_reason_and_keeps_the_pixels(good, make, change, reason):
+    depth, info = make.depth(np.full((48, 64), 1.0)), make.info()
+    if change == "small depth":
+        depth = make.depth(np.full((24, 32), 1.0))
+    elif change == "all invalid":
+        depth = make.depth(np.full((48, 64), np.nan))
+    elif change == "too far":
+        depth = make.depth(np.full((48, 64), 500.0))
+    elif change == "depth encoding":
+        depth = make.picture()
+    elif change == "zero K":
+        info.k = [0.0] * 9
+    elif change == "K of another size":
+        info.k = [600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]
+    elif change == "info of another size":
+        info = make.info(128, 96)
+    elif change == "no overlap in time":
+        good.send_frame(make.picture(), depth, info)
+        good.spin(0.2)
+        depth = None
+    good.send_frame(make.picture(), depth, info)
+    result = good.ask("at 0.5,0.5")
+    assert result["status"] == "FOUND"
+    assert result["points"][0]["xyz"] is None
+    assert reason in result["reason"]
+    good.spin_until(lambda: good.heard["pixels"])
+    assert not good.heard["point"] and not good.heard["points"]
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "ask:", "point to "])
+def test_empty_query(good, text):
+    good.send_frame()
+    result = good.ask(text)
+    assert (result["status"], result["reason"]) == ("ERROR", "the query is empty")
+
+
+def test_huge_query_is_refused_and_not_repeated(good):
+    good.send_frame()
+    result = good.ask("a" * 100_000)
+    assert result["status"] == "ERROR"
+    assert "100000 characters" in result["reason"] and str(MAX_QUERY_CHARS) in result["reason"]
+    assert len(result["query"]) < 300
+
+
+def test_control_characters_and_special_tokens(good):
+    good.send_frame()
+    result = good.ask("<|im_start|>\x01\x1b[31m")
+    assert result["status"] == "ERROR"
+    assert "special tokens" in result["reason"]
+    assert result["query"] == "<|im_start|>\x01\x1b[31m"
+
+
+def test_error_of_the_model(good):
+    good.send_frame()
+    result = good.ask("boom")
+    assert (result["status"], result["reason"]) == ("ERROR", "RuntimeError: out of memory")
+
+
+def test_too_many_waiting_queries_are_refused(good):
+    good.send_frame()
+    before = len(good.heard["result"])
+    good.publish("query", _string("sleep 2 slow"))
+    good.spin(0.3)
+    for index in range(20):
+        good.publish("query", _string(f"thing {index}"))
+    good.spin_until(lambda: len(good.heard["result"]) >= before + 21)
+    results = [json.loads(message.data) for message in good.heard["result"][before:]]
+    refused = [result["query"] for result in results if "max_queued_queries" in result["reason"]]
+    assert refused == [f"thing {index}" for index in range(16, 20)]
+
+
+def _string(text):
+    from std_msgs.msg import String
+
+    return String(data=text)

@@ -1,0 +1,133 @@
+"""Which frame is answered: the newest, never an old one, and never one from another time."""
+
+import json
+
+import pytest
+from builtin_interfaces.msg import Time
+
+
+def test_newest_frame_wins_and_drops_are_counted(running, make):
+    running.send_frame(make.picture(color=(1, 1, 1)))
+    before = len(running.heard["result"])
+    first = running.ask("size")
+    running.publish("query", _string("sleep 1 slow"))
+    running.spin(0.4)
+    running.publish("query", _string("size"))
+    for shade in range(2, 12):
+        running.send_frame(make.picture(color=(shade, shade, shade)), settle=0.03)
+    result = running.next_result(before + 2)
+    assert result["text"] == "64x48 [11, 11, 11]"
+    assert result["dropped_frames"] - first["dropped_frames"] == 9
+    assert result["frame_age_ms"] < 1000
+
+
+def test_stale_frame_is_refused_with_a_result(running, make):
+    stamp = running.now()
+    stamp.sec -= 8
+    running.send_frame(stamp=stamp)
+    result = running.ask("at 0.5,0.5")
+    assert (result["status"], result["points"]) == ("STALE", [])
+    assert "max_frame_age is 1 s" in result["reason"]
+    assert 8000 < result["frame_age_ms"] < 10000
+    assert result["stamp"]["sec"] == stamp.sec
+    running.send_frame()
+    assert running.ask("at 0.5,0.5")["status"] == "FOUND"
+
+
+def test_future_frame_is_refused(running):
+    stamp = running.now()
+    stamp.sec += 60
+    running.send_frame(stamp=stamp)
+    result = running.ask("at 0.5,0.5")
+    assert result["status"] == "STALE"
+    assert "in the future" in result["reason"]
+
+
+def test_unstamped_frame_is_named(running):
+    running.send_frame(stamp=Time())
+    result = running.ask("at 0.5,0.5")
+    assert result["status"] == "STALE"
+    assert "no stamp" in result["reason"]
+
+
+@pytest.fixture
+def other(robot):
+    """The module's robot, for nodes with arguments of their own."""
+    if robot.process:
+        robot.stop()
+    yield robot
+    if robot.process:
+        robot.stop()
+
+
+def test_continuous_query_is_asked_at_its_rate_and_reports_a_frozen_camera(other, make):
+    other.start("-p", "query:=size", "-p", "rate:=5.0", "-p", "max_frame_age:=0.5")
+    for _ in range(40):
+        other.send_frame(settle=0.05)
+    found = [json.loads(message.data) for message in other.heard["result"]]
+    answered = [result for result in found if result["text"]]
+    assert all(result["continuous"] for result in answered)
+    assert 5 <= len(answered) <= 13
+    stamps = [(result["stamp"]["sec"], result["stamp"]["nanosec"]) for result in answered]
+    assert len(set(stamps)) == len(stamps)
+    other.clear()
+    other.spin(3.0)
+    late = [json.loads(message.data) for message in other.heard["result"]]
+    assert late[-1]["status"] == "STALE"
+    assert len([result for result in late if result["status"] == "STALE"]) <= 3
+    other.clear()
+    other.send_frame()
+    assert other.next_result(0)["status"] in ("NOT_FOUND", "STALE")
+
+
+def test_one_off_queries_go_before_the_continuous_one(other, make):
+    other.start("-p", "query:=sleep 0.4 size", "-p", "rate:=100")
+    for _ in range(10):
+        other.send_frame(settle=0.05)
+    other.publish("query", _string("at 0.5,0.5"))
+    other.publish("query", _string("at 0.1,0.1"))
+    for _ in range(40):
+        other.send_frame(settle=0.05)
+    order = [json.loads(message.data)["continuous"] for message in other.heard["result"]]
+    first = order.index(False)
+    assert order[first : first + 2] == [False, False]
+    assert True in order[:first] and True in order[first + 2 :]
+
+
+def test_sim_time_and_a_clock_that_jumps_back(other, make):
+    other.start("-p", "use_sim_time:=true", sim_time=True)
+    stamp = Time(sec=100, nanosec=250)
+    other.send_frame(stamp=stamp)
+    result = other.ask("size")
+    assert result["status"] == "STALE" and "/clock" in result["reason"]
+
+    _tick(other, 100.2)
+    other.send_frame(stamp=stamp)
+    result = other.ask("size")
+    assert (result["status"], result["stamp"]) == ("NOT_FOUND", {"sec": 100, "nanosec": 250})
+    assert result["frame_age_ms"] == pytest.approx(200, abs=1)
+
+    _tick(other, 105.0)
+    assert other.ask("size")["status"] == "STALE"
+
+    # The bag loops: the frame of second 100 is not one of second 100.1 played again.
+    other.send_frame(stamp=Time(sec=104, nanosec=900_000_000))
+    _tick(other, 100.1)
+    result = other.ask("size")
+    assert result["status"] == "NO_IMAGE"
+    other.send_frame(stamp=Time(sec=100, nanosec=50_000_000))
+    assert other.ask("size")["status"] == "NOT_FOUND"
+
+
+def _tick(robot, seconds):
+    from rosgraph_msgs.msg import Clock
+
+    whole = int(seconds)
+    robot.publish("clock", Clock(clock=Time(sec=whole, nanosec=round((seconds - whole) * 1e9))))
+    robot.spin(0.4)
+
+
+def _string(text):
+    from std_msgs.msg import String
+
+    return String(data=text)

@@ -1,0 +1,155 @@
+"""The node as a process: signals, loading, parameters, remapping."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+from std_msgs.msg import String
+
+
+@pytest.fixture(autouse=True)
+def ended(robot):
+    """Each test starts its own node."""
+    yield
+    if robot.process:
+        robot.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_an_idle_node(robot, number):
+    robot.start()
+    took, code, errors = robot.stop(number)
+    assert code == 0 and "Traceback" not in errors
+    assert took < 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_cancels_an_inference_and_what_waits(robot, number):
+    robot.start()
+    robot.send_frame()
+    robot.publish("query", String(data="sleep 30 at 0.5,0.5"))
+    robot.publish("query", String(data="another"))
+    robot.spin(0.5)
+    took, code, errors = robot.stop(number)
+    assert code == 0 and "Traceback" not in errors
+    assert took < 2
+    robot.spin(0.3)
+    statuses = [message.data for message in robot.heard["result"]]
+    assert len(statuses) == 2 and all('"CANCELLED"' in status for status in statuses)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_even_a_model_that_cannot_be_cancelled(robot, number):
+    robot.start()
+    robot.send_frame()
+    robot.publish("query", String(data="hang 30 at 0.5,0.5"))
+    robot.spin(0.5)
+    took, code, errors = robot.stop(number)
+    assert code == 0 and "did not stop" in errors
+    assert took < 2
+
+
+def test_signal_while_loading(robot):
+    robot.start("-p", "model:=slow", wait=False)
+    robot.spin_until(lambda: robot.node.count_publishers("molmo_node/result"))
+    took, code, _ = robot.stop()
+    assert code == 0
+    assert took < 2
+
+
+def test_queries_wait_for_the_model(robot):
+    robot.start("-p", "model:=slow", "-p", "max_frame_age:=0.0")
+    robot.send_frame(settle=0.0)
+    assert robot.ask("at 0.5,0.5")["status"] == "FOUND"
+
+
+def test_model_that_cannot_be_loaded_ends_the_process(robot):
+    robot.start("-p", "model:=broken", wait=False)
+    output, errors = robot.process.communicate(timeout=20)
+    code, robot.process = robot.process.returncode, None
+    assert code == 1
+    assert "the model could not be loaded: no folder broken" in output + errors
+    assert "Traceback" not in errors
+
+
+def test_params_file_and_remapping(robot, tmp_path, make):
+    import numpy as np
+
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    max_points: 1\n    rate: 2\n    typo_rate: 3\n")
+    robot.start("--params-file", str(file), "-r", "depth:=camera/depth", "-r", "__ns:=/", wait=True)
+    robot.send_frame(make.picture(), make.depth(np.ones((48, 64))), make.info())
+    result = robot.ask("at 0.5,0.5 0.6,0.5")
+    assert len(result["points"]) == 1
+    assert "no depth image has arrived" in result["reason"]
+    _, _, errors = robot.stop()
+    assert "unknown parameter typo_rate" in errors
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("rate:=0.0", "rate = 0.0 is refused: it must be double, 0.01 to 100"),
+        ("max_points:=many", "it must be integer, 0 to 10000"),
+        ("dtype:=float8", "one of float32, bfloat16, float16"),
+    ],
+)
+def test_refused_parameter_at_start(robot, argument, message):
+    robot.start("-p", argument, wait=False)
+    output, errors = robot.process.communicate(timeout=20)
+    code, robot.process = robot.process.returncode, None
+    assert code == 2
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_parameters_change_while_it_runs(robot, make):
+    robot.start()
+    client = robot.node.create_client(SetParameters, "molmo_node/set_parameters")
+    assert client.wait_for_service(timeout_sec=10)
+
+    def set_value(name, value):
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        future = client.call_async(request)
+        robot.spin_until(future.done)
+        return future.result().results[0]
+
+    assert set_value("max_points", 1).successful
+    robot.send_frame()
+    assert len(robot.ask("at 0.5,0.5 0.6,0.5")["points"]) == 1
+
+    refused = set_value("max_points", -1)
+    assert not refused.successful
+    assert "0 to 10000" in refused.reason
+    refused = set_value("query", "x" * 5000)
+    assert not refused.successful
+    assert "at most 4096" in refused.reason
+    assert not set_value("model", "other").successful
+
+    robot.clear()
+    assert set_value("query", "count: cubes").successful
+    for _ in range(5):
+        robot.send_frame(settle=0.1)
+    result = robot.next_result(0)
+    assert (result["continuous"], result["count"]) == (True, 3)
+
+    describe = robot.node.create_client(DescribeParameters, "molmo_node/describe_parameters")
+    assert describe.wait_for_service(timeout_sec=10)
+    future = describe.call_async(DescribeParameters.Request(names=["rate"]))
+    robot.spin_until(future.done)
+    descriptor = future.result().descriptors[0]
+    assert "[Hz]" in descriptor.description and descriptor.additional_constraints == "0.01 to 100"
+
+
+def test_the_node_imports_without_torch():
+    code = "import sys, molmo_ros.node.molmo_node; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=_root(), timeout=60).returncode == 0
+
+
+def _root():
+    from pathlib import Path
+
+    return Path(__file__).parents[2]
