@@ -51,7 +51,7 @@ class Answer:
         status: See `Status`.
         text: The model's text, special tokens removed, surrounding blanks stripped.
         points: In the order in which the model gave them (Molmo sorts left to right).
-        truncated: True where the text ended before its last tag was closed.
+        truncated: True where a limit cut the text off, or where it ended before its last tag was closed.
         count: The total the text claims ("shows a total of N"), None where it claims none.
             It may disagree with `len(points)`: count the points.
         timing_ms: Wall time of each stage [ms]: preprocess, vision, prefill, decode, total.

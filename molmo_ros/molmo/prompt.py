@@ -102,7 +102,7 @@ class PromptBuilder:
         """BOS and the tokens of the images.
 
         Raises:
-            PromptError: No image, or several for a family that takes one.
+            PromptError: No image, several for a family that takes one, or more than the context holds.
         """
         if not images:
             raise PromptError("a prompt needs an image")
@@ -120,6 +120,8 @@ class PromptBuilder:
             id_of = {name: self._tokenizer.special_id(name) for name in set(names)}
             ids += [id_of[name] for name in names]
             is_image += [True] * len(names)
+        if len(ids) >= self.max_tokens:
+            raise PromptError(f"{len(ids)} image tokens fill the model's context of {self.max_tokens} tokens")
         array = np.array(ids, dtype=np.int64)
         return Prefix(array, array == self._tokenizer.special_id("<im_patch>"), np.array(is_image))
 

@@ -122,6 +122,8 @@ def test_several_images(write_tokenizer, tmp_path):
         builder(write_tokenizer(tmp_path / "one", "molmo"), "molmo").prefix([small, small])
     with pytest.raises(PromptError, match="needs an image"):
         prompts.prefix([])
+    with pytest.raises(PromptError, match=r"image tokens fill the model's context of 2048"):
+        prompts.prefix([small] * 200)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\r", "\x00\x07\x1b", "\ud800"])

@@ -1,0 +1,39 @@
+"""Molmo vision-language models that point, as a library and as a ROS 2 node.
+
+    from molmo_ros import Molmo
+    answer = Molmo.from_pretrained("tiny").point(image, "red cube")
+
+Importing the package loads neither torch nor ROS; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molmo_ros.molmo.answer import Answer, Point, Status
+    from molmo_ros.molmo.generate import GenerateOptions
+    from molmo_ros.molmo.pipeline import Molmo
+
+__all__ = ["Answer", "GenerateOptions", "Molmo", "Point", "Status"]
+
+_HOME = {
+    "Answer": "molmo_ros.molmo.answer",
+    "GenerateOptions": "molmo_ros.molmo.generate",
+    "Molmo": "molmo_ros.molmo.pipeline",
+    "Point": "molmo_ros.molmo.answer",
+    "Status": "molmo_ros.molmo.answer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

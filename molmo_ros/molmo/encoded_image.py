@@ -1,0 +1,47 @@
+"""An image after everything that needs no words, with its part of the KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from molmo_ros.molmo.kv_cache import KVCache
+from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.prompt import Prefix
+
+
+@dataclass
+class EncodedImage:
+    """One image, or several of one prompt, ready for any number of queries to the model that encoded it.
+
+    The first query also leaves the keys and values of the image's tokens here, so that later ones compute
+    only their own words. One query at a time.
+
+    Attributes:
+        sizes: (height, width) of each image [px].
+        prefix: The image's tokens.
+        features: [n_features, width], one for each patch token.
+        timing_ms: What encoding took: preprocess, vision [ms].
+    """
+
+    sizes: list[tuple[int, int]]
+    prefix: Prefix
+    features: Tensor
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    _cache: KVCache | None = field(default=None, repr=False)
+
+    def cache(self, model: MolmoModel, max_len: int) -> KVCache:
+        """A cache with room for `max_len` tokens that holds the whole prefix or nothing."""
+        old = self._cache
+        if old is not None and old.length > len(self.prefix):
+            old.truncate(len(self.prefix))
+        if old is not None and old.max_len >= max_len:
+            return old
+        new = KVCache(model.config.decoder, max_len, dtype=model.dtype, device=model.device)
+        if old is not None:
+            new.keys[..., : old.length, :] = old.keys[..., : old.length, :]
+            new.values[..., : old.length, :] = old.values[..., : old.length, :]
+            new.length = old.length
+        self._cache = new
+        return new

@@ -1,0 +1,344 @@
+"""From an image and words to an answer: every stage in the order in which a query goes through them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer_stream import AnswerStream
+from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.molmo.encoded_image import EncodedImage
+from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
+from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.points import ParsedPoints
+from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
+from molmo_ros.molmo.tokenizer import Tokenizer
+
+EMBEDDED = Path(__file__).parents[1] / "checkpoints"
+ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
+CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
+
+
+class Molmo:
+    """A Molmo that points, counts and answers.
+
+    One caller at a time: a query keeps the device busy, and two queries about the same `EncodedImage` would
+    write to the same cache. `cancel` events may be set from any thread.
+
+        model = Molmo.from_pretrained("tiny")
+        answer = model.point(image, "red cube")     # image: uint8 RGB [h, w, 3]
+        answer.points[0].x, answer.points[0].y      # pixels of that image
+
+    Points are in pixels of the image that was given: x in [0, width], y in [0, height].
+    """
+
+    def __init__(self, model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:
+        """Puts the parts of one checkpoint together.
+
+        Raises:
+            CheckpointError: They do not fit each other.
+        """
+        config = model.config
+        _check_parts(model, tokenizer, image_processor)
+        self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
+        self.family = config.family
+        self._prompts = PromptBuilder(
+            tokenizer,
+            config.family,
+            low_res_columns=image_processor.config.low_res_columns,
+            max_tokens=config.decoder.max_positions,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path = "tiny", *, device: str = "cpu", dtype: str = "float32"
+    ) -> Molmo:
+        """Loads a checkpoint.
+
+        Args:
+            model: Name of an embedded checkpoint, or a Hugging Face folder (config.json, safetensors,
+                tokenizer and preprocessor files). An embedded name goes before a folder of that name; write
+                "./tiny" for the folder.
+            device: A torch device: "cpu", "cuda", "cuda:1".
+            dtype: Of weights and activations: "float32", "bfloat16" or "float16".
+
+        Raises:
+            CheckpointError: No such checkpoint, or one that cannot be read.
+        """
+        folder = checkpoint_folder(model)
+        return cls(
+            load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True),
+            Tokenizer.from_folder(folder),
+            ImageProcessor(ImageProcessorConfig.from_folder(folder)),
+        )
+
+    def point(
+        self,
+        image: np.ndarray | EncodedImage,
+        label: str | Sequence[str],
+        *,
+        options: GenerateOptions | None = None,
+        max_points: int | None = None,
+        cancel: threading.Event | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_point: Callable[[Point], None] | None = None,
+    ) -> Answer:
+        """Points at every thing that the label names.
+
+        Args:
+            image: uint8 RGB [h, w, 3], or what `encode` returned.
+            label: "red cube"; several labels go into one request.
+            options: Limits.
+            max_points: Stop as soon as this many points are complete; 1 is the fastest way to a point.
+            cancel: Ends the query between two tokens, or between two stages, when set.
+            on_text: Called with each piece of text as it is decoded.
+            on_point: Called with each point as it becomes complete; its label is what was asked for, since
+                the model writes its own after the coordinates.
+
+        Returns:
+            FOUND with points; NOT_FOUND where the model says so; UNPARSEABLE where it says neither; CANCELLED
+            or TIMEOUT with the points that were complete by then.
+
+        Raises:
+            ImageError: The image is not what it should be.
+            PromptError: The label is empty or too long, or `max_points` is below 1.
+        """
+        name = label.strip() if isinstance(label, str) else ""
+        stream = self._stream(max_points, on_text, on_point, name)
+        return self._query(image, point_prompt(label, self.family), stream, options, cancel, Status.FOUND)
+
+    def ask(
+        self,
+        image: np.ndarray | EncodedImage,
+        question: str,
+        *,
+        options: GenerateOptions | None = None,
+        max_points: int | None = None,
+        cancel: threading.Event | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_point: Callable[[Point], None] | None = None,
+    ) -> Answer:
+        """Answers a question: ANSWERED, or FOUND where the answer holds points. Arguments as of `point`."""
+        stream = self._stream(max_points, on_text, on_point)
+        return self._query(image, question, stream, options, cancel, Status.ANSWERED)
+
+    def query(
+        self,
+        image: np.ndarray | EncodedImage,
+        text: str,
+        *,
+        options: GenerateOptions | None = None,
+        max_points: int | None = None,
+        cancel: threading.Event | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_point: Callable[[Point], None] | None = None,
+    ) -> Answer:
+        """Sends the text as it is: FOUND, NOT_FOUND where the answer says so, else ANSWERED.
+
+        Arguments as of `point`.
+        """
+        stream = self._stream(max_points, on_text, on_point)
+        return self._query(image, text, stream, options, cancel, None)
+
+    def query_many(
+        self,
+        image: np.ndarray | EncodedImage,
+        texts: Sequence[str],
+        *,
+        options: GenerateOptions | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[Answer]:
+        """`query` for several texts about one image, which is encoded and prefilled once.
+
+        The limits hold for each query. After `cancel` the remaining answers are CANCELLED.
+        """
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
+        answers = [self.query(encoded, text, options=options, cancel=cancel) for text in texts]
+        if answers and encoded is not image:
+            first = answers[0].timing_ms
+            total = first["total"] + sum(encoded.timing_ms.values())
+            answers[0] = replace(answers[0], timing_ms=first | encoded.timing_ms | {"total": total})
+        return answers
+
+    def _stream(
+        self,
+        max_points: int | None,
+        on_text: Callable[[str], None] | None,
+        on_point: Callable[[Point], None] | None,
+        label: str = "",
+    ) -> AnswerStream:
+        return AnswerStream(
+            self.tokenizer, label=label, max_points=max_points, on_text=on_text, on_point=on_point
+        )
+
+    def encode(self, image: np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]) -> EncodedImage:
+        """Runs everything that depends on the image alone, except for the decoder's prefill.
+
+        Args:
+            image: uint8 RGB [h, w, 3]; Molmo2 also takes several.
+
+        Raises:
+            ImageError: An image is not what it should be.
+            PromptError: Several images for a model that takes one, or more than its context holds.
+        """
+        started = time.perf_counter()
+        images = image if isinstance(image, (list, tuple)) else [image]
+        processed = [self.image_processor(one) for one in images]
+        prefix = self._prompts.prefix(processed)
+        preprocessed = time.perf_counter()
+        features = self._encode(processed)
+        timing = _milliseconds(preprocess=preprocessed - started, vision=time.perf_counter() - preprocessed)
+        return EncodedImage([one.image_size for one in processed], prefix, features, timing)
+
+    @torch.inference_mode()
+    def _encode(self, images: list[ProcessedImage]) -> Tensor:
+        """Features of all images, [n_features, width]."""
+        device, dtype = self.model.device, self.model.dtype
+
+        def tensor(array: np.ndarray | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(array).to(device)
+
+        features = [
+            self.model.encode_image(
+                torch.from_numpy(one.crops).to(device, dtype),
+                masks=tensor(one.masks),
+                input_idx=tensor(one.input_idx),
+                pooling=tensor(one.pooling),
+                single_view=one.single_view,
+            )
+            for one in images
+        ]
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return torch.cat(features)
+
+    def _query(
+        self,
+        image: np.ndarray | EncodedImage,
+        text: str,
+        stream: AnswerStream,
+        options: GenerateOptions | None,
+        cancel: threading.Event | None,
+        expected: Status | None,
+    ) -> Answer:
+        started = time.perf_counter()
+        options = options or GenerateOptions()
+        deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
+        limits = Limits(deadline, cancel)
+        self._prompts.query(text, 0)  # a bad query is refused before any work on the image
+        encoding = _milliseconds(preprocess=0, vision=0)
+        stop = limits.reached()
+        if stop is not None:
+            generation = Generation((), stop)
+        else:
+            encoded = image
+            if not isinstance(encoded, EncodedImage):
+                encoded = self.encode(encoded)
+                encoding = encoded.timing_ms
+            stream.start(encoded.sizes)
+            generation = self._generate(encoded, text, stream, options, limits)
+        parsed = stream.finish()
+        timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
+        return Answer(
+            status=_status(generation.stop, parsed, expected),
+            text=stream.text.strip(),
+            points=parsed.points,
+            truncated=generation.stop in CUT_OFF or (generation.stop is StopReason.EOS and parsed.truncated),
+            count=parsed.count,
+            timing_ms=timing | _milliseconds(total=time.perf_counter() - started),
+            tokens=len(generation.token_ids),
+        )
+
+    @torch.inference_mode()
+    def _generate(
+        self, encoded: EncodedImage, text: str, stream: AnswerStream, options: GenerateOptions, limits: Limits
+    ) -> Generation:
+        """Prefills what the image's cache does not hold yet, and decodes."""
+        prefix = encoded.prefix
+        query = self._prompts.query(text, len(prefix))
+        length = len(prefix) + len(query)
+        room = self._prompts.max_tokens - length
+        max_new_tokens = min(options.max_new_tokens, room)
+        cache = encoded.cache(self.model, length + max_new_tokens)
+        start, device = cache.length, self.model.device
+        ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
+        is_image = torch.from_numpy(np.pad(prefix.is_image, (0, len(query)))).to(device).unsqueeze(0)
+        is_patch = torch.from_numpy(np.pad(prefix.is_patch, (0, len(query)))).to(device).unsqueeze(0)
+        # The prefix is either in the cache as a whole or not at all.
+        features = encoded.features if start == 0 else None
+        generation = generate(
+            self.model,
+            cache,
+            self.model.embed(ids[:, start:], features, is_patch[:, start:]),
+            self.model.prefill_mask(is_image)[:, :, start:],
+            max_new_tokens=max_new_tokens,
+            eos_ids=self.tokenizer.eos_ids,
+            limits=limits,
+            on_token=stream.feed,
+        )
+        if generation.stop is StopReason.MAX_NEW_TOKENS and room < options.max_new_tokens:
+            generation = replace(generation, stop=StopReason.CONTEXT)
+        return generation
+
+
+def checkpoint_folder(model: str | Path) -> Path:
+    """The folder of an embedded checkpoint's name, or the folder itself.
+
+    Raises:
+        CheckpointError: Neither; the message lists the embedded names.
+    """
+    embedded = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
+    if isinstance(model, str) and model in embedded:
+        return EMBEDDED / model
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        known = ", ".join(embedded) or "none"
+        raise CheckpointError(
+            f"{str(model)!r} is neither a checkpoint folder nor embedded; embedded: {known}"
+        )
+    return folder
+
+
+def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:
+    config, images = model.config, image_processor.config
+    if images.family != config.family:
+        raise CheckpointError(f"a {images.family} image processor does not fit a {config.family} model")
+    patches = (images.grid.patches, images.grid.patches)
+    if patches != config.vision.grid or images.patch_size != config.vision.patch_size:
+        raise CheckpointError(
+            f"the image processor makes crops of {patches} patches of {images.patch_size} px; the vision "
+            f"tower takes {config.vision.grid} of {config.vision.patch_size} px"
+        )
+    for name, expected in config.token_ids.items():
+        if tokenizer.has(f"<{name}>") and tokenizer.special_id(f"<{name}>") != expected:
+            found = tokenizer.special_id(f"<{name}>")
+            raise CheckpointError(f"<{name}> is {found} in the tokenizer and {expected} in config.json")
+    rows = config.decoder.vocab + config.decoder.extra_vocab
+    patch = tokenizer.special_id("<im_patch>")
+    if patch >= rows:
+        raise CheckpointError(f"<im_patch> is {patch} in the tokenizer; the model has {rows} embeddings")
+
+
+def _status(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
+    """FOUND, ANSWERED or None is expected: points were asked for, or words, or nobody knows."""
+    if stop in ENDED_EARLY:
+        return ENDED_EARLY[stop]
+    if parsed.points:
+        return Status.FOUND
+    if parsed.not_found and expected is not Status.ANSWERED:
+        return Status.NOT_FOUND
+    return Status.UNPARSEABLE if expected is Status.FOUND else Status.ANSWERED
+
+
+def _milliseconds(**seconds: float) -> dict[str, float]:
+    return {stage: value * 1e3 for stage, value in seconds.items()}
