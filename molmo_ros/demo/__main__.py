@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from molmo_ros.demo.processes import Child, ChildError
+
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
 WARM_UP = "is there a table?"
@@ -47,7 +49,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; camera and node are stopped", file=sys.stderr)
         return 130
-    except (RuntimeError, TimeoutError) as error:
+    except (ChildError, TimeoutError) as error:
         print(f"\ndemo failed: {error}", file=sys.stderr)
         return 1
 
@@ -66,8 +68,6 @@ def run(args: argparse.Namespace) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     for old in args.output.glob("[0-9][0-9]_*.png"):
         old.unlink()
-
-    from molmo_ros.demo.processes import Child
 
     with ExitStack() as stack:
 

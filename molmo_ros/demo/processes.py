@@ -23,6 +23,10 @@ def _end_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+class ChildError(RuntimeError):
+    """A child process ended that should be running."""
+
+
 class Child:
     """A Python module run as its own process, in its own process group, with its output in a file.
 
@@ -50,10 +54,10 @@ class Child:
         return self._process.pid
 
     def check(self) -> None:
-        """Raises RuntimeError, with the end of its log, where the process has ended."""
+        """Raises ChildError, with the end of its log, where the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise RuntimeError(
+            raise ChildError(
                 f"the {self.name} ended with code {code}; {self.log} ends with:\n{self.log_tail()}"
             )
 

@@ -16,7 +16,7 @@ from molmo_ros.drawing import annotate
 from molmo_ros.molmo.answer import Answer, Point, Status
 
 HEADER = (
-    f"{'':>2}  {'query':<34} {'expected':<10} {'status':<10} {'answer':<14} {'inside':>6} "
+    f"{'':>2}  {'query':<34} {'expected':<10} {'status':<11} {'answer':<14} {'inside':>6} "
     f"{'error px':>8} {'error m':>8} {'age ms':>7} {'time ms':>7}  right"
 )
 
@@ -27,7 +27,7 @@ def row(number: int, case: Case, result: dict[str, Any] | None, verdict: Verdict
     inside = "-" if verdict.inside is None else f"{verdict.inside}/{len(case.members)}"
     status = result.get("status", "-")
     cells = (
-        f"{number:>2}  {_cut(case.text, 34):<34} {_cut(case.expected, 10):<10} {status:<10}",
+        f"{number:>2}  {_cut(case.text, 34):<34} {_cut(case.expected, 10):<10} {status:<11}",
         f"{_cut(verdict.got, 14):<14} {inside:>6} {_number(verdict.pixel_error, 1):>8}",
         f"{_number(verdict.metric_error, 3):>8} {_number(result.get('age_ms'), 0):>7}",
         f"{_number(result.get('timing_ms', {}).get('node_total'), 0):>7}  {'yes' if verdict.right else 'NO'}",

@@ -136,7 +136,8 @@ class User:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
         message.data = np.ascontiguousarray(picture).tobytes()
         self._annotated.publish(message)
-        self._record("/molmo_demo_user/annotated", message, time.time_ns())
+        with self._changed:  # the recording takes one message at a time
+            self._record("/molmo_demo_user/annotated", message, time.time_ns())
 
     def _listen(self, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node.create_subscription(kind, topic, lambda message: self._hear(topic, message), qos)

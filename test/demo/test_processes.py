@@ -7,7 +7,7 @@ import time
 import pytest
 
 from molmo_ros.demo import processes
-from molmo_ros.demo.processes import Child
+from molmo_ros.demo.processes import Child, ChildError
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
@@ -59,7 +59,7 @@ def test_a_stubborn_child_and_its_child_are_killed(module, tmp_path, monkeypatch
 def test_an_ended_child_is_reported_with_its_log(module, tmp_path):
     child = Child("camera", module("import sys; print('no lens'); sys.exit(3)"), [], tmp_path / "log")
     wait_for(lambda: not alive(child.pid))
-    with pytest.raises(RuntimeError, match=r"the camera ended with code 3(.|\n)*no lens"):
+    with pytest.raises(ChildError, match=r"the camera ended with code 3(.|\n)*no lens"):
         child.check()
     child.stop()
 
