@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.config_writer import write_config
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.hub_config import to_hub_config
 from molmo_ros.molmo.model import MolmoModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -176,7 +176,7 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
         for name, value in model.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    raw = to_hub_config(model.config, str(target).removeprefix("torch."))
+    raw = write_config(model.config, str(target).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.config_writer import write_config
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
-from molmo_ros.molmo.hub_config import to_hub_config
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
@@ -200,7 +200,7 @@ def test_molmo2_o_7b_scales_rope_in_the_listed_layers_only():
 @pytest.mark.parametrize("variant", DENSE)
 def test_written_config_reads_back_equal(variant):
     config = MolmoConfig.from_folder(VECTORS / f"{variant}-tiny")
-    assert MolmoConfig.from_dict(json.loads(json.dumps(to_hub_config(config, "float32")))) == config
+    assert MolmoConfig.from_dict(json.loads(json.dumps(write_config(config, "float32")))) == config
 
 
 def test_molmo2_names_its_image_tokens():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from molmo_ros.molmo.config import MOLMO2_TOKEN_KEYS, MolmoConfig
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.config_reader import MOLMO2_TOKEN_KEYS
 
 ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
 QK_NORMS = {"none": "qwen3", "head": "qwen3", "full": "olmo"}
 
 
-def to_hub_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
+def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
     """The config.json that `MolmoConfig.from_dict` reads back as `config`.
 
     Args:
