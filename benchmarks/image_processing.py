@@ -2,9 +2,10 @@
 
     python benchmarks/image_processing.py [--repeats 15]
 
-One thread each, the two paths interleaved, medians. The plain path follows the published processing step by step:
-the whole image to float, `F.interpolate`, normalise, pad, crops by slicing, patches by reshape, concatenate, and the
-token tables built for every frame. Both outputs are compared before anything is timed.
+One thread each, the two paths interleaved, medians of CPU time. The plain path follows the published
+processing step by step: the whole image to float, `F.interpolate`, normalise, pad, crops by slicing, patches
+by reshape, concatenate, and the token tables built for every frame. Both outputs are compared before anything
+is timed.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from molmo_ros.molmo.crop_plan import _fit  # noqa: E402
+from molmo_ros.molmo.crop_plan import fit_inside  # noqa: E402
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig  # noqa: E402
-from molmo_ros.molmo.tiling import patch_coverage, pooling_table, select_tiling, token_positions  # noqa: E402
+from molmo_ros.molmo.tiling import pooling_table, select_tiling, token_positions  # noqa: E402
 
 SIZES = ((480, 640), (720, 1280), (1080, 1920), (2160, 3840))
 
@@ -32,7 +33,9 @@ SIZES = ((480, 640), (720, 1280), (1080, 1920), (2160, 3840))
 def plain_patches(crops: np.ndarray, patch: int) -> np.ndarray:
     """Crops `[n, s, s, 3]` to patches `[n, (s / patch) ** 2, patch * patch * 3]`."""
     n, side = crops.shape[0], crops.shape[1] // patch
-    return crops.reshape(n, side, patch, side, patch, 3).transpose(0, 1, 3, 2, 4, 5).reshape(n, side * side, -1)
+    return (
+        crops.reshape(n, side, patch, side, patch, 3).transpose(0, 1, 3, 2, 4, 5).reshape(n, side * side, -1)
+    )
 
 
 def plain_crops(canvas: np.ndarray, tiling: tuple[int, int], config: ImageProcessorConfig) -> np.ndarray:
@@ -51,10 +54,12 @@ def plain_molmo(image: np.ndarray, config: ImageProcessorConfig) -> tuple[np.nda
     """0924: aspect kept, antialiased, padded. Returns crops, masks and token positions."""
 
     def resize_and_pad(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        rows, columns = _fit(image.shape[:2], size)
+        rows, columns = fit_inside(image.shape[:2], size)
         tensor = torch.from_numpy(image).permute(2, 0, 1).to(torch.float32) / 255
         new = [rows.stop - rows.start, columns.stop - columns.start]
-        tensor = F.interpolate(tensor[None], size=new, mode="bilinear", align_corners=False, antialias=True)[0]
+        tensor = F.interpolate(tensor[None], size=new, mode="bilinear", align_corners=False, antialias=True)[
+            0
+        ]
         resized = tensor.clip(0, 1).permute(1, 2, 0).numpy()
         padding = ((rows.start, size[0] - rows.stop), (columns.start, size[1] - columns.stop))
         mask = np.pad(np.ones_like(resized[:, :, 0], dtype=bool), padding)
@@ -79,7 +84,9 @@ def plain_molmo2(image: np.ndarray, config: ImageProcessorConfig) -> tuple[np.nd
 
     def resize(size: tuple[int, int]) -> np.ndarray:
         tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous().to(torch.float32)
-        tensor = F.interpolate(tensor[None], size=size, mode="bilinear", align_corners=False, antialias=False)[0]
+        tensor = F.interpolate(
+            tensor[None], size=size, mode="bilinear", align_corners=False, antialias=False
+        )[0]
         tensor = tensor.round().clamp(0, 255).to(torch.uint8).to(torch.float32) / 255
         mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
         return ((tensor - mean) / std).permute(1, 2, 0).numpy()
@@ -93,7 +100,7 @@ def plain_molmo2(image: np.ndarray, config: ImageProcessorConfig) -> tuple[np.nd
 
 
 def milliseconds(function, *arguments) -> float:
-    """Wall time of one call [ms]."""
+    """CPU time of one call [ms]: both paths have one thread, and other processes may share its core."""
     start = time.thread_time()
     function(*arguments)
     return 1e3 * (time.thread_time() - start)
@@ -116,10 +123,15 @@ def main() -> None:
             expected, found = plain(image, config), processor(image)
             worst = float(np.abs(expected[0] - found.crops).max())
             assert worst < 1e-5, f"{config.family} {height}x{width}: outputs differ by {worst}"
-            times = [(milliseconds(plain, image, config), milliseconds(processor, image)) for _ in range(repeats)]
+            times = [
+                (milliseconds(plain, image, config), milliseconds(processor, image)) for _ in range(repeats)
+            ]
             slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
             frame = f"{width}x{height}"
-            print(f"{config.family:8} {frame:>11} {len(found.crops):6} {slow:11.1f} {fast:10.1f} {slow / fast:6.1f}")
+            print(
+                f"{config.family:8} {frame:>11} {len(found.crops):6} "
+                f"{slow:11.1f} {fast:10.1f} {slow / fast:6.1f}"
+            )
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ class View:
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
         strips: `rows` in blocks for each row of patches, for an input that holds only the plan's `lines`.
-        bands: For each row of patches, the image rows that it reads (sorted), and where among those its rows are
-            sampled [px], float32 `[patch, 1]`. Only for weights without antialiasing.
+        bands: For each row of patches, the image rows that it reads (sorted), and where among those its rows
+            are sampled [px], float32 `[patch, 1]`. Only for weights without antialiasing.
         column_blocks: `columns` in blocks.
-        dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values exact.
+        dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values
+            exact.
     """
 
     height: int
@@ -89,7 +90,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
     weights, inside = [], (slice(0), slice(0))
     for canvas, _, _ in canvases:
         if config.family == "molmo":
-            inside = _fit((height, width), canvas)
+            inside = fit_inside((height, width), canvas)
             weights.append(
                 [
                     antialias_weights(size, span.stop - span.start).padded(span.start, out - span.stop)
@@ -97,7 +98,9 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
                 ]
             )
         else:
-            weights.append([bilinear_weights(size, out) for size, out in zip((height, width), canvas, strict=True)])
+            weights.append(
+                [bilinear_weights(size, out) for size, out in zip((height, width), canvas, strict=True)]
+            )
     lines = np.unique(np.concatenate([rows.lines_read() for rows, _ in weights]))
 
     views = tuple(
@@ -144,7 +147,7 @@ def _band(rows: AxisWeights) -> tuple[np.ndarray, np.ndarray]:
     return lines, rows.reading(lines).positions[:, None]
 
 
-def _fit(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[slice, slice]:
+def fit_inside(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[slice, slice]:
     """The rows and columns of a canvas that an image fills, centred, at its own aspect ratio (0924 family).
 
     The new size is truncated in float32, as in the reference (hub image_preprocessing_molmo.py).

@@ -1,7 +1,8 @@
-"""From an RGB image to what the vision tower takes: crops cut into patches, and the tables that place their tokens.
+"""From an RGB image to what the vision tower takes: crops cut into patches, and the tables that place their
+tokens.
 
-Both families look at an image twice: once whole, squeezed into one crop (the global view), and once at a higher
-resolution in overlapping tiles. They differ in how they resize:
+Both families look at an image twice: once whole, squeezed into one crop (the global view), and once at a
+higher resolution in overlapping tiles. They differ in how they resize:
 
 * "molmo" (the September 2024 models) keeps the aspect ratio, resizes with antialiasing and pads to the tiles.
 * "molmo2" stretches to the tiles without antialiasing and rounds back to 8 bits.
@@ -27,8 +28,9 @@ __all__ = ["ImageProcessor", "ImageProcessorConfig", "ProcessedImage"]
 CHUNK_VALUES = 1 << 20
 """Float values of the source image held at a time: small enough for the cache, and bounds the memory."""
 NEAR_HALF = 1e-4
-"""A resized value this close to a half may round either way, depending on the order of float32 operations: a handful
-of roundings of at most 8e-6 each (half a unit in the last place below 256), here and in the reference."""
+"""A resized value this close to a half may round either way, depending on the order of float32 operations: a
+handful of roundings of at most 8e-6 each (half a unit in the last place below 256), here and in the
+reference."""
 REMAP_IS_EXACT = remap_is_exact()
 REMAP_LIMIT = 1 << 15
 """`cv2.remap` takes images up to this width [px]."""
@@ -39,12 +41,13 @@ class ProcessedImage:
     """One image, ready for the model. The arrays belong to the caller.
 
     Attributes:
-        crops: float32 `[1 + tiles, patches, patch_size * patch_size * 3]`, normalised, the global view first, tiles
-            and patches row by row; a patch is flattened as (row, column, channel).
+        crops: float32 `[1 + tiles, patches, patch_size * patch_size * 3]`, normalised, the global view first,
+            tiles and patches row by row; a patch is flattened as (row, column, channel).
         masks: "molmo" only: float32 `[1 + tiles, patches]`, see `tiling.patch_coverage`.
-        input_idx: "molmo" only: int64 `[1 + tiles, pooled cells]`, the image token that each pooled cell is added
-            to, counted from the first image token (add 1 for BOS); -100 for cells that are dropped.
-        pooling: "molmo2" only: int64 `[tokens, pooled patches]`, patches numbered through all crops; -1 is none.
+        input_idx: "molmo" only: int64 `[1 + tiles, pooled cells]`, the image token that each pooled cell is
+            added to, counted from the first image token (add 1 for BOS); -100 for cells that are dropped.
+        pooling: "molmo2" only: int64 `[tokens, pooled patches]`, patches numbered through all crops; -1 is
+            none.
         low_res_grid: Tokens (rows, columns) of the global view.
         high_res_grid: Tokens (rows, columns) of the tiles' mosaic.
         tiling: Tiles (rows, columns).
@@ -75,7 +78,8 @@ class ImageProcessor:
         mean, std = np.array(config.mean, np.float64), np.array(config.std, np.float64)
         self._scale, self._offset = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
         values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
-        self._normalised = ((values - mean.astype(np.float32)) / std.astype(np.float32)).reshape(1, 256, 3)
+        normalised: np.ndarray = (values - mean.astype(np.float32)) / std.astype(np.float32)
+        self._normalised = normalised.reshape(1, 256, 3)
 
     def __call__(self, image: np.ndarray) -> ProcessedImage:
         """Processes one image.
@@ -84,7 +88,8 @@ class ImageProcessor:
             image: uint8 RGB `[h, w, 3]`; any strides.
 
         Raises:
-            ImageError: Another type or shape, no pixels, or a strip so narrow that nothing of it would be left.
+            ImageError: Another type or shape, no pixels, or a strip so narrow that nothing of it would be
+                left.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
@@ -168,8 +173,8 @@ class ImageProcessor:
 def _resize_columns(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
     """The image at the width of each view: float32 `[lines read, width * 3]`, 0..255, padding 0.
 
-    A chunk of the image's rows at a time is transposed, resized as the first axis of a matrix with long rows, which
-    BLAS is fastest at, and transposed back.
+    A chunk of the image's rows at a time is transposed, resized as the first axis of a matrix with long rows,
+    which BLAS is fastest at, and transposed back.
     """
     width, lines = image.shape[1], plan.lines
     narrowed = [np.empty((len(lines), view.width, 3), np.float32) for view in plan.views]
@@ -187,7 +192,7 @@ def _resize_columns(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
 
 
 def _resize_rows(columns: np.ndarray, view: View) -> Iterator[np.ndarray]:
-    """The rows of patches of a view, top to bottom: float32 `[patch, width * 3]`, overwritten by the next one."""
+    """A view's rows of patches, top to bottom: float32 `[patch, width * 3]`, one buffer for all."""
     strip = np.empty((view.height // len(view.strips), view.width * 3), np.float32)
     for strip_blocks in view.strips:
         apply_blocks(columns, strip_blocks, strip)
@@ -204,9 +209,7 @@ def _sample(image: np.ndarray, view: View) -> Iterator[np.ndarray]:
     for lines, positions in view.bands:
         np.copyto(source[: len(lines)], _take_rows(image, lines))
         y[:] = positions
-        cv2.remap(
-            source[: len(lines)], x, y, cv2.INTER_LINEAR, dst=strip, borderMode=cv2.BORDER_REPLICATE
-        )
+        cv2.remap(source[: len(lines)], x, y, cv2.INTER_LINEAR, dst=strip, borderMode=cv2.BORDER_REPLICATE)
         yield strip.reshape(patch, -1)
 
 
@@ -240,5 +243,7 @@ def _round(image: np.ndarray, view: View, strips: Iterator[np.ndarray]) -> np.nd
     if margin:
         unsure = np.flatnonzero(upper != lower)
         y, value = np.divmod(unsure, view.width * 3)
-        upper.ravel()[unsure] = np.rint(bilinear_pixels(image, view.rows, view.columns, y, value // 3, value % 3))
+        upper.ravel()[unsure] = np.rint(
+            bilinear_pixels(image, view.rows, view.columns, y, value // 3, value % 3)
+        )
     return upper

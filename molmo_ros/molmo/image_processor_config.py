@@ -42,16 +42,20 @@ class ImageProcessorConfig:
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise CheckpointError(f"Image processor family {self.family!r} is not one of {', '.join(FAMILIES)}.")
+            raise CheckpointError(
+                f"Image processor family {self.family!r} is not one of {', '.join(FAMILIES)}."
+            )
         for name in ("crop_size", "patch_size", "max_crops"):
             if getattr(self, name) < 1:
                 raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.crop_size % self.patch_size:
-            raise CheckpointError(f"crop_size {self.crop_size} is not a multiple of patch_size {self.patch_size}.")
+            raise CheckpointError(
+                f"crop_size {self.crop_size} is not a multiple of patch_size {self.patch_size}."
+            )
         if len(self.overlap_margins) != 2 or min(self.overlap_margins) < 0 or self.grid.window < 1:
             raise CheckpointError(
-                f"overlap_margins {self.overlap_margins} do not fit: they must be two counts of patches, and a crop "
-                f"of {self.grid.patches} patches must keep at least one."
+                f"overlap_margins {self.overlap_margins} do not fit: they must be two counts of patches, "
+                f"and a crop of {self.grid.patches} patches must keep at least one."
             )
         if len(self.pool) != 2 or min(self.pool) < 1:
             raise CheckpointError(f"pool {self.pool} must be two counts of patches, at least 1 each.")
@@ -60,8 +64,8 @@ class ImageProcessorConfig:
         cells = (self.grid.patches, *self.overlap_margins)
         if self.family == "molmo" and any(count % pool for count in cells for pool in self.pool):
             raise CheckpointError(
-                f"Crops of {self.grid.patches} patches with margins {self.overlap_margins} are not whole pooling "
-                f"windows of {self.pool}, which this family needs."
+                f"Crops of {self.grid.patches} patches with margins {self.overlap_margins} are not whole "
+                f"pooling windows of {self.pool}, which this family needs."
             )
 
     @property
@@ -72,13 +76,20 @@ class ImageProcessorConfig:
     @classmethod
     def molmo(cls, **changes: Any) -> ImageProcessorConfig:
         """The released 0924 models' constants (hub preprocessor_config.json), with `changes`."""
-        defaults = {"crop_size": 336, "max_crops": 12, "mean": CLIP_MEAN, "std": CLIP_STD, "low_res_columns": True}
+        defaults: dict[str, Any] = {
+            "crop_size": 336,
+            "max_crops": 12,
+            "mean": CLIP_MEAN,
+            "std": CLIP_STD,
+            "low_res_columns": True,
+        }
         return cls(family="molmo", **(defaults | changes))
 
     @classmethod
     def molmo2(cls, **changes: Any) -> ImageProcessorConfig:
         """The released Molmo2 models' constants (hub preprocessor_config.json), with `changes`."""
-        return cls(family="molmo2", **({"crop_size": 378} | changes))
+        defaults: dict[str, Any] = {"crop_size": 378}
+        return cls(family="molmo2", **(defaults | changes))
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> ImageProcessorConfig:
@@ -107,11 +118,18 @@ class ImageProcessorConfig:
                     read[key] = settings[key]
             if "overlap_margins" in read:
                 read["overlap_margins"] = tuple(int(margin) for margin in read["overlap_margins"])
-            if "use_single_crop_col_tokens" in processor and processor["use_single_crop_col_tokens"] is not None:
+            if (
+                "use_single_crop_col_tokens" in processor
+                and processor["use_single_crop_col_tokens"] is not None
+            ):
                 read["low_res_columns"] = bool(processor["use_single_crop_col_tokens"])
             return cls.molmo(**read) if family == "molmo" else cls.molmo2(**read)
-        except (TypeError, KeyError, IndexError) as error:
-            raise CheckpointError(f"Image processor settings in {folder} cannot be read: {error!r}.") from error
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            raise CheckpointError(
+                f"Image processor settings in {folder} cannot be read: {error!r}."
+            ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -161,8 +179,9 @@ def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:
         size = settings["base_image_input_size"]
         sides = [size, size] if isinstance(size, int) else [int(side) for side in size]
         read["crop_size"] = _square(sides)
-    tokens = settings.get("image_token_length_h"), settings.get("image_token_length_w")
-    if None not in tokens:
+    keys = ("image_token_length_h", "image_token_length_w")
+    if all(settings.get(key) is not None for key in keys):
+        tokens = [int(settings[key]) for key in keys]
         patches = read.get("crop_size", 336) // read.get("patch_size", 14)
         if any(count < 1 or patches % count for count in tokens):
             raise CheckpointError(f"A crop of {patches} patches a side does not pool into {tokens} tokens.")

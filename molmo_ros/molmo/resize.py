@@ -1,9 +1,9 @@
 """Bilinear resizing with the weights of `torch.nn.functional.interpolate`.
 
 Resizing along one axis is a product with a sparse matrix: every output line is a weighted mean of a few
-neighbouring input lines. Cut into blocks of neighbouring output lines, that matrix is a short row of small dense
-matrices, and each of them is one call into BLAS. The weights depend only on the sizes, so they are made once per
-image size.
+neighbouring input lines. Cut into blocks of neighbouring output lines, that matrix is a short row of small
+dense matrices, and each of them is one call into BLAS. The weights depend only on the sizes, so they are made
+once per image size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class AxisWeights:
-    """Weights of a resize along one axis: output line i = sum over t of `weights[i, t]` * input line `first[i] + t`.
+    """Weights of a resize along one axis: output line i is the sum over t of
+    `weights[i, t]` * input line `first[i] + t`.
 
     A tap beyond the last input line reads the last input line.
 
@@ -43,7 +44,7 @@ class AxisWeights:
 
     @property
     def positions(self) -> np.ndarray:
-        """Where two-tap weights sample the input [px], 0 being the centre of the first line: float32 `[out]`."""
+        """Where two-tap weights sample the input [px], 0 the centre of the first line: float32 `[out]`."""
         return self.first.astype(np.float32) + self.weights[:, 1]
 
     def lines_read(self) -> np.ndarray:
@@ -56,7 +57,7 @@ class AxisWeights:
         return AxisWeights(self.size, self.first[start:stop], self.weights[start:stop])
 
     def reading(self, lines: np.ndarray) -> AxisWeights:
-        """The same weights for an input that keeps only `lines` (sorted; every line that is read must be among them)."""
+        """The same weights for an input that keeps only `lines`: sorted, with every line that is read."""
         return AxisWeights(len(lines), np.searchsorted(lines, self.first), self.weights)
 
 
@@ -64,15 +65,15 @@ def bilinear_weights(size: int, out: int) -> AxisWeights:
     """Two-tap bilinear weights without antialiasing (`align_corners=False, antialias=False`).
 
     The sampling position ratio * (i + 0.5) - 0.5 is rounded once to float32 as in PyTorch's CPU kernel
-    (ATen native/UpSample.h, compiled with fused multiply-add): at 4000 px that rounding moves a weight by 1e-4,
-    which is enough to change a rounded pixel.
+    (ATen native/UpSample.h, compiled with fused multiply-add): at 4000 px that rounding moves a weight by
+    1e-4, which is enough to change a rounded pixel.
 
     Args:
         size: Input lines [px].
         out: Output lines [px].
     """
     if size == out:
-        return AxisWeights(size, np.arange(out), np.tile(np.float32([1, 0]), (out, 1)))
+        return AxisWeights(size, np.arange(out), np.tile(np.array([1, 0], np.float32), (out, 1)))
     ratio = np.float64(np.float32(size) / np.float32(out))
     position = np.maximum((ratio * (np.arange(out) + 0.5) - 0.5).astype(np.float32), np.float32(0))
     first = np.minimum(position.astype(np.int64), size - 1)
@@ -83,21 +84,24 @@ def bilinear_weights(size: int, out: int) -> AxisWeights:
 def antialias_weights(size: int, out: int) -> AxisWeights:
     """Triangle-filter weights that widen with the reduction (`align_corners=False, antialias=True`).
 
-    Centre and scale are rounded to float32 as in PyTorch's CPU kernel (ATen native/cpu/UpSampleKernel.cpp).
+    Every step is rounded to float32 as in PyTorch's CPU kernel (ATen native/cpu/UpSampleKernel.cpp): the
+    rounding decides which lines at the rim of the filter count at all.
 
     Args:
         size: Input lines [px].
         out: Output lines [px].
     """
     scale = np.float32(size) / np.float32(out)
-    support = max(float(scale), 1.0)
-    centre = (np.float64(scale) * (np.arange(out) + 0.5)).astype(np.float32).astype(np.float64)
-    first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
-    stop = np.minimum((centre + support + 0.5).astype(np.int64), size)
-    taps = np.arange(int((stop - first).max()))
-    distance = np.abs((taps + (first - centre + 0.5)[:, None]) / support)
-    weights = np.where(taps < (stop - first)[:, None], np.maximum(1.0 - distance, 0.0), 0.0)
-    return AxisWeights(size, first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+    support = max(scale, np.float32(1))
+    centre = (np.float64(scale) * (np.arange(out) + 0.5)).astype(np.float32)
+    first = np.maximum(((centre - support).astype(np.float64) + 0.5).astype(np.int64), 0)
+    stop = np.minimum(((centre + support).astype(np.float64) + 0.5).astype(np.int64), size)
+    lines = first[:, None] + np.arange(int((stop - first).max()))
+    distance = (lines - centre.astype(np.float64)[:, None] + 0.5) * (np.float32(1) / support)
+    weights = np.maximum(1 - np.abs(distance.astype(np.float32)), np.float32(0))
+    weights[lines >= stop[:, None]] = 0
+    total = np.add.accumulate(weights, axis=1)[:, -1:]  # in order, unlike sum
+    return AxisWeights(size, first, weights / total)
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,18 @@ def apply_blocks(source: np.ndarray, axis_blocks: tuple[Block, ...], out: np.nda
 
 
 def bilinear_pixels(
-    image: np.ndarray, rows: AxisWeights, columns: AxisWeights, y: np.ndarray, x: np.ndarray, channel: np.ndarray
+    image: np.ndarray,
+    rows: AxisWeights,
+    columns: AxisWeights,
+    y: np.ndarray,
+    x: np.ndarray,
+    channel: np.ndarray,
 ) -> np.ndarray:
     """Bilinear values at chosen output pixels, in the operation order of PyTorch's CPU kernel.
 
     The kernel rounds the four weights' products to float32 and adds the four terms by fused multiply-add, top
-    right first; a fused step is a float64 one rounded to float32 here. Used where a value lies so close to a half
-    that the order of operations decides its rounding.
+    right first; a fused step is a float64 one rounded to float32 here. Used where a value lies so close to a
+    half that the order of operations decides its rounding.
 
     Args:
         image: uint8 `[h, w, 3]`.
@@ -168,6 +177,7 @@ def bilinear_pixels(
 
 def remap_is_exact() -> bool:
     """Whether this OpenCV's `remap` interpolates in float32; older ones round positions to 1/32 px."""
-    ramp = np.float32([[0, 255], [0, 255]])
-    sampled = cv2.remap(ramp, np.float32([[1 / 3]]), np.float32([[0.0]]), cv2.INTER_LINEAR)
+    ramp = np.array([[0, 255], [0, 255]], np.float32)
+    x, y = np.array([[1 / 3]], np.float32), np.zeros((1, 1), np.float32)
+    sampled = cv2.remap(ramp, x, y, cv2.INTER_LINEAR)
     return abs(float(sampled[0, 0]) - 85) < 1e-3

@@ -1,8 +1,8 @@
 """Which crops an image is cut into, and which patches and tokens they become. Pure geometry: no pixels.
 
-A crop is `crop_size` pixels square, `patches` patches a side. Neighbouring crops overlap: a tile owns the patches
-of its window, plus a margin where it lies at the border of the image. The owned patches of all tiles, read row by
-row over the whole image, are the mosaic that the high-resolution tokens come from.
+A crop is `crop_size` pixels square, `patches` patches a side. Neighbouring crops overlap: a tile owns the
+patches of its window, plus a margin where it lies at the border of the image. The owned patches of all tiles,
+read row by row over the whole image, are the mosaic that the high-resolution tokens come from.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def select_tiling(height: int, width: int, grid: CropGrid) -> tuple[int, int]:
     """Rows and columns of tiles for an image: the least upscaling, or else the least downscaling.
 
     All comparisons are in float32, as in the reference (hub image_preprocessing_molmo.py; the same rule in
-    image_processing_molmo2.py). A side shorter than the margins gives a negative scale, which ends in one tile.
+    image_processing_molmo2.py). A side shorter than the margins gives a negative scale, which ends in one
+    tile.
 
     Args:
         height: Image height [px].
@@ -81,8 +82,8 @@ def _kept(tile: int, tiles: int, size: int, before: int, after: int) -> slice:
 def token_positions(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
     """Where each pooled cell of each crop lands among the image tokens (0924 family).
 
-    The tokens are `<im_start>`, the global view's rows each closed by `<im_col>`, `<im_end>`, and the same again
-    for the mosaic. Cells in a discarded margin get -100.
+    The tokens are `<im_start>`, the global view's rows each closed by `<im_col>`, `<im_end>`, and the same
+    again for the mosaic. Cells in a discarded margin get -100.
 
     Args:
         tiling: Rows and columns of tiles.
@@ -113,11 +114,12 @@ def token_positions(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
 
 
 def patch_coverage(inside: tuple[slice, slice], tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
-    """How much of each patch is image rather than padding, with the reference's shift by one crop (0924 family).
+    """How much of each patch is image rather than padding, with the reference's shift by one crop (0924
+    family).
 
-    The reference puts the global view in front of the crops, but appends its mask, all -1, at the end of theirs
-    (hub image_preprocessing_molmo.py). So crop k carries the mask of tile k, counted from 0, and the last tile
-    carries -1. The released models were trained like this.
+    The reference puts the global view in front of the crops, but appends its mask, all -1, at the end of
+    theirs (hub image_preprocessing_molmo.py). So crop k carries the mask of tile k, counted from 0, and the
+    last tile carries -1. The released models were trained like this.
 
     Args:
         inside: Rows and columns [px] of the canvas that hold the image.
@@ -146,8 +148,8 @@ def patch_coverage(inside: tuple[slice, slice], tiling: tuple[int, int], grid: C
 def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
     """Which patches each image token pools, the global view's tokens first (Molmo2 family).
 
-    Patches are numbered through all crops, the global view's being first. A window may straddle tiles, since a
-    tile owns an odd number of lines (image_processing_molmo2.py, transformers and hub).
+    Patches are numbered through all crops, the global view's being first. A window may straddle tiles, since
+    a tile owns an odd number of lines (image_processing_molmo2.py, transformers and hub).
 
     Args:
         tiling: Rows and columns of tiles.
@@ -164,9 +166,9 @@ def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
             kept = (_kept(i, tiling[0], side, *grid.margins), _kept(j, tiling[1], side, *grid.margins))
             row, column = i * grid.window, j * grid.window
             numbers = crop + (1 + i * tiling[1] + j) * side * side
-            mosaic[row + kept[0].start : row + kept[0].stop, column + kept[1].start : column + kept[1].stop] = (
-                numbers[kept]
-            )
+            mosaic[
+                row + kept[0].start : row + kept[0].stop, column + kept[1].start : column + kept[1].stop
+            ] = numbers[kept]
     return np.concatenate([_pooling_windows(crop, grid), _pooling_windows(mosaic, grid)])
 
 

@@ -1,4 +1,4 @@
-"""The image processor against recorded outputs of the reference code, transformers' processor and torch's resize."""
+"""The image processor against the reference code's recorded outputs, transformers and torch's resize."""
 
 import hashlib
 import importlib.util
@@ -111,7 +111,9 @@ def test_molmo2_matches_the_reference(entry):
     assert found.masks is None and found.input_idx is None
 
 
-@pytest.mark.parametrize("entry", json.loads((VECTORS / "transformers_molmo2.json").read_text())["images"], ids=size_of)
+@pytest.mark.parametrize(
+    "entry", json.loads((VECTORS / "transformers_molmo2.json").read_text())["images"], ids=size_of
+)
 def test_molmo2_matches_recorded_transformers(entry):
     found = ImageProcessor(ImageProcessorConfig.molmo2(**SMALL if entry["small"] else {}))(
         make_image(entry["h"], entry["w"])
@@ -137,13 +139,17 @@ def test_molmo2_matches_transformers(changes):
         image = make_image(height, width)
         expected = reference(image, return_tensors="np", input_data_format="channels_last")
         found = ImageProcessor(config)(image)
-        np.testing.assert_array_equal(to_bytes(found.crops), to_bytes(expected["pixel_values"]), str((height, width)))
+        np.testing.assert_array_equal(
+            to_bytes(found.crops), to_bytes(expected["pixel_values"]), str((height, width))
+        )
         np.testing.assert_allclose(found.crops, expected["pixel_values"], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(found.pooling, expected["image_token_pooling"])
         assert [*found.low_res_grid, *found.high_res_grid] == expected["image_grids"][0].tolist()
 
 
-@pytest.mark.parametrize("size", [*random_sizes(10, seed=1), (1288, 2352), (161, 1176), (1, 1), (1, 900)], ids=str)
+@pytest.mark.parametrize(
+    "size", [*random_sizes(10, seed=1), (1288, 2352), (161, 1176), (1, 1), (1, 900)], ids=str
+)
 @pytest.mark.parametrize("changes", [{}, SMALL], ids=["378", "168"])
 def test_molmo2_pixels_equal_torch_interpolate(size, changes):
     config = ImageProcessorConfig.molmo2(**changes)
@@ -174,7 +180,9 @@ def test_molmo_pixels_equal_torch_interpolate(size, changes):
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     mean, std = np.float32(config.mean), np.float32(config.std)
     for view in crops_to_canvas(found.crops, found.tiling, config):
-        scale = min(np.float32(view.shape[0]) / np.float32(size[0]), np.float32(view.shape[1]) / np.float32(size[1]))
+        scale = min(
+            np.float32(view.shape[0]) / np.float32(size[0]), np.float32(view.shape[1]) / np.float32(size[1])
+        )
         new = [int(np.float32(side) * scale) for side in size]
         resized = F.interpolate(tensor, size=new, mode="bilinear", align_corners=False, antialias=True)
         expected = np.zeros(view.shape, np.float32)
@@ -183,7 +191,9 @@ def test_molmo_pixels_equal_torch_interpolate(size, changes):
         np.testing.assert_allclose(view, (expected - mean) / std, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [ImageProcessorConfig.molmo(), ImageProcessorConfig.molmo2()], ids=["molmo", "molmo2"])
+@pytest.mark.parametrize(
+    "config", [ImageProcessorConfig.molmo(), ImageProcessorConfig.molmo2()], ids=["molmo", "molmo2"]
+)
 class TestBothFamilies:
     def test_single_view_says_whether_the_first_two_crops_are_equal(self, config):
         for size in ((100, 120), (300, 300), (480, 640), (900, 100)):
@@ -194,8 +204,11 @@ class TestBothFamilies:
     def test_results_are_independent_of_each_other(self, config):
         processor, image = ImageProcessor(config), make_image(200, 300)
         first = processor(image)
-        kept = {name: getattr(first, name).copy() for name in ("crops", "masks", "input_idx", "pooling")
-                if getattr(first, name) is not None}
+        kept = {
+            name: getattr(first, name).copy()
+            for name in ("crops", "masks", "input_idx", "pooling")
+            if getattr(first, name) is not None
+        }
         for name in kept:
             getattr(first, name)[...] = 7
         second = processor(image)
