@@ -24,6 +24,7 @@ class DenseHeads(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
+        self.norm = nn.LayerNorm(width)
         self.shape = nn.Linear(width, 1 + len(SHAPES))
         self.color = nn.Linear(width, 1 + len(COLORS))
         self.x, self.y = nn.Linear(width, BINS), nn.Linear(width, BINS)
@@ -35,7 +36,8 @@ class PointingHead(nn.Module):
 
     def __init__(self, width: int, inner: int = 64):
         super().__init__()
-        self.query, self.key = nn.Linear(width, inner), nn.Linear(width, inner)
+        self.query = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, inner))
+        self.key = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, inner))
 
     def forward(self, hidden: Tensor, features: Tensor) -> Tensor:
         """Scores [n, cells] of hidden states [n, width] against each one's own view's features [n, cells, width]."""
@@ -89,12 +91,16 @@ class Trainee(nn.Module):
 
     def dense(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         heads = self.dense_heads
+        features = heads.norm(features)
         shape, color = heads.shape(features), heads.color(features)
         loss = functional.cross_entropy(shape.flatten(0, 1).float(), batch.shape.flatten())
         loss = loss + functional.cross_entropy(color.flatten(0, 1).float(), batch.color.flatten())
         peak = heads.peak(features).squeeze(-1).float()
         loss = loss + 2 * functional.binary_cross_entropy_with_logits(peak, batch.peak)
+        # Four cells of five are bare table and soon certain: what fills the others must weigh more.
         owned = batch.shape > 0
+        loss = loss + 2 * functional.cross_entropy(shape[owned].float(), batch.shape[owned])
+        loss = loss + 0.5 * functional.cross_entropy(color[owned].float(), batch.color[owned])
         center = batch.center[owned]
         x, y = heads.x(features[owned]), heads.y(features[owned])
         place = (soft_coordinate_loss(x, center[:, 0], 12) + soft_coordinate_loss(y, center[:, 1], 12)).mean()

@@ -24,7 +24,8 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.model import MolmoModel
 from molmo_ros.train.batches import Batch, BatchStream
 from molmo_ros.train.losses import Trainee
-from molmo_ros.train.shape import config_json
+from molmo_ros.train.scenes import VIEW
+from molmo_ros.train.shape import PATCH, config_json
 from molmo_ros.train.vocabulary import make_tokenizer, number_values, write_tokenizer
 
 
@@ -75,6 +76,27 @@ def training_config() -> MolmoConfig:
     return replace(config, vision=vision, connector=connector)
 
 
+@torch.no_grad()
+def initialise(model: MolmoModel) -> None:
+    """Places as sines, and a connector whose output is as strong as its input.
+
+    torch's default gain shrinks the image features two hundredfold through pooling and gated projection, and
+    neither places nor classes are then learned within the tower's stage.
+    """
+    model.vision.position_embedding.copy_(sine_positions(*model.config.vision.grid, model.config.vision.width))
+    for module in model.connector.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+
+
+def sine_positions(rows: int, columns: int, width: int) -> torch.Tensor:
+    """[rows * columns, width] sines and cosines of row and column, as strong as the patches themselves."""
+    frequencies = math.pi / max(rows, columns) * 1.6 ** torch.arange(width // 4, dtype=torch.float32).clamp(max=8)
+    row, column = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    angles = [place.reshape(-1, 1) * frequencies for place in (row, column)]
+    return 0.4 * torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
+
+
 class Run:
     """A training run that can stop after any step.
 
@@ -87,6 +109,7 @@ class Run:
         self.folder, self.seed = folder, seed
         torch.manual_seed(seed)
         model = MolmoModel(training_config(), attention="explicit")
+        initialise(model)
         self.trainee = Trainee(model, torch.from_numpy(number_values(make_tokenizer())))
         self.optimizers = make_optimizers(self.trainee)
         self.done: dict[str, int] = {}
@@ -166,6 +189,20 @@ def write_checkpoint(model: MolmoModel, folder: Path) -> None:
     save_checkpoint(model, folder, torch.float16)
     (folder / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
     write_tokenizer(folder)
+    write_processor(folder)
+
+
+def write_processor(folder: Path) -> None:
+    """preprocessor_config.json and processor_config.json: one tile, no column tokens in the global view."""
+    image = {
+        "image_processor_type": "Molmo2ImageProcessor", "size": {"height": VIEW, "width": VIEW}, "patch_size": PATCH,
+        "pooling_size": [2, 2], "max_crops": 1, "overlap_margins": [4, 4], "do_resize": True, "do_rescale": True,
+        "do_normalize": True, "do_convert_rgb": True, "resample": 2, "rescale_factor": 1 / 255,
+        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    }  # fmt: skip
+    processor = {"use_single_crop_col_tokens": False, "use_frame_special_tokens": False, "image_use_col_tokens": True}
+    for name, settings in (("preprocessor_config.json", image), ("processor_config.json", processor)):
+        (folder / name).write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def main() -> None:

@@ -1,0 +1,35 @@
+"""`python -m molmo_ros.train`: renders the scenes, trains, and evaluates; may be stopped and started again."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from molmo_ros.train.trainer import Run, stages
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m molmo_ros.train", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("training"), help="where scenes, state and log are kept")
+    parser.add_argument("--shards", type=int, default=26, help="shards of 1000 scenes")
+    parser.add_argument("--tower-steps", type=int, default=500)
+    parser.add_argument("--text-steps", type=int, default=3600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scenes", type=int, default=200, help="held-out scenes of the evaluation")
+    args = parser.parse_args()
+    here = [sys.executable, "-m"]
+    subprocess.run([*here, "molmo_ros.train.scenes", str(args.folder / "scenes"), "--shards", str(args.shards)], check=True)
+    torch.set_num_threads(1)
+    run = Run(args.folder, args.seed)
+    for stage in stages(args.tower_steps, args.text_steps):
+        run.train(stage, save_every=100)
+    checkpoint = str(args.folder / "checkpoint")
+    subprocess.run([*here, "molmo_ros.train.evaluate", checkpoint, "--scenes", str(args.scenes)], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Training learns, stops and goes on as if it had not stopped."""
+
+import numpy as np
+import pytest
+import torch
+
+from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.train import scenes
+from molmo_ros.train.losses import soft_coordinate_loss
+from molmo_ros.train.trainer import Run, Stage, learning_rate, stages
+
+TEXT = Stage("text", 6, 2, 2, 1e-3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "scenes").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "SHARD", 6)
+        scenes.write_shard(folder / "scenes", 1)
+    return folder
+
+
+def test_one_batch_is_learned_and_the_written_checkpoint_is_the_model(folder):
+    run = Run(folder, seed=3)
+    batch = next(run.batches(TEXT, 0))
+    metrics = [run.step(TEXT, batch, step, 1e-3) for step in range(8)]
+    assert metrics[-1]["text"] < 0.8 * metrics[0]["text"]
+    run.save()
+    loaded = load_checkpoint(folder / "checkpoint")
+    ids = torch.arange(20).unsqueeze(0)
+    with torch.no_grad():
+        ours, stored = run.trainee.model(ids).logits, loaded(ids).logits
+    np.testing.assert_allclose(ours, stored, atol=2e-2)  # stored in half precision
+    again = Run(folder, seed=3)
+    following = [r.step(TEXT, batch, 8, 1e-3)["text"] for r in (run, again)]
+    assert following[0] == pytest.approx(following[1], rel=1e-3)
+
+
+def test_soft_coordinates_prefer_the_target_and_then_its_neighbours():
+    logits = torch.full((3, 1000), -20.0)
+    for row, guess in enumerate((500, 505, 700)):
+        logits[row, guess] = 20.0
+    near, off, far = soft_coordinate_loss(logits, torch.tensor([500.0] * 3), sigma=6.0).tolist()
+    assert near < off < far
+
+
+def test_learning_rate_warms_up_and_falls():
+    stage = stages(100, 1000)[1]
+    rates = [learning_rate(stage, step) for step in (0, 60, 500, 999)]
+    assert rates[0] < rates[3] < rates[2] < rates[1] <= stage.peak
