@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -183,8 +184,11 @@ def make():
 
 
 def _domain(module):
-    """A ROS domain of the module's own, so that modules run side by side."""
-    return 101 + sum(module.__name__.encode()) % 100
+    """A ROS domain of the module's and this run's own, so that checkouts and modules run side by side.
+
+    Domains up to 101 keep clear of Linux' ephemeral ports.
+    """
+    return 1 + zlib.crc32(f"{os.getpid()} {module.__name__}".encode()) % 100
 
 
 @pytest.fixture(scope="module")

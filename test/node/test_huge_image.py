@@ -19,9 +19,11 @@ def test_huge_picture_is_answered_and_so_is_the_next(request, make, tmp_path, mo
     robot = conftest.Robot(conftest._domain(request.module))
     try:
         robot.start("-p", "max_frame_age:=60.0")
-        robot.send_frame(make.picture(8000, 6000), settle=0.0)
-        robot.spin(3.0)
-        result = robot.ask("size at 0.5,0.5")
+        for _ in range(10):  # best effort may lose one of its many fragments; a camera sends the next
+            robot.send_frame(make.picture(8000, 6000), settle=2.0)
+            result = robot.ask("size at 0.5,0.5")
+            if result["status"] != "NO_IMAGE":
+                break
         assert result["text"] == "8000x6000 [200, 30, 10]"
         assert (result["points"][0]["x"], result["points"][0]["y"]) == (4000, 3000)
         robot.send_frame()
