@@ -12,6 +12,9 @@ from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.resize import AxisWeights, Block, antialias_weights, bilinear_weights, blocks
 from molmo_ros.molmo.tiling import patch_coverage, pooling_table, select_tiling, token_positions
 
+BAND = 2
+"""Rows of patches that are sampled together: few calls, and yet all values at hand fit in the cache."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -25,8 +28,8 @@ class View:
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
         strips: `rows` in blocks for each row of patches, for an input that holds only the plan's `lines`.
-        bands: For each row of patches, the image rows that it reads (sorted), and where among those its rows
-            are sampled [px], float32 `[patch, 1]`. Only for weights without antialiasing.
+        bands: For every `BAND` rows of patches, the image rows that they read (sorted), and where among those
+            the canvas's rows are sampled [px], float32 `[rows, 1]`. Only without antialiasing.
         column_blocks: `columns` in blocks.
         dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values
             exact.
@@ -115,7 +118,8 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
                 for top in range(0, canvas[0], grid.patch_size)
             ),
             bands=tuple(
-                _band(rows.band(top, top + grid.patch_size)) for top in range(0, canvas[0], grid.patch_size)
+                _band(rows.band(top, top + BAND * grid.patch_size))
+                for top in range(0, canvas[0], BAND * grid.patch_size)
             )
             if config.family == "molmo2"
             else (),

@@ -79,7 +79,10 @@ class ImageProcessor:
         self._scale, self._offset = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
         values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
         normalised: np.ndarray = (values - mean.astype(np.float32)) / std.astype(np.float32)
-        self._normalised = normalised.reshape(1, 256, 3)
+        alike = len(set(zip(config.mean, config.std, strict=True))) == 1
+        self._normalised = np.ascontiguousarray(normalised[:, :1] if alike else normalised).reshape(
+            1, 256, -1
+        )
 
     def __call__(self, image: np.ndarray) -> ProcessedImage:
         """Processes one image.
@@ -153,7 +156,8 @@ class ImageProcessor:
             for number, strip in enumerate(_round(image, view, strips).reshape(-1, patch, view.width * 3)):
                 self._cut(strip, number, view, patches)
         used = 1 if plan.tiling == (1, 1) else plan.crops
-        pixels = (used * crops.shape[1], crops.shape[2] // 3, 3)
+        channels = self._normalised.shape[2]
+        pixels = (used * crops.shape[1], crops.shape[2] // channels, channels)
         cv2.LUT(patches[:used].reshape(pixels), self._normalised, dst=crops[:used].reshape(pixels))
 
     def _cut(self, strip: np.ndarray, number: int, view: View, crops: np.ndarray) -> None:
@@ -200,17 +204,25 @@ def _resize_rows(columns: np.ndarray, view: View) -> Iterator[np.ndarray]:
 
 
 def _sample(image: np.ndarray, view: View) -> Iterator[np.ndarray]:
-    """The same as `_resize_rows` without antialiasing, straight from the image."""
-    patch = view.height // len(view.strips)
-    x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (patch, view.width)))
+    """The same as `_resize_rows` without antialiasing and by bands, straight from the image."""
+    height = len(view.bands[0][1])
+    x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (height, view.width)))
     y = np.empty_like(x)
-    strip = np.empty((patch, view.width, 3), np.float32)
+    band = np.empty((height, view.width, 3), np.float32)
     source = np.empty((max(len(lines) for lines, _ in view.bands), image.shape[1], 3), np.float32)
     for lines, positions in view.bands:
+        count = len(positions)
         np.copyto(source[: len(lines)], _take_rows(image, lines))
-        y[:] = positions
-        cv2.remap(source[: len(lines)], x, y, cv2.INTER_LINEAR, dst=strip, borderMode=cv2.BORDER_REPLICATE)
-        yield strip.reshape(patch, -1)
+        y[:count] = positions
+        cv2.remap(
+            source[: len(lines)],
+            x[:count],
+            y[:count],
+            cv2.INTER_LINEAR,
+            dst=band[:count],
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        yield band[:count].reshape(count, -1)
 
 
 def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -225,7 +237,7 @@ def _round(image: np.ndarray, view: View, strips: Iterator[np.ndarray]) -> np.nd
     Args:
         image: What the view was resized from.
         view: Its weights.
-        strips: Its rows of patches, float32 `[patch, width * 3]`.
+        strips: Its rows from top to bottom, some at a time: float32 `[n, width * 3]`.
 
     Returns:
         uint8 `[height, width * 3]`.
