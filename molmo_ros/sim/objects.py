@@ -58,7 +58,9 @@ def _geom(kind: str, rgb: np.ndarray, size: tuple[float, ...], pos=(0.0, 0.0, 0.
 
 def _capsule(rgb: np.ndarray, radius: float, start, end) -> str:
     ends = " ".join(f"{v:.5f}" for v in (*start, *end))
-    return _geom("capsule", rgb, (radius,), extra=f'fromto="{ends}"').replace('pos="0.00000 0.00000 0.00000"', "")
+    return _geom("capsule", rgb, (radius,), extra=f'fromto="{ends}"').replace(
+        'pos="0.00000 0.00000 0.00000"', ""
+    )
 
 
 def _cube(rng: np.random.Generator, rgb: np.ndarray) -> tuple[float, str]:
@@ -114,7 +116,12 @@ def _banana(rng: np.random.Generator, rgb: np.ndarray) -> tuple[float, str]:
     angles = np.linspace(-0.95, 0.95, 6)
     ends = [(bend * math.sin(a), bend * (math.cos(a) - 0.82), thick) for a in angles]
     parts = [_capsule(rgb, thick * (0.75 if i in (0, 4) else 1.0), ends[i], ends[i + 1]) for i in range(5)]
-    tip = _capsule(np.array((0.25, 0.18, 0.05)), thick * 0.45, ends[-1], tuple(1.25 * np.array(ends[-1]) - 0.25 * np.array(ends[-2])))
+    tip = _capsule(
+        np.array((0.25, 0.18, 0.05)),
+        thick * 0.45,
+        ends[-1],
+        tuple(1.25 * np.array(ends[-1]) - 0.25 * np.array(ends[-2])),
+    )
     return bend * 0.9, "".join(parts) + tip
 
 
@@ -131,7 +138,9 @@ def make_object(color: str, shape: str, rng: np.random.Generator) -> SceneObject
         ValueError: the colour or shape is not one of `COLORS`, `SHAPES`.
     """
     if color not in COLORS or shape not in SHAPES:
-        raise ValueError(f"no {color!r} {shape!r}: colours are {', '.join(COLORS)}; shapes are {', '.join(SHAPES)}")
+        raise ValueError(
+            f"no {color!r} {shape!r}: colours are {', '.join(COLORS)}; shapes are {', '.join(SHAPES)}"
+        )
     rgb = np.clip(np.array(COLORS[color]) * rng.uniform(0.85, 1.12) + rng.normal(0, 0.02, 3), 0.02, 1.0)
     size, geoms = _MAKERS[shape](rng, rgb)
     return SceneObject(color, shape, size, geoms)

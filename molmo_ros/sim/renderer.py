@@ -38,7 +38,9 @@ def render(scene: Scene, width: int, height: int) -> Frame:
     """Renders the scene as it stands now."""
     k = scene.camera.intrinsics(width, height)
     u, v = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    optical = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], axis=-1).reshape(-1, 3)
+    optical = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], axis=-1).reshape(
+        -1, 3
+    )
     rays = optical @ scene.camera.rotation.T
     distance, geom, normal = _cast(scene, scene.camera.position, rays, with_normals=True)
     hit = geom >= 0
@@ -64,7 +66,9 @@ def _cast(scene: Scene, origin: np.ndarray, rays: np.ndarray, with_normals: bool
     geom, distance = np.full(n, -1, np.int32), np.zeros(n)
     normal = np.zeros(3 * n) if with_normals else None
     vectors = np.ascontiguousarray(rays).reshape(-1)
-    mujoco.mj_multiRay(scene.model, scene.data, origin, vectors, None, True, -1, geom, distance, normal, n, FAR)
+    mujoco.mj_multiRay(
+        scene.model, scene.data, origin, vectors, None, True, -1, geom, distance, normal, n, FAR
+    )
     return np.maximum(distance, 0.0), geom, None if normal is None else normal.reshape(n, 3)
 
 
@@ -76,7 +80,9 @@ def _lit(scene: Scene, points: np.ndarray, hit: np.ndarray, width: int, height: 
     targets = points[index]
     toward = targets - scene.look.light
     reached, _, _ = _cast(scene, scene.look.light, toward)
-    open_sky = ((reached > 0.995) | (reached == 0.0) | ~hit[index]).reshape(len(rows), len(cols)).astype(np.float32)
+    open_sky = (
+        ((reached > 0.995) | (reached == 0.0) | ~hit[index]).reshape(len(rows), len(cols)).astype(np.float32)
+    )
     if step > 1:
         open_sky = np.repeat(np.repeat(open_sky, step, axis=0), step, axis=1)[:height, :width]
     return open_sky.reshape(-1)
@@ -97,7 +103,12 @@ def _shade(scene: Scene, points, normal, geom, rays, lit) -> np.ndarray:
     diffuse = np.clip((normal * toward_light).sum(1), 0, None) * lit
     half = toward_light + view
     half /= np.linalg.norm(half, axis=1, keepdims=True)
-    shine = SPECULAR * np.clip((normal * half).sum(1), 0, None) ** SHININESS * lit * (scene.geom_object[geom] >= 0)
+    shine = (
+        SPECULAR
+        * np.clip((normal * half).sum(1), 0, None) ** SHININESS
+        * lit
+        * (scene.geom_object[geom] >= 0)
+    )
     # A little sky light from above keeps faces that look away from the lamp apart.
     sky = 0.85 + 0.15 * normal[:, 2]
     light = look.ambient * sky + (1.05 - look.ambient) * diffuse

@@ -62,7 +62,9 @@ class Scene:
         camera, look: How it is seen.
     """
 
-    def __init__(self, objects: list[SceneObject], poses: list[str], clutter: str, camera: Camera, look: Look):
+    def __init__(
+        self, objects: list[SceneObject], poses: list[str], clutter: str, camera: Camera, look: Look
+    ):
         self.objects = tuple(objects)
         self.camera, self.look = camera, look
         self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter))
@@ -84,7 +86,7 @@ class Scene:
             if places is None:
                 continue
             poses = [_pose(rng, thing, place, azimuth) for thing, place in zip(objects, places, strict=True)]
-            clutter = _clutter(rng, places, objects, azimuth)
+            clutter = _clutter(rng, azimuth)
             scene = cls(objects, poses, clutter, camera, _random_look(rng))
             if scene._all_in_view():
                 return scene
@@ -109,14 +111,25 @@ def _random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
     elevation = math.radians(rng.uniform(36, 62))
     distance = rng.uniform(0.48, 0.61)
     target = np.array([rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02), 0.02])
-    back = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    back = np.array(
+        [
+            math.cos(azimuth) * math.cos(elevation),
+            math.sin(azimuth) * math.cos(elevation),
+            math.sin(elevation),
+        ]
+    )
     forward = -back
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
     roll = math.radians(rng.normal(0, 2))
     down = np.cross(forward, right)
-    right, down = math.cos(roll) * right + math.sin(roll) * down, math.cos(roll) * down - math.sin(roll) * right
-    return Camera(target + distance * back, np.stack([right, down, forward], axis=1), math.radians(rng.uniform(42, 50))), azimuth
+    right, down = (
+        math.cos(roll) * right + math.sin(roll) * down,
+        math.cos(roll) * down - math.sin(roll) * right,
+    )
+    return Camera(
+        target + distance * back, np.stack([right, down, forward], axis=1), math.radians(rng.uniform(42, 50))
+    ), azimuth
 
 
 def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
@@ -146,7 +159,10 @@ def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.nda
         for _ in range(60):
             place = np.array([rng.uniform(-0.20, 0.20), rng.uniform(-0.13, 0.14)])
             # Depth is foreshortened, so things in line with the camera need more room than things side by side.
-            apart = [math.hypot(*((place - other) * (1.0, 0.62))) > thing.size + objects[i].size + 0.016 for i, other in enumerate(placed)]
+            apart = [
+                math.hypot(*((place - other) * (1.0, 0.62))) > thing.size + objects[i].size + 0.016
+                for i, other in enumerate(placed)
+            ]
             if all(apart):
                 placed.append(place)
                 break
@@ -158,7 +174,9 @@ def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.nda
 def _to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
     """Camera-aligned table coordinates (right, away) to world x, y [m]."""
     right, away = place
-    return -away * math.cos(azimuth) - right * math.sin(azimuth), -away * math.sin(azimuth) + right * math.cos(azimuth)
+    return -away * math.cos(azimuth) - right * math.sin(azimuth), -away * math.sin(
+        azimuth
+    ) + right * math.cos(azimuth)
 
 
 def _pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimuth: float) -> str:
@@ -170,27 +188,35 @@ def _pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimu
     return f'pos="{x:.4f} {y:.4f} 0.002" euler="0 0 {yaw:.4f}"'
 
 
-def _clutter(rng: np.random.Generator, places: list[np.ndarray], objects: list[SceneObject], azimuth: float) -> str:
+def _clutter(rng: np.random.Generator, azimuth: float) -> str:
     """Up to two sheets of paper flat on the table: things with no name, under and between the objects."""
     sheets = []
     for index in range(rng.integers(0, 3)):
         x, y = _to_world(np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.17, 0.2)]), azimuth)
         half = rng.uniform(0.03, 0.10, 2)
         base = rng.uniform(0.25, 0.8)
-        rgb = np.clip(base + rng.normal(0, 0.05, 3), 0.05, 0.95)
-        sheets.append(
-            f'<geom type="box" size="{half[0]:.4f} {half[1]:.4f} 0.0004" pos="{x:.4f} {y:.4f} {0.0003 + 0.0004 * index:.4f}"'
-            f' euler="0 0 {rng.uniform(0, 3.14):.3f}" rgba="{rgb[0]:.3f} {rgb[1]:.3f} {rgb[2]:.3f} 1" contype="0" conaffinity="0"/>'
-        )
+        color = " ".join(f"{value:.3f}" for value in np.clip(base + rng.normal(0, 0.05, 3), 0.05, 0.95))
+        # A hair above the last one, so that overlapping sheets do not flicker.
+        place = f'pos="{x:.4f} {y:.4f} {0.0003 + 0.0004 * index:.4f}" euler="0 0 {rng.uniform(0, 3.14):.3f}"'
+        size = f'size="{half[0]:.4f} {half[1]:.4f} 0.0004"'
+        sheets.append(f'<geom type="box" {size} {place} rgba="{color} 1" contype="0" conaffinity="0"/>')
     return "".join(sheets)
 
 
 def _random_look(rng: np.random.Generator) -> Look:
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(35, 80))
-    light = 1.6 * np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    light = 1.6 * np.array(
+        [
+            math.cos(azimuth) * math.cos(elevation),
+            math.sin(azimuth) * math.cos(elevation),
+            math.sin(elevation),
+        ]
+    )
     gray = rng.uniform(0.18, 0.62)
     warmth = rng.normal(0, 0.05)
-    table = np.clip(np.array([gray + 1.2 * warmth + 0.02, gray + rng.normal(0, 0.02), gray - 1.2 * warmth]), 0.06, 0.85)
+    table = np.clip(
+        np.array([gray + 1.2 * warmth + 0.02, gray + rng.normal(0, 0.02), gray - 1.2 * warmth]), 0.06, 0.85
+    )
     return Look(
         light=light,
         ambient=rng.uniform(0.35, 0.6),

@@ -14,7 +14,9 @@ from molmo_ros.train.trainer import Run, stages
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m molmo_ros.train", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("training"), help="where scenes, state and log are kept")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("training"), help="where scenes, state and log are kept"
+    )
     parser.add_argument("--shards", type=int, default=26, help="shards of 1000 scenes")
     parser.add_argument("--tower-steps", type=int, default=500)
     parser.add_argument("--text-steps", type=int, default=3600)
@@ -22,7 +24,10 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200, help="held-out scenes of the evaluation")
     args = parser.parse_args()
     here = [sys.executable, "-m"]
-    subprocess.run([*here, "molmo_ros.train.scenes", str(args.folder / "scenes"), "--shards", str(args.shards)], check=True)
+    subprocess.run(
+        [*here, "molmo_ros.train.scenes", str(args.folder / "scenes"), "--shards", str(args.shards)],
+        check=True,
+    )
     torch.set_num_threads(1)
     run = Run(args.folder, args.seed)
     for stage in stages(args.tower_steps, args.text_steps):

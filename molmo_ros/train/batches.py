@@ -70,8 +70,9 @@ class QueryEncoder:
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
-        self.eos = tokenizer.token_to_id("<|im_end|>")
-        self.prefix = [self.eos, *(tokenizer.token_to_id(name) for name in image_token_names())]
+        vocabulary = tokenizer.get_vocab()
+        self.eos = vocabulary["<|im_end|>"]
+        self.prefix = [self.eos, *(vocabulary[name] for name in image_token_names())]
         self.value_of = {int(token): value for value, token in enumerate(number_values(tokenizer))}
 
     def encode(self, query: Query) -> tuple[list[int], list[int], list[float], list[int]]:
@@ -81,7 +82,10 @@ class QueryEncoder:
         answer = [*self.tokenizer.encode(query.answer, add_special_tokens=False).ids, self.eos]
         ids = [*prompt, *answer[:-1]]
         labels = [IGNORE] * (len(prompt) - 1) + answer
-        values = [float(self.value_of.get(token, -1)) if label >= 0 else -1.0 for token, label in zip(labels, labels, strict=True)]
+        values = [
+            float(self.value_of.get(token, -1)) if label >= 0 else -1.0
+            for token, label in zip(labels, labels, strict=True)
+        ]
         wanted = iter(query.targets.reshape(-1))
         coordinate = [float(next(wanted)) if value >= 0 else float("nan") for value in values]
         cells, x_next = [], True
@@ -102,7 +106,9 @@ def _cell(x: float, y: float) -> int:
     return row * POOLED + column
 
 
-def augment(rgb: np.ndarray, segmentation: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def augment(
+    rgb: np.ndarray, segmentation: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Mirrors, shifts brightness, contrast and tint, and adds sensor noise. The names of things stay true."""
     if rng.random() < 0.5:
         rgb, segmentation = rgb[:, ::-1], segmentation[:, ::-1]
@@ -151,14 +157,20 @@ class BatchStream(IterableDataset[Batch]):
         encoder = QueryEncoder(make_tokenizer())
         while True:
             paths = sorted(p for p in self.folder.glob("[0-9]*.npz") if "partial" not in p.name)
-            paths = [p for p in paths if (int(p.stem) != 0 if self.shards is None else int(p.stem) in self.shards)]
+            paths = [
+                p for p in paths if (int(p.stem) != 0 if self.shards is None else int(p.stem) in self.shards)
+            ]
             if not paths:
-                raise FileNotFoundError(f"no shards in {self.folder}: run python -m molmo_ros.train.scenes first")
+                raise FileNotFoundError(
+                    f"no shards in {self.folder}: run python -m molmo_ros.train.scenes first"
+                )
             shard = read_shard(paths[rng.integers(len(paths))])
             order = rng.permutation(len(shard.rgb))
             for start in range(0, len(order) - self.views + 1, self.views):
                 chosen = order[start : start + self.views]
-                yield self._batch([(shard.rgb[i], shard.segmentation[i], shard.names[i]) for i in chosen], encoder, rng)
+                yield self._batch(
+                    [(shard.rgb[i], shard.segmentation[i], shard.names[i]) for i in chosen], encoder, rng
+                )
 
     def _batch(self, scenes, encoder: QueryEncoder, rng: np.random.Generator) -> Batch:
         patches, dense, packed = [], [], []
@@ -170,7 +182,9 @@ class BatchStream(IterableDataset[Batch]):
             visible = [i for i in range(len(names)) if np.isfinite(points[i, 0])]
             maker = QueryMaker([names[i] for i in visible], points[visible], rng)
             packed.append(_pack([encoder.encode(maker.draw()) for _ in range(self.queries)], encoder.prefix))
-        shape, color, center, peak = (torch.from_numpy(np.stack(column)) for column in zip(*dense, strict=True))
+        shape, color, center, peak = (
+            torch.from_numpy(np.stack(column)) for column in zip(*dense, strict=True)
+        )
         length = -(-max(len(p[0]) for p in packed) // 16) * 16
         fills = (0, -1, 0, IGNORE, float("nan"), IGNORE)
         columns = [

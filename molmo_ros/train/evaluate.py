@@ -79,12 +79,18 @@ def judge(query: Query, answer: Answer, frame: Frame) -> Iterator[tuple[str, boo
         yield "many", sorted(found) == sorted(query.members)
     elif query.kind == "count" and len(query.members) <= 5:
         claimed = len(answer.points)
-        yield "count", claimed == len(query.members) and answer.status in (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED)
+        yield (
+            "count",
+            claimed == len(query.members)
+            and answer.status in (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED),
+        )
     elif query.kind in ("presence", "color", "shape"):
         yield query.kind, answer.text.strip() == query.answer
 
 
-def evaluate(model: Molmo, scenes: int, queries: int, progress: bool = False) -> tuple[dict[str, Score], list[float], list[str]]:
+def evaluate(
+    model: Molmo, scenes: int, queries: int, progress: bool = False
+) -> tuple[dict[str, Score], list[float], list[str]]:
     """Asks `queries` questions about each of `scenes` held-out scenes.
 
     Returns:
@@ -109,7 +115,9 @@ def evaluate(model: Molmo, scenes: int, queries: int, progress: bool = False) ->
                     x, y = query.targets[0] / 1000 * (WIDTH, HEIGHT)
                     distances.append(float(np.hypot(answer.points[0].x - x, answer.points[0].y - y)))
                 if not right:
-                    wrong.append(f"{seed} {row}: {query.prompt!r} wanted {query.answer!r}, got {answer.text!r}")
+                    wrong.append(
+                        f"{seed} {row}: {query.prompt!r} wanted {query.answer!r}, got {answer.text!r}"
+                    )
         if progress and (seed + 1) % 25 == 0:
             print(f"{seed + 1 - HELD_OUT}/{scenes} scenes", flush=True)
     return scores, distances, wrong
@@ -124,7 +132,9 @@ def table(scores: dict[str, Score], distances: list[float]) -> str:
         lines.append(f"| {what} | {score.right} | {score.total} | {score.share:.1%} | {wanted} |")
     if distances:
         median, p95 = np.percentile(distances, (50, 95))
-        lines.append(f"\nDistance of a hit to the mask's centroid at 640x480: median {median:.1f} px, 95 % {p95:.1f} px.")
+        lines.append(
+            f"\nDistance of a hit to the mask's centroid at 640x480: median {median:.1f} px, 95 % {p95:.1f} px."
+        )
     return "\n".join(lines)
 
 
@@ -136,7 +146,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the scores and every wrong answer here")
     args = parser.parse_args()
     assert HELD_OUT + args.scenes <= FIRST_SEED
-    scores, distances, wrong = evaluate(Molmo.from_pretrained(args.model), args.scenes, args.queries, progress=True)
+    scores, distances, wrong = evaluate(
+        Molmo.from_pretrained(args.model), args.scenes, args.queries, progress=True
+    )
     print(table(scores, distances))
     if args.json:
         shares = {row: {"right": score.right, "of": score.total} for row, score in scores.items()}

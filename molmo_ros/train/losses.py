@@ -84,9 +84,11 @@ class Trainee(nn.Module):
         self.number_ids: Tensor
 
     def features(self, batch: Batch) -> Tensor:
-        """[B, cells, width] image features; the global view and the tile are the same picture, so one run serves both."""
+        """[B, cells, width] image features; global view and tile are the same picture, so one run serves both."""
         crops = batch.patches.to(torch.float32) / 127.5 - 1
-        table = torch.arange(4 * POOLED**2).view(POOLED, 2, POOLED, 2).transpose(1, 2).reshape(1, POOLED**2, 4)
+        table = (
+            torch.arange(4 * POOLED**2).view(POOLED, 2, POOLED, 2).transpose(1, 2).reshape(1, POOLED**2, 4)
+        )
         return self.model.encode_images(crops.unsqueeze(1), table.expand(len(crops), -1, -1))
 
     def dense(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -121,7 +123,9 @@ class Trainee(nn.Module):
         mask = attention_mask(batch.segment, model.is_image_token(batch.ids))
         inner: dict[str, Tensor] = {}
         hooks = [
-            model.decoder.blocks[int(layer)].register_forward_hook(lambda _m, _i, out, layer=layer: inner.__setitem__(layer, out))
+            model.decoder.blocks[int(layer)].register_forward_hook(
+                lambda _m, _i, out, layer=layer: inner.__setitem__(layer, out)
+            )
             for layer in self.pointing_heads
         ]
         hidden = model.decoder.hidden(embeddings, batch.positions, mask)

@@ -35,8 +35,18 @@ COUNT = (
     "How many {x} are there?", "How many {x} are in the image?", "How many {x} do you see?", "Count the {x}.",
     "how many {x}?", "Count the {x} in the image.", "Point to and count the {x} in the picture.", "point_count: {x}",
 )  # fmt: skip
-IS_THERE = ("Is there a {x}?", "Is there a {x} in the image?", "Do you see a {x}?", "is there a {x} on the table?")
-COLOR_OF = ("What color is the {x}?", "What colour is the {x}?", "what is the color of the {x}?", "Which color is the {x}?")
+IS_THERE = (
+    "Is there a {x}?",
+    "Is there a {x} in the image?",
+    "Do you see a {x}?",
+    "is there a {x} on the table?",
+)
+COLOR_OF = (
+    "What color is the {x}?",
+    "What colour is the {x}?",
+    "what is the color of the {x}?",
+    "Which color is the {x}?",
+)
 SHAPE_OF = ("What shape is the {x}?", "What is the {x}?", "what kind of object is the {x}?")
 NONE = "There are none."
 
@@ -80,7 +90,9 @@ def mask_points(segmentation: np.ndarray, count: int) -> np.ndarray:
 
 def points_text(targets: np.ndarray, label: str) -> str:
     """`<points coords="1 1 234 567 2 …">label</points>`; coordinates are three digits, 999 at most."""
-    triples = " ".join(f"{i} {x:03d} {y:03d}" for i, (x, y) in enumerate(np.rint(targets).astype(int).clip(0, 999), 1))
+    triples = " ".join(
+        f"{i} {x:03d} {y:03d}" for i, (x, y) in enumerate(np.rint(targets).astype(int).clip(0, 999), 1)
+    )
     return f'<points coords="1 {triples}">{label}</points>'
 
 
@@ -114,7 +126,8 @@ class QueryMaker:
 
     def count(self) -> Query:
         if self.rng.random() < 0.12:
-            label, members = self._absent_label(plural=True), ()
+            label = self._absent_label(plural=True)
+            members: tuple[int, ...] = ()
         else:
             label, members = self._group_label()
         prompt = self._pick(COUNT).format(x=label)
@@ -133,7 +146,9 @@ class QueryMaker:
     def presence(self) -> Query:
         if self.rng.random() < 0.5:
             label, members = self._present_label()
-            return Query("presence", self._pick(IS_THERE).format(x=label), "Yes.", np.zeros((0, 2)), label, members)
+            return Query(
+                "presence", self._pick(IS_THERE).format(x=label), "Yes.", np.zeros((0, 2)), label, members
+            )
         label = self._absent_label(plural=False)
         return Query("presence", self._pick(IS_THERE).format(x=label), "No.", np.zeros((0, 2)), label)
 
@@ -143,7 +158,14 @@ class QueryMaker:
             return self.one()
         index = int(self.rng.choice(unique))
         color, shape = self.names[index]
-        return Query("color", self._pick(COLOR_OF).format(x=shape), f"{color.capitalize()}.", np.zeros((0, 2)), shape, (index,))
+        return Query(
+            "color",
+            self._pick(COLOR_OF).format(x=shape),
+            f"{color.capitalize()}.",
+            np.zeros((0, 2)),
+            shape,
+            (index,),
+        )
 
     def shape(self) -> Query:
         unique = [i for i, (color, _) in enumerate(self.names) if sum(c == color for c, _ in self.names) == 1]
@@ -152,7 +174,9 @@ class QueryMaker:
         index = int(self.rng.choice(unique))
         color, shape = self.names[index]
         label = f"{color} {self._pick(GENERIC)}"
-        return Query("shape", self._pick(SHAPE_OF).format(x=label), f"A {shape}.", np.zeros((0, 2)), label, (index,))
+        return Query(
+            "shape", self._pick(SHAPE_OF).format(x=label), f"A {shape}.", np.zeros((0, 2)), label, (index,)
+        )
 
     def _pointing(self, kind: str, template: str, label: str, members: tuple[int, ...]) -> Query:
         targets, members = self._ordered(members)
@@ -193,7 +217,12 @@ class QueryMaker:
         shapes = sorted({shape for _, shape in present}) if self.rng.random() < 0.7 else list(SHAPES)
         form = self.rng.random()
         noun = PLURALS.get if plural else (lambda shape: shape)
-        free = [(c, s) for c in colors for s in shapes if (c, s) not in present and (s != "banana" or c == "yellow")]
+        free = [
+            (c, s)
+            for c in colors
+            for s in shapes
+            if (c, s) not in present and (s != "banana" or c == "yellow")
+        ]
         if form < 0.62 and free:
             color, shape = free[self.rng.integers(len(free))]
             return f"{color} {noun(shape)}"
@@ -213,4 +242,4 @@ class QueryMaker:
         return "".join(self.rng.choice(list("abcdefghijklmnoprstuvwz"), self.rng.integers(3, 9)))
 
     def _pick(self, options: Sequence[str]) -> str:
-        return options[self.rng.integers(len(options))]
+        return options[int(self.rng.integers(len(options)))]

@@ -71,7 +71,9 @@ def main() -> None:
             continue
         start = time.monotonic()
         write_shard(args.folder, number)
-        print(f"shard {number + 1}/{args.shards}: {SHARD / (time.monotonic() - start):.0f} scenes/s", flush=True)
+        print(
+            f"shard {number + 1}/{args.shards}: {SHARD / (time.monotonic() - start):.0f} scenes/s", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 def make_optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
     """Muon (arXiv:2502.16982) for the matrices of the blocks, AdamW for embeddings, heads, norms and biases."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in trainee.named_parameters():
         inside = parameter.ndim == 2 and (".blocks." in name or "model.connector" in name)
         (matrices if inside else rest).append(parameter)
@@ -72,8 +73,8 @@ def make_optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
 def training_config() -> MolmoConfig:
     """The embedded shape, with the tower's attention left in autocast's bfloat16: twice as fast here."""
     config = MolmoConfig.from_dict(config_json())
-    vision, connector = (replace(part, float32_attention=False) for part in (config.vision, config.connector))
-    return replace(config, vision=vision, connector=connector)
+    vision = replace(config.vision, float32_attention=False)
+    return replace(config, vision=vision, connector=replace(config.connector, float32_attention=False))
 
 
 @torch.no_grad()
@@ -83,7 +84,9 @@ def initialise(model: MolmoModel) -> None:
     torch's default gain shrinks the image features two hundredfold through pooling and gated projection, and
     neither places nor classes are then learned within the tower's stage.
     """
-    model.vision.position_embedding.copy_(sine_positions(*model.config.vision.grid, model.config.vision.width))
+    model.vision.position_embedding.copy_(
+        sine_positions(*model.config.vision.grid, model.config.vision.width)
+    )
     for module in model.connector.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -91,7 +94,9 @@ def initialise(model: MolmoModel) -> None:
 
 def sine_positions(rows: int, columns: int, width: int) -> torch.Tensor:
     """[rows * columns, width] sines and cosines of row and column, as strong as the patches themselves."""
-    frequencies = math.pi / max(rows, columns) * 1.6 ** torch.arange(width // 4, dtype=torch.float32).clamp(max=8)
+    frequencies = (
+        math.pi / max(rows, columns) * 1.6 ** torch.arange(width // 4, dtype=torch.float32).clamp(max=8)
+    )
     row, column = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
     angles = [place.reshape(-1, 1) * frequencies for place in (row, column)]
     return 0.4 * torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
@@ -150,9 +155,10 @@ class Run:
                 sums[name] = sums.get(name, 0.0) + value
             self.done[stage.name] = step + 1
             if (step + 1) % 20 == 0:
-                row = {name: round(value / 20, 4) for name, value in sums.items()}
                 seconds = time.monotonic() - began
-                row = {"stage": stage.name, "step": step + 1, "of": stage.steps, "s_per_step": round(seconds / 20, 3), **row}
+                row: dict[str, str | float] = {"stage": stage.name, "step": step + 1, "of": stage.steps}
+                row["s_per_step"] = round(seconds / 20, 3)
+                row |= {name: round(value / 20, 4) for name, value in sums.items()}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 print(" ".join(f"{name} {value}" for name, value in row.items()), flush=True)
@@ -175,7 +181,11 @@ class Run:
                 losses = self.trainee(batch, sigma)
                 loss = losses.text + 2 * losses.place + 0.5 * losses.pointing + losses.dense
                 metrics = losses.metrics
-                metrics |= {"text": losses.text.item(), "place": losses.place.item(), "dense": losses.dense.item()}
+                metrics |= {
+                    "text": losses.text.item(),
+                    "place": losses.place.item(),
+                    "dense": losses.dense.item(),
+                }
         loss.backward()
         metrics["norm"] = nn.utils.clip_grad_norm_(self.trainee.parameters(), 2.0).item()
         for optimizer in self.optimizers:
@@ -200,7 +210,11 @@ def write_processor(folder: Path) -> None:
         "do_normalize": True, "do_convert_rgb": True, "resample": 2, "rescale_factor": 1 / 255,
         "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
     }  # fmt: skip
-    processor = {"use_single_crop_col_tokens": False, "use_frame_special_tokens": False, "image_use_col_tokens": True}
+    processor = {
+        "use_single_crop_col_tokens": False,
+        "use_frame_special_tokens": False,
+        "image_use_col_tokens": True,
+    }
     for name, settings in (("preprocessor_config.json", image), ("processor_config.json", processor)):
         (folder / name).write_text(json.dumps(settings, indent=1) + "\n")
 

@@ -26,17 +26,30 @@ IMAGE_TOKENS = (
 PATTERN = r" ?\p{N}{1,3}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
 
 EVERYDAY = (
-    "a an and are at all any be behind between both bottom by can colors count describe do does each every few find first for from front give has have here how i if in is it its "
-    "image large last left look many me middle most my near next no not number of off on one only or other out over pick picture place please point right round second see "
-    "show side small some table tell that the them there these they this those to top two three four five six seven total under up us use user assistant "
-    "want was were what where which who whose will with yes you your shows say none into grasp robot gripper hand put take open close"
-)  # fmt: skip
+    "a an and are at all any be behind between both bottom by can colors count describe do does each "
+    "every few find first for from front give has have here how i if in is it its image large last left "
+    "look many me middle most my near next no not number of off on one only or other out over pick "
+    "picture place please point right round second see show side small some table tell that the them "
+    "there these they this those to top two three four five six seven total under up us use user "
+    "assistant want was were what where which who whose will with yes you your shows say none into grasp "
+    "robot gripper hand put take open close"
+)
 
 
 def _words() -> set[str]:
     """Every pre-token of the templates, names and answers, plus everyday words."""
-    sources = [*queries.ONE, *queries.MANY, *queries.COUNT, *queries.IS_THERE, *queries.COLOR_OF, *queries.SHAPE_OF]
-    text = " ".join(s.replace("{x}", "red") for s in sources) + ' user\n assistant\n Counting the <points coords="1">x</points> shows a total of 3.'
+    sources = [
+        *queries.ONE,
+        *queries.MANY,
+        *queries.COUNT,
+        *queries.IS_THERE,
+        *queries.COLOR_OF,
+        *queries.SHAPE_OF,
+    ]
+    text = (
+        " ".join(s.replace("{x}", "red") for s in sources)
+        + ' user\n assistant\n Counting the <points coords="1">x</points> shows a total of 3.'
+    )
     nouns = [*COLORS, *SHAPES, *PLURALS.values(), *queries.GENERIC, *(g + "s" for g in queries.GENERIC)]
     nouns += [word for name in queries.ABSENT_NOUNS for word in name.split()]
     plain = set(re.findall(r"[A-Za-z]+", text)) | set(nouns) | set(EVERYDAY.split())
@@ -52,8 +65,10 @@ def _byte_symbols(text: str) -> str:
 def make_tokenizer() -> Tokenizer:
     """Builds the tokenizer; ids are 0..BASE_SIZE-1 for text and chat, BASE_SIZE.. for image tokens."""
     entries = sorted(pre_tokenizers.ByteLevel.alphabet())
-    numbers = [f" {n}" for n in range(100)] + [f" {n:02d}" for n in range(10)] + [f" {n:03d}" for n in range(1000)]
-    punctuation = ['="', '">', '</', ' <', " '", '?<', '.<']
+    numbers = (
+        [f" {n}" for n in range(100)] + [f" {n:02d}" for n in range(10)] + [f" {n:03d}" for n in range(1000)]
+    )
+    punctuation = ['="', '">', "</", " <", " '", "?<", ".<"]
     wanted = [*numbers, *sorted(_words()), *punctuation]
     for text in wanted:
         symbol = _byte_symbols(text)
@@ -64,12 +79,19 @@ def make_tokenizer() -> Tokenizer:
         raise ValueError(f"the vocabulary has {len(entries)} entries, {-room} more than fit into {BASE_SIZE}")
     entries += [f"<unused{i}>" for i in range(room)]
     # ignore_merges: a pre-token that is an entry becomes that one token; anything else falls apart into bytes.
-    tokenizer = Tokenizer(models.BPE(vocab={e: i for i, e in enumerate(entries)}, merges=[], ignore_merges=True))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={e: i for i, e in enumerate(entries)}, merges=[], ignore_merges=True)
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (*CHAT_TOKENS, *IMAGE_TOKENS)])
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in (*CHAT_TOKENS, *IMAGE_TOKENS)]
+    )
     return tokenizer
 
 

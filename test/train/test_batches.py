@@ -37,7 +37,9 @@ def product(tmp_path_factory):
 def test_sequence_is_the_products_prompt_and_answer(view, product):
     frame, names, points = view
     tokenizer, processor = product
-    builder = PromptBuilder(tokenizer, "molmo2", low_res_columns=processor.config.low_res_columns, max_tokens=2048)
+    builder = PromptBuilder(
+        tokenizer, "molmo2", low_res_columns=processor.config.low_res_columns, max_tokens=2048
+    )
     prefix = builder.prefix([processor(frame.rgb)])
     encoder = QueryEncoder(make_tokenizer())
     assert encoder.prefix == prefix.ids.tolist()
@@ -48,7 +50,9 @@ def test_sequence_is_the_products_prompt_and_answer(view, product):
         prompt = builder.query(query.prompt, len(prefix)).tolist()
         assert ids[: len(prompt)] == prompt
         answer = [label for label in labels if label != IGNORE]
-        assert tokenizer.decode(answer[:-1]) == query.answer and answer[-1] == tokenizer.special_id("<|im_end|>")
+        assert tokenizer.decode(answer[:-1]) == query.answer and answer[-1] == tokenizer.special_id(
+            "<|im_end|>"
+        )
 
 
 def test_patches_are_the_products_crops(view, product):
@@ -91,6 +95,11 @@ def test_stream_makes_batches_from_shards(tmp_path, monkeypatch):
 
     write_shard(tmp_path, 1)
     batch = next(iter(BatchStream(tmp_path, views=3, queries=2, seed=0)))
-    assert batch.patches.shape == (3, 196, 588) and batch.ids.shape == batch.labels.shape == batch.segment.shape
+    assert (
+        batch.patches.shape == (3, 196, 588) and batch.ids.shape == batch.labels.shape == batch.segment.shape
+    )
     assert set(batch.segment.unique().tolist()) >= {0, 1, 2}
-    assert int((batch.ids == MolmoConfig.from_dict(config_json()).token_ids["im_patch"]).sum()) == 3 * 2 * POOLED**2
+    assert (
+        int((batch.ids == MolmoConfig.from_dict(config_json()).token_ids["im_patch"]).sum())
+        == 3 * 2 * POOLED**2
+    )

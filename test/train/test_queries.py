@@ -45,7 +45,9 @@ def test_absent_labels_describe_nothing_in_the_scene():
     queries = draw("absent", 200)
     assert not any(fits(query.label, name) for query in queries for name in NAMES)
     assert all(query.answer == NONE and not query.members for query in queries)
-    near = [q for q in queries if q.label.rstrip("s") in ("blue cube", "red ball", "yellow cube", "yellow ball")]
+    near = [
+        q for q in queries if q.label.rstrip("s") in ("blue cube", "red ball", "yellow cube", "yellow ball")
+    ]
     assert len(near) > 40, "most absent labels mix what is there"
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from molmo_ros.molmo.tokenizer import Tokenizer as ProductTokenizer
-from molmo_ros.train.vocabulary import BASE_SIZE, EXTRA_SIZE, IMAGE_TOKENS, make_tokenizer, number_values, write_tokenizer
+from molmo_ros.train.vocabulary import (
+    BASE_SIZE,
+    EXTRA_SIZE,
+    IMAGE_TOKENS,
+    make_tokenizer,
+    number_values,
+    write_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +20,14 @@ def tokenizer():
 
 
 @pytest.mark.parametrize(
-    "text", ["Point to the red cube", "zürich 東京 🤖 \x00\x1b", "12345 1 22 333", "  two  blanks\n\n", '<points coords="1 1 012 999">x</points>']
+    "text",
+    [
+        "Point to the red cube",
+        "zürich 東京 🤖 \x00\x1b",
+        "12345 1 22 333",
+        "  two  blanks\n\n",
+        '<points coords="1 1 012 999">x</points>',
+    ],
 )
 def test_text_round_trips(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
@@ -32,7 +46,9 @@ def test_the_words_of_the_small_world_are_single_tokens(tokenizer):
 
 
 def test_ids_lie_where_the_config_says(tokenizer):
-    assert [tokenizer.token_to_id(name) for name in IMAGE_TOKENS] == list(range(BASE_SIZE, BASE_SIZE + len(IMAGE_TOKENS)))
+    assert [tokenizer.token_to_id(name) for name in IMAGE_TOKENS] == list(
+        range(BASE_SIZE, BASE_SIZE + len(IMAGE_TOKENS))
+    )
     assert len(IMAGE_TOKENS) <= EXTRA_SIZE
     assert tokenizer.token_to_id("<|im_end|>") < BASE_SIZE
 
