@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
@@ -22,6 +23,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
@@ -80,10 +82,10 @@ class MolmoNode(Node):
         self._point_out = self.create_publisher(PointStamped, "~/point", 10)
         self._points_out = self.create_publisher(PoseArray, "~/points", 10)
         self._pixels_out = self.create_publisher(PoseArray, "~/pixels", 10)
-        self.create_subscription(Image, "image", self._on_image, qos_profile_sensor_data)
+        self._subscribe_camera(Image, "image", self._on_image)
         if self._value("use_depth"):
-            self.create_subscription(Image, "depth", self._on_depth, qos_profile_sensor_data)
-            self.create_subscription(CameraInfo, "camera_info", self._on_camera_info, qos_profile_sensor_data)
+            self._subscribe_camera(Image, "depth", self._on_depth)
+            self._subscribe_camera(CameraInfo, "camera_info", self._on_camera_info)
         self.create_subscription(String, "query", self._on_query, QoSProfile(depth=100))
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._jump_handle = self.get_clock().create_jump_callback(
@@ -114,6 +116,12 @@ class MolmoNode(Node):
             # A process that ends at once takes messages with it that nobody has read yet.
             self._result_out.wait_for_all_acked(Duration(nanoseconds=100_000_000))
         return stopped
+
+    def _subscribe_camera(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Best effort, as cameras publish; `qos_overrides` makes it reliable for pictures of many megabytes."""
+        qos = qos_profile_sensor_data
+        overridable = QoSOverridingOptions.with_default_policies()
+        self.create_subscription(kind, topic, callback, qos, qos_overriding_options=overridable)
 
     # Callbacks: each stores something and returns.
 

@@ -71,7 +71,8 @@ def test_executable_is_installed_and_topics_exist():
         for call in ast.walk(source)
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "create_subscription"
+        and call.func.attr in ("create_subscription", "_subscribe_camera")
+        and isinstance(call.args[1], ast.Constant)
     }
     remapped = {pair.elts[0].value for pair in given["remappings"].elts}
     assert remapped == topics == {"image", "depth", "camera_info", "query"}
