@@ -68,15 +68,15 @@ def make_node(context):
     def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    parameters = [
-        value("params_file"),
-        {"use_sim_time": ParameterValue(value("use_sim_time"), value_type=bool)},
-    ]
-    # Typed as strings, or a query such as "7" would become a number.
+    # Typed, or a query such as "7" would become a number.
+    sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    parameters = [value("params_file"), {"use_sim_time": sim_time}]
     if value("model"):
-        parameters.append({"model": ParameterValue(value("model"), value_type=str)})
+        parameters.append({"model": ParameterValue(LaunchConfiguration("model"), value_type=str)})
     if value("query"):
-        parameters.append({"query": ParameterValue(value("query"), value_type=str)})
+        parameters.append({"query": ParameterValue(LaunchConfiguration("query"), value_type=str)})
+    # Loggers are named after the namespace, with dots.
+    logger = ".".join([part for part in value("namespace").split("/") if part] + ["molmo_node"])
     return [
         Node(
             package="molmo_ros",
@@ -90,7 +90,7 @@ def make_node(context):
                 ("camera_info", value("camera_info")),
                 ("query", value("query_topic")),
             ],
-            ros_arguments=["--log-level", f"molmo_node:={value('log_level')}"],
+            ros_arguments=["--log-level", f"{logger}:={value('log_level')}"],
             output="screen",
         )
     ]

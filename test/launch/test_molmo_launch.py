@@ -46,7 +46,8 @@ def test_arguments_are_documented():
 
 
 def test_every_argument_is_used_and_every_use_is_declared():
-    used = {call.args[0].value for call in calls("value")}
+    uses = calls("value") + calls("LaunchConfiguration")
+    used = {call.args[0].value for call in uses if isinstance(call.args[0], ast.Constant)}
     assert used == ARGUMENTS
 
 
@@ -78,12 +79,30 @@ def test_executable_is_installed_and_topics_exist():
     assert remapped == topics == {"image", "depth", "camera_info", "query"}
 
 
-def test_launch_description_is_made():
+@pytest.mark.parametrize("given", [{}, {"model": "/models/molmo", "query": "7", "use_sim_time": "true"}])
+def test_launch_makes_the_node(given):
+    """Run by launch itself, where it is installed: the arguments evaluate to the node's parameters."""
     pytest.importorskip("launch_ros")
-    from launch.actions import DeclareLaunchArgument
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+    from launch_ros.actions import Node
+    from launch_ros.utilities import evaluate_parameters
+
+    from launch import LaunchContext
 
     spec = importlib.util.spec_from_file_location("molmo_launch", FILE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    entities = module.generate_launch_description().entities
-    assert {entity.name for entity in entities if isinstance(entity, DeclareLaunchArgument)} == ARGUMENTS
+    context = LaunchContext()
+    context.launch_configurations.update({"params_file": str(ROOT / "config" / "molmo.yaml"), **given})
+    nodes = []
+    for entity in module.generate_launch_description().entities:
+        made = entity.execute(context)
+        if isinstance(entity, DeclareLaunchArgument):
+            assert entity.name in context.launch_configurations
+        if isinstance(entity, OpaqueFunction):
+            nodes = made
+    assert [type(node) for node in nodes] == [Node]
+    evaluated = evaluate_parameters(context, nodes[0]._Node__parameters)
+    values = {name: value for part in evaluated if isinstance(part, dict) for name, value in part.items()}
+    expected = given | {"use_sim_time": given.get("use_sim_time") == "true"}
+    assert values == expected
