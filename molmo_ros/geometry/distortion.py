@@ -20,7 +20,7 @@ def brown_conrady(xy: np.ndarray, d: np.ndarray) -> np.ndarray:
         xy: float64 [n, 2], undistorted normalised points.
         d: float64 [4, 5 or 8].
     """
-    k1, k2, p1, p2, k3, k4, k5, k6 = (*d, *([0.0] * (8 - len(d))))
+    k1, k2, p1, p2, k3, k4, k5, k6 = d.tolist() + [0.0] * (8 - len(d))
     x, y = xy[:, 0], xy[:, 1]
     r2 = x * x + y * y
     radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
@@ -42,7 +42,7 @@ def equidistant(xy: np.ndarray, d: np.ndarray) -> np.ndarray:
         xy: float64 [n, 2], undistorted normalised points.
         d: float64 [4], or empty for zeros.
     """
-    k1, k2, k3, k4 = d if len(d) else (0.0,) * 4
+    k1, k2, k3, k4 = d.tolist() or [0.0] * 4
     r = np.hypot(xy[:, 0], xy[:, 1])
     theta = np.arctan(r)
     t2 = theta * theta

@@ -44,7 +44,7 @@ from molmo_ros.node.messages import (
     points_message,
     result_message,
 )
-from molmo_ros.node.parameters import SPECS, declare_parameters
+from molmo_ros.node.parameters import declare_parameters
 from molmo_ros.node.query import Query, QueryError, parse_query
 from molmo_ros.node.worker import Pace, QueryWorker
 
@@ -68,7 +68,6 @@ class MolmoNode(Node):
     def __init__(self, model_factory: ModelFactory = load_molmo, **node_options: Any) -> None:
         super().__init__("molmo_node", **node_options)
         declare_parameters(self)
-        self._warn_of_unknown_parameters()
         self._model_factory = model_factory
         self._model: Any = None
         self._options: Any = None
@@ -299,13 +298,6 @@ class MolmoNode(Node):
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
-
-    def _warn_of_unknown_parameters(self) -> None:
-        """ROS ignores a misspelt name in a parameter file; say so instead."""
-        known = set(SPECS) | {"use_sim_time", "start_type_description_service"}
-        for name in getattr(self, "_parameter_overrides", {}):
-            if name not in known and not name.startswith("qos_overrides"):
-                self.get_logger().warning(f"unknown parameter {name}; known: {', '.join(SPECS)}")
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo) -> int:

@@ -195,6 +195,10 @@ def declare_parameters(node: Any) -> None:
         )
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         node.declare_parameter(spec.name, default, descriptor)
+    # ROS ignores a misspelt name in a parameter file; say so instead.
+    for name in getattr(node, "_parameter_overrides", {}):
+        if not node.has_parameter(name) and not name.startswith("qos_overrides"):
+            node.get_logger().warning(f"unknown parameter {name}; known: {', '.join(SPECS)}")
 
 
 def markdown() -> str:

@@ -2,7 +2,7 @@
 
 `at 0.25,0.5 0.75,0.5` points there (shares of width and height); `sleep 2 at ...` takes that long and can be
 cancelled; `hang 5` takes that long and cannot; `boom` raises; `size` answers with the image's size and
-corner colour. `--model broken` cannot be loaded; `--model slow` takes 1.5 s to load.
+corner colour. `--model broken` cannot be loaded; `--model slow` takes 4 s to load.
 """
 
 import re
@@ -48,7 +48,7 @@ def load(model, device, dtype):
     if model == "broken":
         raise CheckpointError("no folder broken")
     if model == "slow":
-        time.sleep(1.5)
+        time.sleep(4)
     return FakeMolmo(), dict
 
 

@@ -62,7 +62,7 @@ def test_signal_while_loading(robot):
 
 def test_queries_wait_for_the_model(robot):
     robot.start("-p", "model:=slow", "-p", "max_frame_age:=0.0")
-    robot.send_frame(settle=0.0)
+    robot.send_frame()
     assert robot.ask("at 0.5,0.5")["status"] == "FOUND"
 
 
