@@ -52,7 +52,7 @@ class Molmo:
         _check_parts(model, tokenizer, image_processor)
         self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
         self.family = config.family
-        self._prompts = PromptBuilder(
+        self.prompts = PromptBuilder(
             tokenizer,
             config.family,
             low_res_columns=image_processor.config.low_res_columns,
@@ -194,7 +194,7 @@ class Molmo:
         started = time.perf_counter()
         images = image if isinstance(image, (list, tuple)) else [image]
         processed = [self.image_processor(one) for one in images]
-        prefix = self._prompts.prefix(processed)
+        prefix = self.prompts.prefix(processed)
         preprocessed = time.perf_counter()
         features = self._encode(processed)
         timing = _milliseconds(preprocess=preprocessed - started, vision=time.perf_counter() - preprocessed)
@@ -235,7 +235,7 @@ class Molmo:
         options = options or GenerateOptions()
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         limits = Limits(deadline, cancel)
-        self._prompts.query(text, 0)  # a bad query is refused before any work on the image
+        self.prompts.query(text, 0)  # a bad query is refused before any work on the image
         encoding = _milliseconds(preprocess=0, vision=0)
         stop = limits.reached()
         if stop is not None:
@@ -265,9 +265,9 @@ class Molmo:
     ) -> Generation:
         """Prefills what the image's cache does not hold yet, and decodes."""
         prefix = encoded.prefix
-        query = self._prompts.query(text, len(prefix))
+        query = self.prompts.query(text, len(prefix))
         length = len(prefix) + len(query)
-        room = self._prompts.max_tokens - length
+        room = self.prompts.max_tokens - length
         max_new_tokens = min(options.max_new_tokens, room)
         cache = encoded.cache(self.model, length + max_new_tokens)
         start, device = cache.length, self.model.device

@@ -245,7 +245,7 @@ def test_a_full_context_ends_the_answer(write_tokenizer, tmp_path):
     molmo = Molmo.from_pretrained(tmp_path)
     answer = molmo.ask(SMALL, "Sing.")
     assert answer.truncated and answer.text.startswith("lalili")
-    prompt = len(molmo.encode(SMALL).prefix) + len(molmo._prompts.query("Sing.", 0))
+    prompt = len(molmo.encode(SMALL).prefix) + len(molmo.prompts.query("Sing.", 0))
     assert answer.tokens == 500 - prompt
     with pytest.raises(PromptError, match="context of 500"):
         molmo.ask(np.zeros((480, 640, 3), np.uint8), "Sing.")
