@@ -35,8 +35,10 @@ class Stage:
 
     Attributes:
         steps: Its length.
-        views: Views per step.
+        views: Views per step that are asked about.
         queries: Queries per view; 0 trains tower and connector on dense labels alone.
+        dense_views: Further views per step for the dense labels alone: telling a mug from a cylinder takes the
+            tower far more views than the decoder needs, and they cost a quarter without queries.
         peak: Highest learning rate (AdamW's scale).
     """
 
@@ -44,11 +46,12 @@ class Stage:
     steps: int
     views: int
     queries: int
+    dense_views: int
     peak: float
 
 
 def stages(tower_steps: int, text_steps: int) -> list[Stage]:
-    return [Stage("tower", tower_steps, 48, 0, 2e-3), Stage("text", text_steps, 12, 6, 1.5e-3)]
+    return [Stage("tower", tower_steps, 48, 0, 0, 2e-3), Stage("text", text_steps, 12, 6, 24, 1.5e-3)]
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -136,21 +139,23 @@ class Run:
         (self.folder / "state.partial").replace(self.folder / "state.pt")
         write_checkpoint(self.trainee.model, self.folder / "checkpoint")
 
-    def batches(self, stage: Stage, start: int) -> Iterator[Batch]:
-        stream = BatchStream(self.folder / "scenes", stage.views, stage.queries, self.seed * 1000 + start)
+    def batches(self, views: int, queries: int, seed: int) -> Iterator[Batch]:
+        stream = BatchStream(self.folder / "scenes", views, queries, seed)
         return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
 
     def train(self, stage: Stage, save_every: int) -> None:
         start = self.done.get(stage.name, 0)
         if start >= stage.steps:
             return
-        batches = self.batches(stage, start)
+        seed = 1000 * self.seed + start
+        batches = self.batches(stage.views, stage.queries, seed)
+        further = self.batches(stage.dense_views, 0, seed + 500_000) if stage.dense_views else None
         log = (self.folder / "log.jsonl").open("a")
         sums: dict[str, float] = {}
         began = time.monotonic()
         for step in range(start, stage.steps):
             rate = learning_rate(stage, step)
-            metrics = self.step(stage, next(batches), step, rate)
+            metrics = self.step(stage, next(batches), next(further) if further else None, step, rate)
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.done[stage.name] = step + 1
@@ -166,7 +171,10 @@ class Run:
             if (step + 1) % save_every == 0 or step + 1 == stage.steps:
                 self.save()
 
-    def step(self, stage: Stage, batch: Batch, step: int, rate: float) -> dict[str, float]:
+    def step(
+        self, stage: Stage, batch: Batch, further: Batch | None, step: int, rate: float
+    ) -> dict[str, float]:
+        """One update of all weights; returns the metrics."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -186,6 +194,10 @@ class Run:
                     "place": losses.place.item(),
                     "dense": losses.dense.item(),
                 }
+            if further is not None:
+                dense, dense_metrics = self.trainee.dense(self.trainee.features(further), further)
+                loss = loss + 2 * dense
+                metrics |= dense_metrics
         loss.backward()
         metrics["norm"] = nn.utils.clip_grad_norm_(self.trainee.parameters(), 2.0).item()
         for optimizer in self.optimizers:

@@ -9,7 +9,7 @@ from molmo_ros.train import scenes
 from molmo_ros.train.losses import soft_coordinate_loss
 from molmo_ros.train.trainer import Run, Stage, learning_rate, stages
 
-TEXT = Stage("text", 6, 2, 2, 1e-3)
+TEXT = Stage("text", 6, 2, 2, 2, 1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def folder(tmp_path_factory):
 
 def test_one_batch_is_learned_and_the_written_checkpoint_is_the_model(folder):
     run = Run(folder, seed=3)
-    batch = next(run.batches(TEXT, 0))
-    metrics = [run.step(TEXT, batch, step, 1e-3) for step in range(8)]
+    batch, further = next(run.batches(2, 2, 0)), next(run.batches(2, 0, 1))
+    metrics = [run.step(TEXT, batch, further, step, 1e-3) for step in range(8)]
     assert metrics[-1]["text"] < 0.8 * metrics[0]["text"]
     run.save()
     loaded = load_checkpoint(folder / "checkpoint")
@@ -34,7 +34,7 @@ def test_one_batch_is_learned_and_the_written_checkpoint_is_the_model(folder):
         ours, stored = run.trainee.model(ids).logits, loaded(ids).logits
     np.testing.assert_allclose(ours, stored, atol=2e-2)  # stored in half precision
     again = Run(folder, seed=3)
-    following = [r.step(TEXT, batch, 8, 1e-3)["text"] for r in (run, again)]
+    following = [r.step(TEXT, batch, further, 8, 1e-3)["text"] for r in (run, again)]
     assert following[0] == pytest.approx(following[1], rel=1e-3)
 
 
