@@ -50,7 +50,7 @@ from molmo_ros.node.worker import Pace, QueryWorker
 
 STALLED_INTERVAL = 1.0
 """How often a continuous query reports that there is no usable frame [s]."""
-STOP_TIMEOUT = 0.5
+STOP_TIMEOUT = 0.4
 """How long a running inference may take to notice that the node ends [s]."""
 
 
@@ -301,10 +301,10 @@ class MolmoNode(Node):
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo) -> int:
-    """Run the node until SIGINT, SIGTERM or a shutdown of its context.
+    """Run the node until SIGINT, SIGTERM or a shutdown of its context, and end the process.
 
-    Returns:
-        The exit code: 0 after a signal, 1 where the model cannot be loaded, 2 for a refused parameter.
+    The exit code is 0 after a signal, 1 where the model cannot be loaded, and 2, returned, for a refused
+    parameter.
     """
     stop = threading.Event()
     # rclpy's own handlers invalidate the context at once, and nothing could be published any more.
@@ -333,14 +333,12 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo
     node.destroy_node()
     rclpy.try_shutdown()
     if not stopped:
-        # Loading weights and a single prefill cannot be interrupted from Python, and the interpreter's own
-        # exit may hang or crash while another thread is in native code. All is published and closed by now.
-        print(
-            f"molmo_node: the model did not stop within {STOP_TIMEOUT} s, ending the process", file=sys.stderr
-        )
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+        print(f"molmo_node: the model did not stop within {STOP_TIMEOUT} s, ending the process", file=sys.stderr)
+    # All is published and closed. The interpreter's own way out takes seconds with torch loaded, and may hang
+    # or crash while the worker is in native code: loading weights and a prefill cannot be interrupted.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
