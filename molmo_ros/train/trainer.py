@@ -155,7 +155,7 @@ class Run:
         began = time.monotonic()
         for step in range(start, stage.steps):
             rate = learning_rate(stage, step)
-            metrics = self.step(stage, next(batches), next(further) if further else None, step, rate)
+            metrics = self.step(stage, next(batches), None if further is None else next(further), step, rate)
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.done[stage.name] = step + 1
