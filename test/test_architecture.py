@@ -1,0 +1,56 @@
+"""What ARCHITECTURE.md says about imports and files, held against the code."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "molmo_ros"
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+ROS = {"rclpy", "sensor_msgs", "geometry_msgs", "std_msgs", "launch", "launch_ros"}
+WITH_ROS = ("node/", "demo/", "sim/camera_node.py")
+
+
+def imported(path):
+    """Top-level packages (of this package: molmo_ros.part) that a file imports anywhere."""
+    names = set()
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return {
+        ".".join(name.split(".")[:2]) if name.startswith("molmo_ros") else name.split(".")[0]
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith(WITH_ROS)])
+def test_ros_stays_at_the_edge(path):
+    assert not imported(path) & ROS
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.startswith(("molmo/", "geometry/"))])
+def test_the_core_knows_only_itself(path):
+    part = f"molmo_ros.{path.split('/')[0]}"
+    assert {name for name in imported(path) if name.startswith("molmo_ros")} <= {part}
+
+
+@pytest.mark.parametrize(
+    "module", ["molmo_ros", "molmo_ros.node.molmo_node", "molmo_ros.geometry", "molmo_ros.molmo.image_processor",
+               "molmo_ros.molmo.points", "molmo_ros.molmo.prompt", "molmo_ros.sim.renderer", "molmo_ros.train.queries"],
+)  # fmt: skip
+def test_imports_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_files_named_in_the_page_exist():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)?[a-z_]+\.py)`", text))
+    known = {path for path in FILES} | {path.split("/")[-1] for path in FILES}
+    assert len(named) > 30 and named <= known, named - known
