@@ -32,9 +32,8 @@ setup:
 demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and a recording in demo_output/
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.demo $(ARGS)
 
-# One thread: the tests' models are so small that a second thread only waits.
 test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
-	@$(ros_environment) OMP_NUM_THREADS=1 $(PYTHON_VENV) -m pytest $(ARGS)
+	@$(ros_environment) $(PYTHON_VENV) -m pytest $(ARGS)
 
 lint: setup ## ruff, and mypy on everything below the node
 	@$(PYTHON_VENV) -m ruff check .
