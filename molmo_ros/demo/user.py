@@ -21,7 +21,7 @@ from std_msgs.msg import String
 
 CAMERA, NODE = "/molmo_sim_camera", "/molmo_node"
 KEPT_FRAMES = 60
-RECORDED_EVERY = 0.5
+RECORDED_EVERY = 1.0
 """Least time between recorded camera frames [s]; every message that is not a frame is recorded."""
 
 Record = Callable[[str, Any, int], None]
