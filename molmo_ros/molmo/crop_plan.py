@@ -9,11 +9,39 @@ import numpy as np
 
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
-from molmo_ros.molmo.resize import AxisWeights, Block, antialias_weights, bilinear_weights, blocks
+from molmo_ros.molmo.resize import (
+    COLUMN_BLOCK,
+    AxisWeights,
+    Block,
+    antialias_weights,
+    bilinear_weights,
+    blocks,
+)
 from molmo_ros.molmo.tiling import patch_coverage, pooling_table, select_tiling, token_positions
 
-BAND = 2
-"""Rows of patches that are sampled together: few calls, and yet all values at hand fit in the cache."""
+BAND_VALUES = 1 << 19
+"""Values of the image and of the canvas that are held as floats at a time: enough for few and long matrix
+products, and yet all at hand in the cache. Bounds the memory that a large image takes."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some of a canvas's rows of patches, and what they are made from.
+
+    Attributes:
+        top: First row of the canvas [px].
+        height: Rows of the canvas [px].
+        lines: The image's rows that are read, sorted.
+        row_blocks: Weights from `lines` to the band.
+        positions: Where among `lines` the band's rows are sampled [px], float32 `[height, 1]`. Only without
+            antialiasing.
+    """
+
+    top: int
+    height: int
+    lines: np.ndarray
+    row_blocks: tuple[Block, ...]
+    positions: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -27,10 +55,8 @@ class View:
         first_crop: Number of its first crop.
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
-        strips: `rows` in blocks for each row of patches, for an input that holds only the plan's `lines`.
-        bands: For every `BAND` rows of patches, the image rows that they read (sorted), and where among those
-            the canvas's rows are sampled [px], float32 `[rows, 1]`. Only without antialiasing.
-        column_blocks: `columns` in blocks.
+        bands: The canvas from top to bottom.
+        column_blocks: `columns` in blocks, for rows of interleaved channels; "molmo": times 1 / (255 std).
         dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values
             exact.
     """
@@ -41,8 +67,7 @@ class View:
     first_crop: int
     rows: AxisWeights
     columns: AxisWeights
-    strips: tuple[tuple[Block, ...], ...]
-    bands: tuple[tuple[np.ndarray, np.ndarray], ...]
+    bands: tuple[Band, ...]
     column_blocks: tuple[Block, ...]
     dyadic: bool
 
@@ -55,7 +80,6 @@ class CropPlan:
         tiling: Tiles (rows, columns).
         crops: How many crops, the global view included.
         views: The global view and, unless it would be the same, the mosaic of the tiles.
-        lines: The image's rows that any view reads, sorted.
         low_res_grid: Tokens (rows, columns) of the global view.
         high_res_grid: Tokens (rows, columns) of the mosaic.
         masks: See `tiling.patch_coverage`; None for "molmo2".
@@ -66,7 +90,6 @@ class CropPlan:
     tiling: tuple[int, int]
     crops: int
     views: tuple[View, ...]
-    lines: np.ndarray
     low_res_grid: tuple[int, int]
     high_res_grid: tuple[int, int]
     masks: np.ndarray | None = None
@@ -104,7 +127,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
             weights.append(
                 [bilinear_weights(size, out) for size, out in zip((height, width), canvas, strict=True)]
             )
-    lines = np.unique(np.concatenate([rows.lines_read() for rows, _ in weights]))
+    scale = np.ones(3) if config.family == "molmo2" else 1 / (255 * np.array(config.std))
 
     views = tuple(
         View(
@@ -113,17 +136,8 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
             first_crop=first,
             rows=rows,
             columns=columns,
-            strips=tuple(
-                blocks(rows.reading(lines).band(top, top + grid.patch_size))
-                for top in range(0, canvas[0], grid.patch_size)
-            ),
-            bands=tuple(
-                _band(rows.band(top, top + BAND * grid.patch_size))
-                for top in range(0, canvas[0], BAND * grid.patch_size)
-            )
-            if config.family == "molmo2"
-            else (),
-            column_blocks=blocks(columns),
+            bands=_bands(rows, width, canvas[1], config),
+            column_blocks=blocks(columns.interleaved(scale), COLUMN_BLOCK),
             dyadic=all(bool((axis.weights * 128 % 1 == 0).all()) for axis in (rows, columns)),
         )
         for (canvas, tiles, first), (rows, columns) in zip(canvases, weights, strict=True)
@@ -132,23 +146,33 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
         tiling=tiling,
         crops=1 + tiling[0] * tiling[1],
         views=views,
-        lines=lines,
         low_res_grid=grid.pooled((grid.patches, grid.patches)),
         high_res_grid=grid.pooled(grid.mosaic(tiling)),
         masks=patch_coverage(inside, tiling, grid) if config.family == "molmo" else None,
         input_idx=token_positions(tiling, grid) if config.family == "molmo" else None,
         pooling=pooling_table(tiling, grid) if config.family == "molmo2" else None,
     )
-    for table in (plan.masks, plan.input_idx, plan.pooling, plan.lines):
+    for table in (plan.masks, plan.input_idx, plan.pooling):
         if table is not None:
             table.flags.writeable = False
     return plan
 
 
-def _band(rows: AxisWeights) -> tuple[np.ndarray, np.ndarray]:
-    """One element of `View.bands`."""
-    lines = rows.lines_read()
-    return lines, rows.reading(lines).positions[:, None]
+def _bands(
+    rows: AxisWeights, width: int, canvas_width: int, config: ImageProcessorConfig
+) -> tuple[Band, ...]:
+    """`View.bands`, of as many rows of patches as `BAND_VALUES` allows, but at least one."""
+    canvas_height, patch = len(rows.first), config.patch_size
+    values = 3 * max(width * rows.size, canvas_width * canvas_height)
+    height = patch * max(1, BAND_VALUES * canvas_height // (values * patch))
+    bands = []
+    for top in range(0, canvas_height, height):
+        part = rows.band(top, top + height)
+        lines = part.lines_read()
+        part = part.reading(lines)
+        positions = part.positions[:, None] if config.family == "molmo2" else None
+        bands.append(Band(top, len(part.first), lines, blocks(part), positions))
+    return tuple(bands)
 
 
 def fit_inside(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[slice, slice]:

@@ -18,15 +18,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from molmo_ros.molmo.crop_plan import CropPlan, View, plan_crops
+from molmo_ros.molmo.crop_plan import Band, CropPlan, View, plan_crops
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
-from molmo_ros.molmo.resize import apply_blocks, bilinear_pixels, remap_is_exact
+from molmo_ros.molmo.resize import bilinear_pixels, remap_is_exact, resize_columns, resize_rows
 
 __all__ = ["ImageProcessor", "ImageProcessorConfig", "ProcessedImage"]
 
-CHUNK_VALUES = 1 << 20
-"""Float values of the source image held at a time: small enough for the cache, and bounds the memory."""
 NEAR_HALF = 1e-4
 """A resized value this close to a half may round either way, depending on the order of float32 operations: a
 handful of roundings of at most 8e-6 each (half a unit in the last place below 256), here and in the
@@ -76,7 +74,7 @@ class ImageProcessor:
     def __init__(self, config: ImageProcessorConfig) -> None:
         self.config = config
         mean, std = np.array(config.mean, np.float64), np.array(config.std, np.float64)
-        self._scale, self._offset = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+        self._offset = (-mean / std).astype(np.float32)
         values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
         normalised: np.ndarray = (values - mean.astype(np.float32)) / std.astype(np.float32)
         alike = len(set(zip(config.mean, config.std, strict=True))) == 1
@@ -133,96 +131,99 @@ class ImageProcessor:
         return low + 2 + high_rows * (high_columns + 1) + 2
 
     def _fill_padded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
-        """0924: resized in float and normalised; padding is black before normalisation."""
-        for view, columns in zip(plan.views, _resize_columns(image, plan), strict=True):
-            scale, offset = np.tile(self._scale, view.width), np.tile(self._offset, view.width)
-            for number, strip in enumerate(_resize_rows(columns, view)):
-                strip *= scale
-                strip += offset
-                self._cut(strip, number, view, crops)
+        """0924: resized in float and normalised; padding is black before normalisation.
+
+        The weights of the columns hold the factors 1 / (255 std) already.
+        """
+        for view in plan.views:
+            offset = np.tile(self._offset, view.width)
+            for band, pixels in _resize(image, view):
+                pixels += offset
+                self._cut(pixels, band.top, view, crops)
 
     def _fill_rounded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """Molmo2: resized, rounded to 8 bits, and normalised through a table of 256 values."""
         patches = np.empty(crops.shape, np.uint8)
-        patch = self.config.patch_size
-        if REMAP_IS_EXACT and image.shape[1] < REMAP_LIMIT:
-            sources = [_sample(image, view) for view in plan.views]
-        else:
-            sources = [
-                _resize_rows(columns, view)
-                for view, columns in zip(plan.views, _resize_columns(image, plan), strict=True)
-            ]
-        for view, strips in zip(plan.views, sources, strict=True):
-            for number, strip in enumerate(_round(image, view, strips).reshape(-1, patch, view.width * 3)):
-                self._cut(strip, number, view, patches)
+        for view in plan.views:
+            self._cut(_round(image, view).reshape(view.height, -1), 0, view, patches)
         used = 1 if plan.tiling == (1, 1) else plan.crops
         channels = self._normalised.shape[2]
         pixels = (used * crops.shape[1], crops.shape[2] // channels, channels)
         cv2.LUT(patches[:used].reshape(pixels), self._normalised, dst=crops[:used].reshape(pixels))
 
-    def _cut(self, strip: np.ndarray, number: int, view: View, crops: np.ndarray) -> None:
-        """Copies a canvas's row of patches, `[patch, width * 3]`, to the crops that it belongs to."""
+    def _cut(self, pixels: np.ndarray, top: int, view: View, crops: np.ndarray) -> None:
+        """Copies a canvas's rows, `[n patches, width * 3]`, `top` the first [px], to the crops they belong to."""
         grid = self.config.grid
         side, patch = grid.patches, grid.patch_size
-        by_patch = strip.reshape(patch, -1, patch * 3).transpose(1, 0, 2)
+        by_patch = pixels.reshape(-1, patch, view.width // patch, patch * 3).transpose(0, 2, 1, 3)
         by_crop = crops.reshape(-1, side, side, patch, patch * 3)
+        first, stop = top // patch, top // patch + len(by_patch)
         rows, columns = view.tiling
-        for i in range(max(0, (number - side) // grid.window), min(rows, number // grid.window + 1)):
-            if number - i * grid.window < side:
+        for i in range(rows):
+            origin = i * grid.window
+            low, high = max(first, origin), min(stop, origin + side)
+            if low < high:
                 for j in range(columns):
                     crop = by_crop[view.first_crop + i * columns + j]
-                    crop[number - i * grid.window] = by_patch[j * grid.window : j * grid.window + side]
+                    crop[low - origin : high - origin] = by_patch[
+                        low - first : high - first, j * grid.window : j * grid.window + side
+                    ]
 
 
-def _resize_columns(image: np.ndarray, plan: CropPlan) -> list[np.ndarray]:
-    """The image at the width of each view: float32 `[lines read, width * 3]`, 0..255, padding 0.
+def _resize(image: np.ndarray, view: View) -> Iterator[tuple[Band, np.ndarray]]:
+    """A view's bands, top to bottom: float32 `[height, width * 3]`, one buffer for all; padding is 0."""
+    values = image.shape[1] * 3
+    height = max(band.height for band in view.bands)
+    source = np.empty((max(len(band.lines) for band in view.bands), values), np.float32)
+    shortened = np.empty((height, values), np.float32)
+    resized = np.empty((height, view.width * 3), np.float32)
+    for band in view.bands:
+        pixels = resized[: band.height]
+        if len(band.lines):
+            lines = source[: len(band.lines)]
+            np.copyto(lines, _take_rows(image, band.lines).reshape(lines.shape))
+            resize_rows(lines, band.row_blocks, shortened[: band.height])
+            resize_columns(shortened[: band.height], view.column_blocks, pixels)
+        else:
+            pixels[...] = 0
+        yield band, pixels
 
-    A chunk of the image's rows at a time is transposed, resized as the first axis of a matrix with long rows,
-    which BLAS is fastest at, and transposed back.
+
+def _sample(image: np.ndarray, view: View) -> Iterator[tuple[Band, np.ndarray]]:
+    """The same as `_resize` without antialiasing, by `cv2.remap`, with a fourth channel of no meaning.
+
+    OpenCV samples four channels twice as fast as three, since a pixel then fills a vector register.
     """
-    width, lines = image.shape[1], plan.lines
-    narrowed = [np.empty((len(lines), view.width, 3), np.float32) for view in plan.views]
-    step = min(len(lines), max(1, CHUNK_VALUES // (3 * width)))
-    source = np.empty((width, step * 3), np.float32)
-    resized = [np.empty((view.width, step * 3), np.float32) for view in plan.views]
-    for start in range(0, len(lines), step):
-        rows = _take_rows(image, lines[start : start + step])
-        values = len(rows) * 3
-        np.copyto(source[:, :values], cv2.transpose(rows).reshape(width, values))
-        for view, columns, out in zip(plan.views, resized, narrowed, strict=True):
-            apply_blocks(source[:, :values], view.column_blocks, columns[:, :values])
-            cv2.transpose(columns[:, :values].reshape(view.width, -1, 3), dst=out[start : start + len(rows)])
-    return [out.reshape(len(lines), -1) for out in narrowed]
-
-
-def _resize_rows(columns: np.ndarray, view: View) -> Iterator[np.ndarray]:
-    """A view's rows of patches, top to bottom: float32 `[patch, width * 3]`, one buffer for all."""
-    strip = np.empty((view.height // len(view.strips), view.width * 3), np.float32)
-    for strip_blocks in view.strips:
-        apply_blocks(columns, strip_blocks, strip)
-        yield strip
-
-
-def _sample(image: np.ndarray, view: View) -> Iterator[np.ndarray]:
-    """The same as `_resize_rows` without antialiasing and by bands, straight from the image."""
-    height = len(view.bands[0][1])
+    height, width = max(band.height for band in view.bands), image.shape[1]
     x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (height, view.width)))
     y = np.empty_like(x)
-    band = np.empty((height, view.width, 3), np.float32)
-    source = np.empty((max(len(lines) for lines, _ in view.bands), image.shape[1], 3), np.float32)
-    for lines, positions in view.bands:
-        count = len(positions)
-        np.copyto(source[: len(lines)], _take_rows(image, lines))
-        y[:count] = positions
+    most = max(len(band.lines) for band in view.bands)
+    bytes4 = np.empty((most, width, 4), np.uint8)
+    source = np.empty((most, width, 4), np.float32)
+    sampled = np.empty((height, view.width, 4), np.float32)
+    for band in view.bands:
+        lines, rows = slice(len(band.lines)), slice(band.height)
+        cv2.cvtColor(_take_rows(image, band.lines), cv2.COLOR_RGB2RGBA, dst=bytes4[lines])
+        np.copyto(source[lines], bytes4[lines])
+        y[rows] = band.positions
         cv2.remap(
-            source[: len(lines)],
-            x[:count],
-            y[:count],
+            source[lines],
+            x[rows],
+            y[rows],
             cv2.INTER_LINEAR,
-            dst=band[:count],
+            dst=sampled[rows],
             borderMode=cv2.BORDER_REPLICATE,
         )
-        yield band[:count].reshape(count, -1)
+        yield band, sampled[rows].reshape(band.height, -1)
+
+
+def _sample_by_products(image: np.ndarray, view: View) -> Iterator[tuple[Band, np.ndarray]]:
+    """The same as `_sample`, for where `cv2.remap` cannot do it."""
+    for band, pixels in _resize(image, view):
+        yield (
+            band,
+            cv2.cvtColor(pixels.reshape(-1, view.width, 3), cv2.COLOR_RGB2RGBA).reshape(len(pixels), -1),
+        )
 
 
 def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -231,31 +232,25 @@ def _take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(span if len(span) == len(lines) else image[lines])
 
 
-def _round(image: np.ndarray, view: View, strips: Iterator[np.ndarray]) -> np.ndarray:
-    """Rounds a view to uint8 as the reference does, half to even, whatever the order of operations here.
-
-    Args:
-        image: What the view was resized from.
-        view: Its weights.
-        strips: Its rows from top to bottom, some at a time: float32 `[n, width * 3]`.
+def _round(image: np.ndarray, view: View) -> np.ndarray:
+    """Resizes an image and rounds as the reference does, half to even, whatever the order of operations here.
 
     Returns:
-        uint8 `[height, width * 3]`.
+        uint8 `[height, width, 3]`.
     """
-    upper = np.empty((view.height, view.width * 3), np.uint8)
+    upper = np.empty((view.height, view.width * 4), np.uint8)
     lower = np.empty_like(upper)
     margin = 0.0 if view.dyadic else NEAR_HALF
-    top = 0
-    for strip in strips:
-        rows = slice(top, top + len(strip))
-        cv2.convertScaleAbs(strip, dst=upper[rows], beta=margin)
+    sample = _sample if REMAP_IS_EXACT and image.shape[1] < REMAP_LIMIT else _sample_by_products
+    for band, pixels in sample(image, view):
+        rows = slice(band.top, band.top + band.height)
+        cv2.convertScaleAbs(pixels, dst=upper[rows], beta=margin)
         if margin:
-            cv2.convertScaleAbs(strip, dst=lower[rows], beta=-margin)
-        top = rows.stop
+            cv2.convertScaleAbs(pixels, dst=lower[rows], beta=-margin)
+    rounded = cv2.cvtColor(upper.reshape(view.height, view.width, 4), cv2.COLOR_RGBA2RGB)
     if margin:
-        unsure = np.flatnonzero(upper != lower)
-        y, value = np.divmod(unsure, view.width * 3)
-        upper.ravel()[unsure] = np.rint(
-            bilinear_pixels(image, view.rows, view.columns, y, value // 3, value % 3)
-        )
-    return upper
+        unsure = np.flatnonzero(upper.view(np.uint32) != lower.view(np.uint32))
+        which, channel = np.nonzero(upper.reshape(-1, 4)[unsure] != lower.reshape(-1, 4)[unsure])
+        y, x = np.divmod(unsure[which], view.width)
+        rounded[y, x, channel] = np.rint(bilinear_pixels(image, view.rows, view.columns, y, x, channel))
+    return rounded

@@ -19,6 +19,15 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "preprocess"
 SMALL = {"crop_size": 168, "max_crops": 4, "overlap_margins": (2, 2)}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread():
+    """The order of operations of torch's bilinear kernel, so its last bit, depends on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def load_make_image():
     spec = importlib.util.spec_from_file_location("gen_images", VECTORS / "gen_images.py")
     module = importlib.util.module_from_spec(spec)

@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from molmo_ros.molmo.resize import antialias_weights, apply_blocks, bilinear_pixels, bilinear_weights, blocks
+from molmo_ros.molmo.resize import (
+    antialias_weights,
+    bilinear_pixels,
+    bilinear_weights,
+    blocks,
+    resize_columns,
+    resize_rows,
+)
 
 SIZES = [
     (1, 1),
@@ -54,13 +61,25 @@ def test_padded_band_and_reading_keep_the_matrix(make):
     np.testing.assert_array_equal(dense(weights.reading(lines)), matrix[:, lines])
 
 
-def test_apply_blocks_is_the_matrix_product():
+def test_resize_rows_is_the_matrix_product():
     rng = np.random.default_rng(0)
     weights = antialias_weights(211, 57).padded(9, 20)
     source = rng.random((211, 33), dtype=np.float32)
     out = np.full((86, 33), np.nan, np.float32)
-    apply_blocks(source, blocks(weights), out)
+    resize_rows(source, blocks(weights), out)
     np.testing.assert_allclose(out, dense(weights) @ source, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "out"), [(211, 57), (57, 211), (1, 40), (40, 1), (7, 7)])
+@pytest.mark.parametrize("make", [antialias_weights, bilinear_weights])
+def test_interleaved_channels_are_resized_and_scaled_each_for_itself(make, size, out):
+    weights = make(size, out).padded(3, 2)
+    image = np.random.default_rng(0).random((5, size, 3), dtype=np.float32)
+    scale = np.array([1.0, 0.5, 3.0])
+    found = np.full((5, out + 5, 3), np.nan, np.float32)
+    resize_columns(image.reshape(5, -1), blocks(weights.interleaved(scale), 32), found.reshape(5, -1))
+    expected = np.einsum("ow,hwc->hoc", dense(weights), image) * scale
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(("size", "out"), [((40, 30), (91, 77)), ((173, 260), (90, 61)), ((1, 5), (4, 4))])
