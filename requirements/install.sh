@@ -59,7 +59,7 @@ pip=("$venv/bin/python" -m pip install --disable-pip-version-check --constraint 
 if [ -n "${TORCH_INDEX:-}" ]; then
   pip+=(--extra-index-url "$TORCH_INDEX")
 elif [ ! -e /proc/driver/nvidia ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
-  say "hint: without an NVIDIA GPU, 'make demo TORCH_INDEX=URL' downloads less (no CUDA)"
+  say "hint: without an NVIDIA GPU, PyTorch's CPU index given as TORCH_INDEX=URL downloads less (no CUDA)"
 fi
 say "installing ${files[*]} (some minutes the first time, nothing after that)"
 requirements=()
