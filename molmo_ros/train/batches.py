@@ -73,7 +73,8 @@ class QueryEncoder:
         vocabulary = tokenizer.get_vocab()
         self.eos = vocabulary["<|im_end|>"]
         self.prefix = [self.eos, *(vocabulary[name] for name in image_token_names())]
-        self.value_of = {int(token): value for value, token in enumerate(number_values(tokenizer))}
+        self.numbers = number_values(tokenizer).tolist()
+        self.value_of = {token: value for value, token in enumerate(self.numbers)}
 
     def encode(self, query: Query) -> tuple[list[int], list[int], list[float], list[int]]:
         """Tokens, labels, coordinate values and cells of one query, all of the same length."""
@@ -99,6 +100,20 @@ class QueryEncoder:
                 cells[position] = cells[-1] = _cell(x, exact)
             x_next = not x_next
         return ids, labels, coordinate, cells
+
+    def blur(self, ids: list[int], rng: np.random.Generator, sigma: float = 9.0) -> list[int]:
+        """Shifts every coordinate among the input tokens by a few per mille.
+
+        The model's own x is never quite the true one; it must find the same object's y, and the next object,
+        from what it wrote itself. Without this the y of another object follows.
+        """
+        shifted = []
+        for token in ids:
+            value = self.value_of.get(token)
+            if value is not None:
+                token = self.numbers[int(np.clip(round(value + rng.normal(0, sigma)), 0, 999))]
+            shifted.append(token)
+        return shifted
 
 
 def _cell(x: float, y: float) -> int:
@@ -181,7 +196,9 @@ class BatchStream(IterableDataset[Batch]):
             dense.append(dense_labels(segmentation, names, points))
             visible = [i for i in range(len(names)) if np.isfinite(points[i, 0])]
             maker = QueryMaker([names[i] for i in visible], points[visible], rng)
-            packed.append(_pack([encoder.encode(maker.draw()) for _ in range(self.queries)], encoder.prefix))
+            encoded = [encoder.encode(maker.draw()) for _ in range(self.queries)]
+            blurred = [(encoder.blur(ids, rng), *rest) for ids, *rest in encoded]
+            packed.append(_pack(blurred, encoder.prefix))
         shape, color, center, peak = (
             torch.from_numpy(np.stack(column)) for column in zip(*dense, strict=True)
         )

@@ -72,6 +72,16 @@ def test_coordinates_and_cells_point_at_the_targets(view):
     assert [cell for cell in cells if cell != IGNORE][::2] == expected
 
 
+def test_blur_moves_coordinates_a_little_and_nothing_else(view):
+    _, names, points = view
+    encoder = QueryEncoder(make_tokenizer())
+    ids, *_ = encoder.encode(QueryMaker(names, points, np.random.default_rng(1)).many())
+    blurred = encoder.blur(ids, np.random.default_rng(2))
+    moved = [(a, b) for a, b in zip(ids, blurred, strict=True) if a != b]
+    assert moved
+    assert all(abs(encoder.value_of[a] - encoder.value_of[b]) < 60 for a, b in moved)
+
+
 def test_dense_labels_name_what_fills_a_cell(view):
     frame, names, points = view
     shape, color, center, peak = dense_labels(frame.segmentation, names, points)
