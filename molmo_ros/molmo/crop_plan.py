@@ -32,7 +32,8 @@ class Band:
         top: First row of the canvas [px].
         height: Rows of the canvas [px].
         lines: The image's rows that are read, sorted.
-        row_blocks: Weights from `lines` to the band.
+        inside: Which of the band's rows hold some of the image; the others are padding.
+        row_blocks: Weights from `lines` to the rows `inside`.
         positions: Where among `lines` the band's rows are sampled [px], float32 `[height, 1]`. Only without
             antialiasing.
     """
@@ -40,6 +41,7 @@ class Band:
     top: int
     height: int
     lines: np.ndarray
+    inside: slice
     row_blocks: tuple[Block, ...]
     positions: np.ndarray | None
 
@@ -169,9 +171,12 @@ def _bands(
     for top in range(0, canvas_height, height):
         part = rows.band(top, top + height)
         lines = part.lines_read()
+        used = np.flatnonzero(part.weights.any(axis=1))
+        inside = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
         part = part.reading(lines)
         positions = part.positions[:, None] if config.family == "molmo2" else None
-        bands.append(Band(top, len(part.first), lines, blocks(part), positions))
+        row_blocks = blocks(part.band(inside.start, inside.stop))
+        bands.append(Band(top, len(part.first), lines, inside, row_blocks, positions))
     return tuple(bands)
 
 

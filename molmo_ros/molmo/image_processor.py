@@ -172,20 +172,19 @@ class ImageProcessor:
 
 def _resize(image: np.ndarray, view: View) -> Iterator[tuple[Band, np.ndarray]]:
     """A view's bands, top to bottom: float32 `[height, width * 3]`, one buffer for all; padding is 0."""
-    values = image.shape[1] * 3
-    height = max(band.height for band in view.bands)
+    values, height = image.shape[1] * 3, view.bands[0].height
     source = np.empty((max(len(band.lines) for band in view.bands), values), np.float32)
     shortened = np.empty((height, values), np.float32)
     resized = np.empty((height, view.width * 3), np.float32)
     for band in view.bands:
-        pixels = resized[: band.height]
-        if len(band.lines):
-            lines = source[: len(band.lines)]
+        pixels, lines = resized[: band.height], source[: len(band.lines)]
+        pixels[: band.inside.start] = 0
+        pixels[band.inside.stop :] = 0
+        if len(lines):
+            rows = shortened[: band.inside.stop - band.inside.start]
             np.copyto(lines, _take_rows(image, band.lines).reshape(lines.shape))
-            resize_rows(lines, band.row_blocks, shortened[: band.height])
-            resize_columns(shortened[: band.height], view.column_blocks, pixels)
-        else:
-            pixels[...] = 0
+            resize_rows(lines, band.row_blocks, rows)
+            resize_columns(rows, view.column_blocks, pixels[band.inside])
         yield band, pixels
 
 
@@ -194,7 +193,7 @@ def _sample(image: np.ndarray, view: View) -> Iterator[tuple[Band, np.ndarray]]:
 
     OpenCV samples four channels twice as fast as three, since a pixel then fills a vector register.
     """
-    height, width = max(band.height for band in view.bands), image.shape[1]
+    height, width = view.bands[0].height, image.shape[1]
     x = np.ascontiguousarray(np.broadcast_to(view.columns.positions, (height, view.width)))
     y = np.empty_like(x)
     most = max(len(band.lines) for band in view.bands)
