@@ -163,10 +163,10 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
 def _bands(
     rows: AxisWeights, width: int, canvas_width: int, config: ImageProcessorConfig
 ) -> tuple[Band, ...]:
-    """`View.bands`, of as many rows of patches as `BAND_VALUES` allows, but at least one."""
+    """`View.bands`, of as many rows of patches as `BAND_VALUES` allows, but at least two."""
     canvas_height, patch = len(rows.first), config.patch_size
     values = 3 * max(width * rows.size, canvas_width * canvas_height)
-    height = patch * max(1, BAND_VALUES * canvas_height // (values * patch))
+    height = patch * max(2, BAND_VALUES * canvas_height // (values * patch))
     bands = []
     for top in range(0, canvas_height, height):
         part = rows.band(top, top + height)
