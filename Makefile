@@ -1,8 +1,8 @@
 # Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
 # Options: PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL adds an index to take torch from.
 
-VENV := $(CURDIR)/.venv
-PYTHON_VENV := $(VENV)/bin/python
+# Recipes run in the checkout, whose own path may hold spaces.
+PYTHON_VENV := .venv/bin/python
 NAMES := core ros sim dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
@@ -12,7 +12,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
 # nothing meets a robot on the network or a second checkout.
-ros_environment = AMENT_PREFIX_PATH="$(VENV)" \
+ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 	RMW_IMPLEMENTATION=rmw_fastrtps_cpp \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	ROS_DOMAIN_ID=$$(( $$$$ % 100 + 1 )) \
@@ -24,7 +24,7 @@ ros_environment = AMENT_PREFIX_PATH="$(VENV)" \
 .PHONY: help demo test lint benchmark train build clean setup
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1|/' | column -t -s '|'
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup:
 	@requirements/install.sh $(NAMES)
@@ -47,8 +47,8 @@ train: setup ## Trains the embedded checkpoint again (hours; resumes where it wa
 
 build: setup ## colcon build and colcon test, with the ROS of the environment
 	@requirements/install.sh colcon
-	@. $(VENV)/bin/activate && $(ros_environment) colcon build --event-handlers console_direct+
-	@. $(VENV)/bin/activate && $(ros_environment) colcon test && colcon test-result --verbose
+	@. .venv/bin/activate && $(ros_environment) colcon build --event-handlers console_direct+
+	@. .venv/bin/activate && $(ros_environment) colcon test && colcon test-result --verbose
 
 clean: ## Removes everything that is made here, the environment too
 	rm -rf .venv build install log demo_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -33,7 +33,6 @@ make_venv() {
     if suitable "$candidate"; then python=$candidate; break; fi
   done
   [ -n "$python" ] || fail "no Python 3.10 to 3.13 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13}). Install one, or name it: make demo PYTHON=/path/to/python3"
-  say "environment: .venv with $("$python" --version)"
   rm -rf "$venv"
   if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     "$python" -m venv "$venv"
@@ -44,8 +43,9 @@ make_venv() {
     "$python" -m venv --without-pip "$venv"
     "$python" -m pip install --quiet --target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" pip
   else
-    fail "$python can make no virtual environment here. Install its venv module once: sudo apt-get install python3-venv"
+    fail "$python can make no virtual environment here. Install its venv module once: sudo apt-get install python3-venv (a python3.12 from elsewhere: python3.12-venv), then run make again"
   fi
+  say "environment: .venv with $("$python" --version)"
   # colcon must not search the environment for packages.
   touch "$venv/COLCON_IGNORE"
 }
@@ -54,7 +54,8 @@ case " $* " in *" ros "*)
   [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "the ROS 2 wheels exist for Linux on x86-64 only, this is $(uname -s) on $(uname -m). Use an installed ROS 2 with colcon instead (README: real camera)."
 esac
 
-[ -x "$venv/bin/python" ] && suitable "$venv/bin/python" || make_venv
+# An environment whose making was cut short has no pip.
+[ -x "$venv/bin/python" ] && suitable "$venv/bin/python" && "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
 pip=("$venv/bin/python" -m pip install --disable-pip-version-check --constraint requirements/constraints.txt)
 if [ -n "${TORCH_INDEX:-}" ]; then
   pip+=(--extra-index-url "$TORCH_INDEX")
@@ -64,9 +65,14 @@ fi
 say "installing ${files[*]} (some minutes the first time, nothing after that)"
 requirements=()
 for file in "${files[@]}"; do requirements+=(--requirement "$file"); done
-# One line per package is progress enough; pip's own bar is kept for people at a terminal.
-"${pip[@]}" "${requirements[@]}" 2>&1 | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
-  sed -u 's| (from .*||' | cut -c1-120 || fail "pip could not install everything (above). Is the network reachable?"
+# One line per package is progress enough; the file has all of it, as pip often names the cause long before
+# its last line (a refused certificate ends as "conflicting dependencies").
+log=$venv/pip.log
+"${pip[@]}" "${requirements[@]}" 2>&1 | tee "$log" | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
+  sed -u 's| (from .*||' | cut -c1-120 || {
+  { grep -E '^WARNING: Retrying|^Could not fetch|No space left' "$log" || true; } | tail -n 1 | cut -c1-400 >&2
+  fail "pip could not install everything. Is the network reachable, is the disk large enough (2 GB; with CUDA several more)? All that pip said: .venv/pip.log"
+}
 "${pip[@]}" --quiet --no-deps --no-build-isolation --editable . || fail "the package itself could not be installed (above)"
 printf '%s' "$hash" > "$stamp"
 say "ready"
