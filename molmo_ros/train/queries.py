@@ -110,8 +110,8 @@ class QueryMaker:
 
     def draw(self) -> Query:
         kinds: list[tuple[Callable[[], Query], float]] = [
-            (self.one, 0.34), (self.many, 0.18), (self.count, 0.18), (self.absent, 0.13),
-            (self.presence, 0.08), (self.color, 0.06), (self.shape, 0.03),
+            (self.one, 0.20), (self.many, 0.28), (self.count, 0.28), (self.absent, 0.12),
+            (self.presence, 0.06), (self.color, 0.04), (self.shape, 0.02),
         ]  # fmt: skip
         chosen = self.rng.choice(len(kinds), p=np.array([weight for _, weight in kinds]))
         return kinds[chosen][0]()
