@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from molmo_ros.demo.processes import Child, ChildError
+from molmo_ros.demo.shared_memory import shortage
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     for old in args.output.glob("[0-9][0-9]_*.png"):
         old.unlink()
+
+    if reason := shortage():
+        say(f"warning: {reason}")
 
     with ExitStack() as stack:
 
