@@ -50,7 +50,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; camera and node are stopped", file=sys.stderr)
         return 130
-    except (ChildError, TimeoutError) as error:
+    except (ChildError, OSError) as error:  # nothing came in time, or the output folder cannot be written
         print(f"\ndemo failed: {error}", file=sys.stderr)
         return 1
 

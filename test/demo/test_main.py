@@ -47,3 +47,11 @@ def test_a_node_that_cannot_start_is_reported_with_its_log(tmp_path):
     assert "the node ended with code" in errors and "no_such_model" in errors and "Traceback" not in errors
     assert_gone(re.findall(r"\(pid (\d+)", out))
     assert os.listdir(tmp_path / "logs")
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    demo = start(tmp_path / "file" / "output")
+    out, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 1 and "started" not in out
+    assert "demo failed" in errors and str(tmp_path / "file") in errors and "Traceback" not in errors
