@@ -19,14 +19,14 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         ImageError: there is no such file, or it is no picture that OpenCV reads.
     """
-    if not path.is_file():
-        raise ImageError(f"no such image file: {path}")
     try:
+        if not path.is_file():
+            raise ImageError(f"no such image file: {path}")
         data = np.frombuffer(path.read_bytes(), np.uint8)
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(data, flags) if data.size else None
     except (OSError, cv2.error) as error:
-        raise ImageError(f"cannot read {path}: {error}") from error
+        raise ImageError(f"cannot read {str(path):.200}: {str(error):.300}") from error
     if image is None:
         raise ImageError(f"{path} is not an image that can be read (PNG, JPEG, WebP, BMP, TIFF, ...)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

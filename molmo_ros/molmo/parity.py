@@ -113,6 +113,10 @@ def check_folder(folder: str | Path, attention: str = "sdpa") -> ParityReport:
     except MolmoError as error:
         report.status, report.reason = "error", str(error)
         return report
+    except (IndexError, RuntimeError, TypeError) as error:
+        # What torch and numpy raise where stored indices, ids or shapes do not fit the model or each other.
+        report.status, report.reason = "error", f"the arrays do not fit the model: {error}"
+        return report
     report.judge()
     return report
 

@@ -300,13 +300,14 @@ def checkpoint_folder(model: str | Path) -> Path:
     embedded = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
     if isinstance(model, str) and model in embedded:
         return EMBEDDED / model
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        known = ", ".join(embedded) or "none"
-        raise CheckpointError(
-            f"{str(model)!r} is neither a checkpoint folder nor embedded; embedded: {known}"
-        )
-    return folder
+    try:
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return folder
+    except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
+        raise CheckpointError(f"{str(model)!r:.200} cannot be a checkpoint folder: {error!s:.200}") from error
+    known = ", ".join(embedded) or "none"
+    raise CheckpointError(f"{str(model)!r} is neither a checkpoint folder nor embedded; embedded: {known}")
 
 
 def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:

@@ -18,6 +18,7 @@ REQUIRED_TOKENS = {
     "molmo2": (*IMAGE_TOKENS, "<low_res_im_start>", "<|im_start|>", "<|im_end|>"),
 }
 END_OF_TEXT = "<|endoftext|>"
+QWEN2_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 
 class Tokenizer:
@@ -185,16 +186,20 @@ def _load_backend(folder: Path) -> Backend:
             raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
         raise CheckpointError(f"{folder} has neither tokenizer.json nor vocab.json with merges.txt")
-    from transformers import AutoTokenizer  # only old folders need it, and it is slow to import
+    name = _read_json(folder / "tokenizer_config.json").get("tokenizer_class")
+    if name not in QWEN2_CLASSES:
+        raise CheckpointError(
+            f"{folder} has no tokenizer.json, and vocab.json does not tell how text is split; that is known for "
+            f"tokenizer_class {' and '.join(QWEN2_CLASSES)}, not for {name!r}"
+        )
+    from transformers import Qwen2Tokenizer  # only old folders need it, and it is slow to import
 
     try:
-        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+        # Not AutoTokenizer: it takes the class of config.json's model_type, and knows none for Molmo's.
+        loaded = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the library raises bare Exception
         raise CheckpointError(f"the tokenizer files of {folder} cannot be read: {error}") from error
-    backend = getattr(loaded, "backend_tokenizer", None)
-    if backend is None:
-        raise CheckpointError(f"the tokenizer class of {folder} has no fast version; write a tokenizer.json")
-    return backend
+    return loaded.backend_tokenizer
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def test_missing_files_and_folders_are_refused_by_name(tmp_path):
         read_picture(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="no such image file"):
         read_picture(tmp_path)
+    with pytest.raises(ImageError, match="cannot read .*too long"):
+        read_picture(tmp_path / ("a" * 5000))
 
 
 @pytest.mark.parametrize(

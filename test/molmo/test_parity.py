@@ -177,6 +177,25 @@ def test_missing_arrays_and_wrong_shapes_are_named(copy):
     assert "lack the array 'logits'" in report.reason
 
 
+@pytest.mark.parametrize(
+    "file,name,function",
+    [
+        ("input.npz", "input_ids", lambda ids: ids + 5000),
+        ("input.npz", "input_ids", lambda ids: ids - 5000),
+        ("input.npz", "input_ids", lambda ids: ids[0]),
+        ("input.npz", "input_ids", lambda ids: ids.astype(np.float32)),
+        ("input.npz", "image_input_idx", lambda cells: cells + 5000 * (cells >= 0)),
+        ("logits.npz", "positions", lambda positions: positions + 5000),
+        ("logits.npz", "logits", lambda logits: logits.astype("U5")),
+    ],
+)
+def test_arrays_that_fit_no_model_are_an_error(copy, file, name, function):
+    folder = copy("molmo-7b-d-tiny")
+    change(folder, file, name, function)
+    report = check_folder(folder)
+    assert report.status == "error" and "do not fit" in report.reason
+
+
 def test_folders_are_found_themselves_or_below(tmp_path, copy):
     folder = copy("molmo2-4b-tiny")
     assert find_vector_folders([folder]) == [folder]

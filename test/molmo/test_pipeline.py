@@ -391,6 +391,9 @@ def test_half_precision(write_tokenizer, tmp_path):
 def test_which_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="'no-such'.*embedded"):
         checkpoint_folder("no-such")
+    for name in ("a" * 5000, "a\0b"):
+        with pytest.raises(CheckpointError, match="folder"):
+            checkpoint_folder(name)
     assert checkpoint_folder(tmp_path) == tmp_path
     monkeypatch.setattr("molmo_ros.molmo.pipeline.EMBEDDED", tmp_path)
     (tmp_path / "nano").mkdir()

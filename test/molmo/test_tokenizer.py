@@ -188,7 +188,8 @@ def test_no_folder_and_no_byte_level(tmp_path):
         Tokenizer(Backend(models.BPE(vocab={"a": 0}, merges=[])), bos=None, eos="a")
 
 
-def test_a_folder_with_only_vocab_and_merges(write_tokenizer, tmp_path):
+@pytest.mark.parametrize("model_type", ["molmo", "molmo2"])
+def test_a_folder_with_only_vocab_and_merges(write_tokenizer, tmp_path, model_type):
     """The oldest releases have no tokenizer.json; transformers makes one from the other files."""
     document = json.loads((write_tokenizer(tmp_path / "new") / "tokenizer.json").read_text())
     merges = [
@@ -210,9 +211,16 @@ def test_a_folder_with_only_vocab_and_merges(write_tokenizer, tmp_path):
     }
     settings["tokenizer_class"] = "Qwen2Tokenizer"
     (old / "tokenizer_config.json").write_text(json.dumps(settings))
+    (old / "config.json").write_text(json.dumps({"model_type": model_type}))
     tokenizer = Tokenizer.from_folder(old)
     tokenizer.require("molmo")
     assert tokenizer.special_id("<im_patch>") == 322
     text = "Point to the <im_patch> cup."
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert 322 not in tokenizer.encode(text)
+    (old / "merges.txt").write_text("#version: 0.2\nhalf\n")
+    with pytest.raises(CheckpointError, match="tokenizer files .*cannot be read.*erges"):
+        Tokenizer.from_folder(old)
+    (old / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "GPT2Tokenizer"}))
+    with pytest.raises(CheckpointError, match="GPT2Tokenizer"):
+        Tokenizer.from_folder(old)
