@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -59,6 +59,22 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Raises at its end what was signalled meanwhile: a C extension that is interrupted while it is imported
+    says that it is broken instead."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.signal(number, lambda got, _: caught.append(got)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
 def run(args: argparse.Namespace) -> int:
     start = time.monotonic()
 
@@ -86,11 +102,12 @@ def run(args: argparse.Namespace) -> int:
         node = launch("node", "molmo_ros.node.molmo_node", f"model:={args.model}", f"device:={args.device}")
         children = (camera, node)
 
-        from molmo_ros.demo import report
-        from molmo_ros.demo.judge import Verdict, judge
-        from molmo_ros.demo.plan import make_plan
-        from molmo_ros.demo.recording import Recording
-        from molmo_ros.demo.user import User
+        with _interrupts_wait():
+            from molmo_ros.demo import report
+            from molmo_ros.demo.judge import Verdict, judge
+            from molmo_ros.demo.plan import make_plan
+            from molmo_ros.demo.recording import Recording
+            from molmo_ros.demo.user import User
 
         say("planning queries from the scenes' ground truth")
         plan = make_plan(args.seed)
