@@ -27,11 +27,28 @@ hash=$(cat "${files[@]}" requirements/constraints.txt requirements/install.sh se
 
 suitable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
-make_venv() {
-  local python=
+find_python() {
   for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 python3.13}; do
-    if suitable "$candidate"; then python=$candidate; break; fi
+    if suitable "$candidate"; then echo "$candidate"; return; fi
   done
+}
+
+can_make_venv() {
+  for module in ensurepip virtualenv pip; do "$1" -c "import $module" 2>/dev/null && return; done
+  return 1
+}
+
+# Root (in a container, mostly) gets what Debian and Ubuntu keep in packages of their own without asking.
+install_by_apt() {
+  [ "$(id -u)" = 0 ] && [ -z "${PYTHON:-}" ] && command -v apt-get >/dev/null || return 0
+  say "installing python3 and python3-venv with apt-get"
+  { apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates; } >/dev/null 2>&1 || true
+}
+
+make_venv() {
+  local python
+  python=$(find_python)
+  { [ -n "$python" ] && can_make_venv "$python"; } || { install_by_apt; python=$(find_python); }
   [ -n "$python" ] || fail "no Python 3.10 to 3.13 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13}). Install one, or name it: make demo PYTHON=/path/to/python3"
   rm -rf "$venv"
   if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
