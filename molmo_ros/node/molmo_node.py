@@ -7,6 +7,7 @@ thread takes the newest frame, asks the model, and publishes.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,7 +23,7 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
@@ -50,6 +51,9 @@ from molmo_ros.node.worker import Pace, QueryWorker
 
 STALLED_INTERVAL = 1.0
 """How often a continuous query reports that there is no usable frame [s]."""
+BURST = 1000
+"""Queries that the middleware holds, and results, so that each of a burst is at least refused; as many as
+`max_queued_queries` may allow."""
 STOP_TIMEOUT = 0.4
 """How long a running inference may take to notice that the node ends [s]."""
 
@@ -77,7 +81,7 @@ class MolmoNode(Node):
         self._pace = Pace()
         self._worker = QueryWorker(self._load, self._run, self._next_continuous)
         self._answer_out = self.create_publisher(String, "~/answer", 10)
-        self._result_out = self.create_publisher(String, "~/result", 10)
+        self._result_out = self.create_publisher(String, "~/result", BURST)
         self._point_out = self.create_publisher(PointStamped, "~/point", 10)
         self._points_out = self.create_publisher(PoseArray, "~/points", 10)
         self._pixels_out = self.create_publisher(PoseArray, "~/pixels", 10)
@@ -85,7 +89,7 @@ class MolmoNode(Node):
         if self._value("use_depth"):
             self._subscribe_camera(Image, "depth", self._on_depth)
             self._subscribe_camera(CameraInfo, "camera_info", self._on_camera_info)
-        self.create_subscription(String, "query", self._on_query, QoSProfile(depth=100))
+        self.create_subscription(String, "query", self._on_query, BURST)
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
@@ -304,13 +308,18 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo
     """Run the node until SIGINT, SIGTERM or a shutdown of its context, and end the process.
 
     The exit code is 0 after a signal, 1 where the model cannot be loaded, and 2, returned, for a refused
-    parameter.
+    parameter or ROS argument.
     """
     stop = threading.Event()
     # rclpy's own handlers invalidate the context at once, and nothing could be published any more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except (RuntimeError, ValueError) as error:  # rcl names the argument, and where in its source it noticed
+        reason = re.sub(r", at \S+:\d+", "", str(error))
+        print(f"molmo_node: ROS arguments or environment are wrong: {reason}", file=sys.stderr)
+        return 2
     try:
         node = MolmoNode(model_factory)
     except (InvalidParameterValueException, InvalidParameterTypeException) as error:
@@ -333,7 +342,9 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo
     node.destroy_node()
     rclpy.try_shutdown()
     if not stopped:
-        print(f"molmo_node: the model did not stop within {STOP_TIMEOUT} s, ending the process", file=sys.stderr)
+        print(
+            f"molmo_node: the model did not stop within {STOP_TIMEOUT} s, ending the process", file=sys.stderr
+        )
     # All is published and closed. The interpreter's own way out takes seconds with torch loaded, and may hang
     # or crash while the worker is in native code: loading weights and a prefill cannot be interrupted.
     sys.stdout.flush()

@@ -64,7 +64,7 @@ class Robot:
             "pixels": PoseArray,
         }.items():
             self.heard[name] = []
-            self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 50)
+            self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 300)
 
     def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py"):
         """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected."""

@@ -149,6 +149,22 @@ def test_too_many_waiting_queries_are_refused(good):
     assert refused == [f"thing {index}" for index in range(16, 20)]
 
 
+def test_every_query_of_a_flood_has_a_result(good):
+    from rclpy.qos import QoSProfile
+
+    good.send_frame()
+    before = len(good.heard["result"])
+    flood = good.node.create_publisher(type(_string("")), "query", QoSProfile(depth=300))
+    good.spin_until(lambda: flood.get_subscription_count())
+    good.spin(0.3)
+    for index in range(200):
+        flood.publish(_string(f"thing {index}"))
+    good.spin_until(lambda: len(good.heard["result"]) >= before + 200)
+    good.node.destroy_publisher(flood)
+    asked = {json.loads(message.data)["query"] for message in good.heard["result"][before:]}
+    assert asked == {f"thing {index}" for index in range(200)}
+
+
 def _string(text):
     from std_msgs.msg import String
 

@@ -106,6 +106,24 @@ def test_refused_parameter_at_start(robot, argument, message):
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--params-file", "/no/such/file.yaml"),
+        ("-p", "no_value"),
+        ("--no-such-flag",),
+        ("-r", "__node:=bad-name"),
+    ],
+)
+def test_refused_ros_arguments(robot, arguments):
+    robot.start(*arguments, wait=False)
+    _, errors = robot.process.communicate(timeout=20)
+    code, robot.process = robot.process.returncode, None
+    assert code == 2
+    assert "molmo_node: ROS arguments or environment are wrong" in errors and arguments[-1] in errors
+    assert "Traceback" not in errors
+
+
 def test_parameters_change_while_it_runs(robot, make):
     robot.start()
     client = robot.node.create_client(SetParameters, "molmo_node/set_parameters")
