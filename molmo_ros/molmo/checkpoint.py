@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -138,6 +139,8 @@ def load_checkpoint(
     with ExitStack() as stack:
         files = {path: _open(stack, path) for path in _weight_files(folder)}
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
+        if repeated := _repeated(files):
+            raise CheckpointError(f"the shards of {folder} hold tensors twice: {_list(repeated)}")
         slices = {name: files[path].get_slice(name) for name, path in where.items()}
         shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
         dtypes = {name: str(part.get_dtype()) for name, part in slices.items()}
@@ -202,6 +205,11 @@ def _open(stack: ExitStack, path: Path) -> Any:
         return stack.enter_context(safe_open(path, framework="pt", device="cpu"))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file (truncated?): {error}") from error
+
+
+def _repeated(files: dict[Path, Any]) -> list[str]:
+    count = Counter(name for file in files.values() for name in file.keys())  # noqa: SIM118
+    return sorted(name for name, times in count.items() if times > 1)
 
 
 def _read(files: dict[Path, Any], where: dict[str, Path], name: str) -> Tensor:

@@ -187,6 +187,16 @@ def test_missing_shards_are_named(folder):
         load_checkpoint(folder)
 
 
+def test_a_tensor_in_two_shards_is_named(folder):
+    shard(folder)
+    first, second = (folder / f"model-0000{i}-of-00003.safetensors" for i in (1, 2))
+    tensors = load_file(second)
+    name = min(load_file(first))
+    save_file(tensors | {name: torch.zeros(3)}, second)
+    with pytest.raises(CheckpointError, match=f"tensors twice: {name}$"):
+        load_checkpoint(folder)
+
+
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 3}}', '{"weight_map": null}', "\x00"],
