@@ -192,7 +192,10 @@ class MolmoNode(Node):
             outcome = self._failed(query, frame, f"{type(error).__name__}: {error}")
         total = (time.perf_counter() - started) * 1e3
         outcome.timing_ms["node_total"] = total
-        self._publish(outcome)
+        try:
+            self._publish(outcome)
+        except Exception:  # the thread must outlive it: later frames still want answers
+            self.get_logger().error(traceback.format_exc())
 
     def _outcome(self, query: Query, frame: Frame | None) -> Outcome:
         if frame is None:
