@@ -101,7 +101,7 @@ class QueryEncoder:
             x_next = not x_next
         return ids, labels, coordinate, cells
 
-    def blur(self, ids: list[int], rng: np.random.Generator, sigma: float = 6.0) -> list[int]:
+    def blur(self, ids: list[int], rng: np.random.Generator, sigma: float = 4.0) -> list[int]:
         """Shifts every coordinate among the input tokens by a few per mille.
 
         The model's own x is never quite the true one; it must find the same object's y, and the next object,

@@ -26,7 +26,7 @@ HELD_OUT = 10_000
 """First evaluation seed; all are below `FIRST_SEED`, where training begins."""
 
 WHAT = {
-    "one": "single object: point inside its mask",
+    "one": "single object: one point, inside its mask",
     "many": "several objects: every one hit once, nothing else",
     "count": "counting up to five: exact",
     "found": "present or absent, by pointing: right",
@@ -74,7 +74,7 @@ def judge(query: Query, answer: Answer, frame: Frame) -> Iterator[tuple[str, boo
     if query.kind in ("one", "many", "absent"):
         yield "found", (answer.status is Status.FOUND) == bool(query.members)
     if query.kind == "one" and len(query.members) == 1:
-        yield "one", bool(found) and found[0] == query.members[0]
+        yield "one", found == [query.members[0]]
     elif query.kind in ("one", "many") and query.members:
         yield "many", sorted(found) == sorted(query.members)
     elif query.kind == "count" and len(query.members) <= 5:
