@@ -19,7 +19,7 @@ def main() -> None:
     )
     parser.add_argument("--shards", type=int, default=26, help="shards of 1000 scenes")
     parser.add_argument("--tower-steps", type=int, default=500)
-    parser.add_argument("--text-steps", type=int, default=3600)
+    parser.add_argument("--text-steps", type=int, default=4400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=200, help="held-out scenes of the evaluation")
     args = parser.parse_args()

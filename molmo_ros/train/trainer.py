@@ -234,8 +234,8 @@ def write_processor(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tower-steps", type=int, default=400)
-    parser.add_argument("--text-steps", type=int, default=6000)
+    parser.add_argument("--tower-steps", type=int, default=500)
+    parser.add_argument("--text-steps", type=int, default=4400)
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
