@@ -42,7 +42,9 @@ def main() -> int:
     if args.seed < 0:
         parser.error("--seed must not be negative")
     # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Shells start background jobs with SIGINT ignored, and Python would leave it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     # Never meet a robot on the network, also where this was not started by make.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     try:

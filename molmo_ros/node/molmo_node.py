@@ -78,6 +78,7 @@ class MolmoNode(Node):
         self._frames: Mailbox[Frame] = Mailbox()
         self._depths = DepthSync()
         self._camera_info: CameraInfo | None = None
+        self._jumped = False
         self._pace = Pace()
         self._worker = QueryWorker(self._load, self._run, self._next_continuous)
         self._answer_out = self.create_publisher(String, "~/answer", 10)
@@ -150,6 +151,7 @@ class MolmoNode(Node):
 
     def _on_clock_jump(self, _jump: Any) -> None:
         """The clock went back or was replaced: what was received belongs to another time."""
+        self._jumped = True
         self._frames.clear()
         self._depths.clear()
         self.get_logger().warning("the clock jumped: frames from before are forgotten")
@@ -199,7 +201,8 @@ class MolmoNode(Node):
 
     def _outcome(self, query: Query, frame: Frame | None) -> Outcome:
         if frame is None:
-            reason = f"no image has arrived on {self.resolve_topic_name('image')}"
+            since = " since the clock jumped" if self._jumped else ""
+            reason = f"no image has arrived on {self.resolve_topic_name('image')}{since}"
             return Outcome(query.written, query, Answer(Status.NO_IMAGE), reason=reason)
         header = frame.message.header
         age_ms = self._age_ms(header)

@@ -38,7 +38,6 @@ class Batch:
         labels: int64 [B, L]: next token to predict, IGNORE where none.
         coordinate: float32 [B, L]: per-mille value that the label stands for, NaN where the label is no coordinate.
         cell: int64 [B, L]: pooled cell of the point whose x comes next, IGNORE elsewhere.
-        kinds: int64 [B, L]: number of the query's kind, for metrics.
     """
 
     patches: Tensor

@@ -68,6 +68,8 @@ class Robot:
 
     def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py"):
         """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected."""
+        before = self._listeners("image") | self._listeners("query") | self._listeners("clock")
+        old = self._results()
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
         if arguments:
@@ -77,9 +79,18 @@ class Robot:
         )
         if wait:
             names = ["image", "query"] + (["clock"] if sim_time else [])
-            connected = lambda: all(self._out[name].get_subscription_count() for name in names)  # noqa: E731
-            self.spin_until(lambda: connected() and self.node.count_publishers("molmo_node/result"))
-            self.spin(0.3)
+            self.spin_until(
+                lambda: all(self._listeners(name) - before for name in names) and self._results() - old
+            )
+            self.spin(0.5)  # the node's side of the match may be later than ours
+
+    def _listeners(self, name):
+        """Ids of the subscriptions of a topic. A node that was killed stays known until its lease ends."""
+        return {bytes(info.endpoint_gid) for info in self.node.get_subscriptions_info_by_topic(f"/{name}")}
+
+    def _results(self):
+        infos = self.node.get_publishers_info_by_topic("/molmo_node/result")
+        return {bytes(info.endpoint_gid) for info in infos}
 
     def stop(self, number=signal.SIGINT):
         """Signal the node; returns how long it took to end [s], its exit code and its stderr."""
