@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from molmo_ros.molmo.prompt import image_layout
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import add_noise
 from molmo_ros.train.queries import Query, QueryMaker, mask_points
@@ -53,15 +54,15 @@ class Batch:
     cell: Tensor
 
 
-def image_token_names() -> list[str]:
-    """Molmo2's tokens for a view of one tile: the global view without columns, the tile with them."""
-    low = ["<low_res_im_start>", *["<im_patch>"] * POOLED**2, "<im_end>"]
-    return [*low, "<im_start>", *([*["<im_patch>"] * POOLED, "<im_col>"] * POOLED), "<im_end>"]
-
-
 def patchify(rgb: np.ndarray) -> np.ndarray:
     """uint8 [VIEW, VIEW, 3] to [patches, 588], a patch flattened (row, column, channel)."""
     return rgb.reshape(GRID, PATCH, GRID, PATCH, 3).transpose(0, 2, 1, 3, 4).reshape(GRID * GRID, -1)
+
+
+class OneTile:
+    """The token grids of a view that is one tile: the global view and the tile are alike."""
+
+    low_res_grid = high_res_grid = (POOLED, POOLED)
 
 
 class QueryEncoder:
@@ -71,7 +72,7 @@ class QueryEncoder:
         self.tokenizer = tokenizer
         vocabulary = tokenizer.get_vocab()
         self.eos = vocabulary["<|im_end|>"]
-        self.prefix = [self.eos, *(vocabulary[name] for name in image_token_names())]
+        self.prefix = [self.eos, *(vocabulary[name] for name in image_layout("molmo2", OneTile(), False))]
         self.numbers = number_values(tokenizer).tolist()
         self.value_of = {token: value for value, token in enumerate(self.numbers)}
 

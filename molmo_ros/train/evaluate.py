@@ -89,7 +89,7 @@ def judge(query: Query, answer: Answer, frame: Frame) -> Iterator[tuple[str, boo
 
 
 def evaluate(
-    model: Molmo, scenes: int, queries: int, progress: bool = False
+    model: Molmo, scenes: int, queries: int, progress: bool = False, first: int = HELD_OUT
 ) -> tuple[dict[str, Score], list[float], list[str]]:
     """Asks `queries` questions about each of `scenes` held-out scenes.
 
@@ -99,7 +99,7 @@ def evaluate(
     scores = {row: Score() for row in WHAT}
     distances: list[float] = []
     wrong = []
-    for seed in range(HELD_OUT, HELD_OUT + scenes):
+    for seed in range(first, first + scenes):
         scene = Scene.random(seed)
         rng = np.random.default_rng(seed)
         frame = render(scene, WIDTH, HEIGHT)
@@ -118,8 +118,8 @@ def evaluate(
                     wrong.append(
                         f"{seed} {row}: {query.prompt!r} wanted {query.answer!r}, got {answer.text!r}"
                     )
-        if progress and (seed + 1) % 25 == 0:
-            print(f"{seed + 1 - HELD_OUT}/{scenes} scenes", flush=True)
+        if progress and (seed + 1 - first) % 25 == 0:
+            print(f"{seed + 1 - first}/{scenes} scenes", flush=True)
     return scores, distances, wrong
 
 
@@ -143,11 +143,12 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="tiny")
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--queries", type=int, default=8, help="queries per scene")
+    parser.add_argument("--first-seed", type=int, default=HELD_OUT, help="seed of the first scene")
     parser.add_argument("--json", type=Path, help="write the scores and every wrong answer here")
     args = parser.parse_args()
-    assert HELD_OUT + args.scenes <= FIRST_SEED
+    assert args.first_seed + args.scenes <= FIRST_SEED
     scores, distances, wrong = evaluate(
-        Molmo.from_pretrained(args.model), args.scenes, args.queries, progress=True
+        Molmo.from_pretrained(args.model), args.scenes, args.queries, True, args.first_seed
     )
     print(table(scores, distances))
     if args.json:
