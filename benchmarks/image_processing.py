@@ -127,7 +127,7 @@ def main() -> None:
             image = cv2.GaussianBlur(image, (0, 0), 3)
             expected, found = plain(image, config), processor(image)
             worst = float(np.abs(expected[0] - found.crops).max())
-            assert worst < 1e-5, f"{config.family} {height}x{width}: outputs differ by {worst}"
+            assert worst < 1e-5, f"{config.style} {height}x{width}: outputs differ by {worst}"
             times = [
                 (*milliseconds(plain, image, config), *milliseconds(processor, image)) for _ in range(repeats)
             ]
@@ -135,7 +135,7 @@ def main() -> None:
                 statistics.median(column) for column in zip(*times, strict=True)
             )
             print(
-                f"{config.family:8} {f'{width}x{height}':>11} {len(found.crops):6} "
+                f"{config.style:8} {f'{width}x{height}':>11} {len(found.crops):6} "
                 f"{plain_wall:9.1f} {wall:8.1f} {plain_cpu:9.1f} {cpu:8.1f} {plain_cpu / cpu:10.1f}"
             )
 

@@ -20,75 +20,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.config_writer import write_config
 from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.families import family
 from molmo_ros.molmo.model import MolmoModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TABLES = ("decoder.embedding.base", "decoder.embedding.extra")
 STORED = ("F64", "F32", "F16", "BF16")
 LISTED = 12
-
-_COMMON = [
-    (r"decoder\.embedding\.base", "model.transformer.wte.embedding"),
-    (r"decoder\.embedding\.extra", "model.transformer.wte.new_embedding"),
-    (r"decoder\.norm\.", "model.transformer.ln_f."),
-    (r"decoder\.blocks\.(\d+)\.attention_norm\.", r"model.transformer.blocks.\1.attn_norm."),
-    (r"decoder\.blocks\.(\d+)\.mlp_norm\.", r"model.transformer.blocks.\1.ff_norm."),
-    (r"vision\.class_embedding", "model.vision_backbone.image_vit.class_embedding"),
-    (r"vision\.position_embedding", "model.vision_backbone.image_vit.positional_embedding"),
-    (r"vision\.patch_embedding\.", "model.vision_backbone.image_vit.patch_embedding."),
-    (r"vision\.pre_norm\.", "model.vision_backbone.image_vit.pre_ln."),
-    (r"vision\.blocks\.(\d+)\.", r"model.vision_backbone.image_vit.transformer.resblocks.\1."),
-    (r"(resblocks\.\d+)\.mlp_norm\.", r"\1.ffn_norm."),
-    (r"(resblocks\.\d+)\.mlp\.up\.", r"\1.feed_forward.w1."),
-    (r"(resblocks\.\d+)\.mlp\.down\.", r"\1.feed_forward.w2."),
-    (r"connector\.pad_embed", "model.vision_backbone.pad_embed"),
-    (r"connector\.pooling\.", "model.vision_backbone.image_pooling_2d."),
-    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.query\.", r"\1.wq."),
-    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.key\.", r"\1.wk."),
-    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.value\.", r"\1.wv."),
-    (r"(resblocks\.\d+\.attention|image_pooling_2d)\.output\.", r"\1.wo."),
-    (r"connector\.projector\.gate\.", "model.vision_backbone.image_projector.w1."),
-    (r"connector\.projector\.down\.", "model.vision_backbone.image_projector.w2."),
-    (r"connector\.projector\.up\.", "model.vision_backbone.image_projector.w3."),
-]
-# Applied in turn to the name of a parameter; the result is the name on the hub.
-NAME_RULES = {
-    "molmo": _COMMON
-    + [
-        (r"decoder\.head\.", "model.transformer.ff_out."),
-        (r"decoder\.blocks\.(\d+)\.attention\.qkv\.", r"model.transformer.blocks.\1.att_proj."),
-        (r"decoder\.blocks\.(\d+)\.attention\.output\.", r"model.transformer.blocks.\1.attn_out."),
-        (r"decoder\.blocks\.(\d+)\.attention\.query_norm\.", r"model.transformer.blocks.\1.q_norm."),
-        (r"decoder\.blocks\.(\d+)\.attention\.key_norm\.", r"model.transformer.blocks.\1.k_norm."),
-        (r"decoder\.blocks\.(\d+)\.mlp\.up_gate\.", r"model.transformer.blocks.\1.ff_proj."),
-        (r"decoder\.blocks\.(\d+)\.mlp\.down\.", r"model.transformer.blocks.\1.ff_out."),
-    ],
-    "molmo2": _COMMON
-    + [
-        (r"decoder\.head\.", "lm_head."),
-        (r"decoder\.blocks\.(\d+)\.attention\.qkv\.", r"model.transformer.blocks.\1.self_attn.att_proj."),
-        (r"decoder\.blocks\.(\d+)\.attention\.output\.", r"model.transformer.blocks.\1.self_attn.attn_out."),
-        (
-            r"decoder\.blocks\.(\d+)\.attention\.query_norm\.",
-            r"model.transformer.blocks.\1.self_attn.q_norm.",
-        ),
-        (r"decoder\.blocks\.(\d+)\.attention\.key_norm\.", r"model.transformer.blocks.\1.self_attn.k_norm."),
-        (r"decoder\.blocks\.(\d+)\.mlp\.up_gate\.", r"model.transformer.blocks.\1.mlp.ff_proj."),
-        (r"decoder\.blocks\.(\d+)\.mlp\.down\.", r"model.transformer.blocks.\1.mlp.ff_out."),
-    ],
-}
-
-
-def hub_name(family: str, name: str) -> str:
-    """The hub's name of the parameter that `MolmoModel` calls `name`."""
-    for pattern, replacement in NAME_RULES[family]:
-        name = (
-            re.sub(f"^{pattern}", replacement, name)
-            if pattern[0] != "("
-            else re.sub(pattern, replacement, name)
-        )
-    return name
 
 
 def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -134,8 +73,9 @@ def load_checkpoint(
     with torch.device("meta"):
         model = MolmoModel(config, attention)
     parameters = model.state_dict()
-    own_names = {hub_name(config.family, name): name for name in parameters}
-    wanted = {name: tuple(parameters[own].shape) for name, own in own_names.items()}
+    names = family(config.family).tensor_names
+    pieces = {own: names.pieces(own, tuple(value.shape)) for own, value in parameters.items()}
+    wanted = {piece.name: piece.shape for parts in pieces.values() for piece in parts}
     with ExitStack() as stack:
         files = {path: _open(stack, path) for path in _weight_files(folder)}
         where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
@@ -146,16 +86,17 @@ def load_checkpoint(
         dtypes = {name: str(part.get_dtype()) for name, part in slices.items()}
         tables = _cut_elsewhere(wanted, shapes)
         _compare(folder, config, wanted, shapes | {name: wanted[name] for name in tables}, dtypes)
-        state: dict[str, Tensor] = {}
-        for name, own_name in own_names.items():
-            if name in tables:
-                continue
-            # A copy even where nothing changes: a view of the memory map would die with a rewritten file.
-            state[own_name] = _read(files, where, name).to(device, target, copy=True)
+        state = {
+            own: torch.empty(value.shape, dtype=target, device=device) for own, value in parameters.items()
+        }
+        for own, parts in pieces.items():
+            for piece in parts:
+                if piece.name not in tables:
+                    state[own][piece.where] = _read(files, where, piece.name).to(device, target)
         if tables:
             whole = torch.cat([_read(files, where, name) for name in tables])
-            for name, part in zip(tables, whole.split([wanted[name][0] for name in tables]), strict=True):
-                state[own_names[name]] = part.to(device, target, copy=True)
+            for own, rows in zip(TABLES, whole.split([wanted[name][0] for name in tables]), strict=True):
+                state[own].copy_(rows)
     model.load_state_dict(state, assign=True)
     head, base = model.decoder.head, model.decoder.embedding.base
     if tie_equal_head and head is not None and torch.equal(head.weight, base):
@@ -173,13 +114,14 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
     """
     folder, target = Path(folder), torch_dtype(dtype)
     folder.mkdir(parents=True, exist_ok=True)
-    family = model.config.family
+    own_family = family(model.config.family)
     tensors = {
-        hub_name(family, name): value.detach().to("cpu", target, copy=True).contiguous()
+        piece.name: value.detach()[piece.where].to("cpu", target, copy=True).contiguous()
         for name, value in model.state_dict().items()
+        for piece in own_family.tensor_names.pieces(name, tuple(value.shape))
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    raw = write_config(model.config, str(target).removeprefix("torch."))
+    raw = own_family.write_config(model.config, str(target).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 
@@ -263,10 +205,11 @@ def _compare(
 
 def _unused(name: str, config: MolmoConfig) -> bool:
     """Whether a stored tensor may be left alone: blocks above the deepest feature, a copy of a tied head."""
-    block = re.match(r"model\.vision_backbone\.image_vit\.transformer\.resblocks\.(\d+)\.", name)
+    prefix = re.escape(family(config.family).tensor_names.name("vision.blocks.0.").removesuffix("0."))
+    block = re.match(prefix + r"(\d+)\.", name)
     if block:
         return config.vision.blocks_used <= int(block[1]) < config.vision.layers
-    return config.decoder.tied_head and name == hub_name(config.family, "decoder.head.weight")
+    return config.decoder.tied_head and name == family(config.family).tensor_names.name("decoder.head.weight")
 
 
 def _list(items: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The shape of a Molmo model, read from a Hugging Face config.json.
 
-One set of dataclasses covers the dense members of both families (Molmo-7B-D, 7B-O and 72B of 0924; Molmo2-4B,
-ER, 8B and O-7B). Everything in which they differ is a value here, so that the modules never ask for a family.
+One set of dataclasses covers every family (`families/`). Everything in which their networks differ is a value
+here, so that the modules never ask for a family.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class ConnectorConfig:
         mask_empty_slots: Whether slots without a patch are left out of the mean query and of the attention
             (otherwise they count as zero vectors).
         pad_embed: Whether patches that lie wholly or partly in the padding get a learned embedding.
+        pooling_output: Whether the pooling attention ends in a linear layer; without, the heads' outputs go
+            to the projector as they are.
     """
 
     feature_width: int
@@ -88,6 +90,7 @@ class ConnectorConfig:
     pool: tuple[int, int] = (2, 2)
     mask_empty_slots: bool = True
     pad_embed: bool = False
+    pooling_output: bool = True
     float32_attention: bool = True
 
 
@@ -110,10 +113,13 @@ class DecoderConfig:
     Attributes:
         vocab: Rows of the base embedding, and of the output head.
         extra_vocab: Further embedding rows for special tokens, which the head cannot produce.
-        mlp_width: Real inner width of the MLP (the fused projection has twice as many rows).
+        mlp_width: Real inner width of the MLP, or of one expert (the fused projection has twice as many rows).
         norm_after: Whether norms apply to the outputs of the sub-layers instead of to their inputs.
         qk_norm: RMSNorm of queries and keys: "none", "head" (per head) or "full" (before the split in heads).
         tied_head: Whether the output head is the base embedding itself.
+        extra_head: Whether the head also scores the additional special tokens.
+        experts: How many MLPs a block chooses from; 0 for one dense MLP.
+        experts_per_token: How many of them work on a token.
     """
 
     width: int
@@ -132,6 +138,24 @@ class DecoderConfig:
     max_positions: int
     rope_scaling: RopeScaling | None = None
     tied_head: bool = False
+    extra_head: bool = False
+    experts: int = 0
+    experts_per_token: int = 0
+
+
+@dataclass(frozen=True)
+class PointHeadConfig:
+    """The head of MolmoPoint, which points by choosing a patch, a part of it, and a place in that.
+
+    Attributes:
+        width: Width of its queries and keys.
+        rope_theta: Base of the rotary embedding of the patches' order.
+        locations: Places within a subpatch (rows, columns).
+    """
+
+    width: int
+    rope_theta: float
+    locations: tuple[int, int] = (3, 3)
 
 
 @dataclass(frozen=True)
@@ -139,18 +163,20 @@ class MolmoConfig:
     """A whole model.
 
     Attributes:
-        family: "molmo" (0924) or "molmo2": which layout of files the checkpoint has.
+        family: "molmo", "molmoe", "molmo2" or "molmo_point", see `families/`.
         image_block: Whether all image tokens attend to each other in the prefill (Molmo2) or causally (0924).
         token_ids: Ids of the image tokens by name (im_start, im_end, im_patch, im_col, low_res_im_start,
             im_low, frame_start, frame_end), as far as config.json tells; the tokenizer is the authority.
+        point_head: MolmoPoint's head; None for models that write points as text.
     """
 
-    family: Literal["molmo", "molmo2"]
+    family: str
     vision: VisionConfig
     connector: ConnectorConfig
     decoder: DecoderConfig
     image_block: bool
     token_ids: dict[str, int] = field(default_factory=dict)
+    point_head: PointHeadConfig | None = None
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> MolmoConfig:
@@ -159,7 +185,7 @@ class MolmoConfig:
         Raises:
             CheckpointError: The family or one of its settings is not supported, or a key is missing.
         """
-        from molmo_ros.molmo.config_reader import read_config
+        from molmo_ros.molmo.families import read_config
 
         return read_config(raw)
 

@@ -58,7 +58,7 @@ class View:
         rows: Weights from the image's rows to the canvas's.
         columns: Weights from the image's columns to the canvas's.
         bands: The canvas from top to bottom.
-        column_blocks: `columns` in blocks, for rows of interleaved channels; "molmo": times 1 / (255 std).
+        column_blocks: `columns` in blocks, for rows of interleaved channels; "padded": times 1 / (255 std).
         dyadic: Whether all weights are multiples of 1/128, which makes float32 resizing of 8-bit values
             exact.
     """
@@ -84,9 +84,9 @@ class CropPlan:
         views: The global view and, unless it would be the same, the mosaic of the tiles.
         low_res_grid: Tokens (rows, columns) of the global view.
         high_res_grid: Tokens (rows, columns) of the mosaic.
-        masks: See `tiling.patch_coverage`; None for "molmo2".
-        input_idx: See `tiling.token_positions`; None for "molmo2".
-        pooling: See `tiling.pooling_table`; None for "molmo".
+        masks: See `tiling.patch_coverage`; None for "stretched".
+        input_idx: See `tiling.token_positions`; None for "stretched".
+        pooling: See `tiling.pooling_table`; None for "padded".
     """
 
     tiling: tuple[int, int]
@@ -117,7 +117,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
 
     weights, inside = [], (slice(0), slice(0))
     for canvas, _, _ in canvases:
-        if config.family == "molmo":
+        if config.style == "padded":
             inside = fit_inside((height, width), canvas)
             weights.append(
                 [
@@ -129,7 +129,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
             weights.append(
                 [bilinear_weights(size, out) for size, out in zip((height, width), canvas, strict=True)]
             )
-    scale = np.ones(3) if config.family == "molmo2" else 1 / (255 * np.array(config.std))
+    scale = np.ones(3) if config.style == "stretched" else 1 / (255 * np.array(config.std))
 
     views = tuple(
         View(
@@ -150,9 +150,9 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
         views=views,
         low_res_grid=grid.pooled((grid.patches, grid.patches)),
         high_res_grid=grid.pooled(grid.mosaic(tiling)),
-        masks=patch_coverage(inside, tiling, grid) if config.family == "molmo" else None,
-        input_idx=token_positions(tiling, grid) if config.family == "molmo" else None,
-        pooling=pooling_table(tiling, grid) if config.family == "molmo2" else None,
+        masks=patch_coverage(inside, tiling, grid) if config.style == "padded" else None,
+        input_idx=token_positions(tiling, grid) if config.style == "padded" else None,
+        pooling=pooling_table(tiling, grid) if config.style == "stretched" else None,
     )
     for table in (plan.masks, plan.input_idx, plan.pooling):
         if table is not None:
@@ -174,7 +174,7 @@ def _bands(
         used = np.flatnonzero(part.weights.any(axis=1))
         inside = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
         part = part.reading(lines)
-        positions = part.positions[:, None] if config.family == "molmo2" else None
+        positions = part.positions[:, None] if config.style == "stretched" else None
         row_blocks = blocks(part.band(inside.start, inside.stop))
         bands.append(Band(top, len(part.first), lines, inside, row_blocks, positions))
     return tuple(bands)

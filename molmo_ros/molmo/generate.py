@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from molmo_ros.molmo.decoder import DecoderOutput
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import MolmoModel
@@ -92,6 +94,57 @@ class Generation:
     decode_ms: float = 0.0
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One token of an answer.
+
+    Attributes:
+        token: Its id.
+        logits: The scores it was chosen by, float [vocab]; their softmax is the model's distribution.
+    """
+
+    token: int
+    logits: Tensor
+
+
+class Chooser(Protocol):
+    """How scores become the next token, and a token the next input."""
+
+    def choose(self, output: DecoderOutput) -> Choice:
+        """The next token, from the decoder's output at the last position."""
+
+    def embed(self, token: int) -> Tensor:
+        """The embedding [1, 1, width] of a token that was chosen."""
+
+
+class Greedy:
+    """The likeliest token, again and again. Source of truth for ties: the lowest id."""
+
+    def __init__(self, model: MolmoModel) -> None:
+        self._model = model
+
+    def choose(self, output: DecoderOutput) -> Choice:
+        """See `Chooser`."""
+        return likeliest(output.logits[0, -1])
+
+    def embed(self, token: int) -> Tensor:
+        """See `Chooser`."""
+        return self._model.embed(torch.tensor([[token]], device=self._model.device))
+
+
+def likeliest(logits: Tensor) -> Choice:
+    """The highest of the scores [vocab]; the lowest id where several are equal.
+
+    Raises:
+        GenerationError: The scores are not finite.
+    """
+    token = int(logits.argmax())
+    best = float(logits[token])
+    if not math.isfinite(best):
+        raise GenerationError(f"the model's scores hold {best}; try dtype bfloat16 or float32")
+    return Choice(token, logits)
+
+
 @torch.inference_mode()
 def generate(
     model: MolmoModel,
@@ -102,11 +155,10 @@ def generate(
     max_new_tokens: int,
     eos_ids: Collection[int],
     limits: Limits | None = None,
-    on_token: Callable[[int], bool] | None = None,
+    chooser: Chooser | None = None,
+    on_token: Callable[[Choice], bool] | None = None,
 ) -> Generation:
-    """Continues a prompt with the likeliest token, again and again.
-
-    Ids of the additional special tokens cannot come out: the head scores the base vocabulary only.
+    """Continues a prompt token by token.
 
     Args:
         model: The model.
@@ -117,6 +169,7 @@ def generate(
         max_new_tokens: Longest answer.
         eos_ids: Tokens that end it.
         limits: Deadline and cancellation.
+        chooser: How tokens are chosen; default `Greedy`.
         on_token: Called with each token but EOS; True ends the answer with `StopReason.SATISFIED`.
 
     Raises:
@@ -127,43 +180,28 @@ def generate(
     stop = limits.reached()
     if stop is not None:
         return Generation((), stop)
+    chooser = chooser or Greedy(model)
     started = time.perf_counter()
     positions = torch.arange(cache.length, cache.length + embeddings.shape[1], device=embeddings.device)
     output = model.decoder(embeddings, positions.unsqueeze(0), mask, cache, slice(-1, None))
-    token = _likeliest(output.logits)
+    choice = chooser.choose(output)
     prefilled = time.perf_counter()
     token_ids: list[int] = []
     while True:
         stop = limits.reached()
         if stop is not None:
             break
-        if token in eos_ids:
+        if choice.token in eos_ids:
             stop = StopReason.EOS
             break
-        token_ids.append(token)
-        if on_token is not None and on_token(token):
+        token_ids.append(choice.token)
+        if on_token is not None and on_token(choice):
             stop = StopReason.SATISFIED
             break
         if len(token_ids) >= max_new_tokens:
             stop = StopReason.MAX_NEW_TOKENS
             break
-        token = _next_token(model, cache, token)
+        position = torch.tensor([[cache.length]], device=cache.keys.device)
+        choice = chooser.choose(model.decoder(chooser.embed(choice.token), position, None, cache))
     ended = time.perf_counter()
     return Generation(tuple(token_ids), stop, (prefilled - started) * 1e3, (ended - prefilled) * 1e3)
-
-
-def _next_token(model: MolmoModel, cache: KVCache, token: int) -> int:
-    device = cache.keys.device
-    ids = torch.tensor([[token]], device=device)
-    position = torch.tensor([[cache.length]], device=device)
-    return _likeliest(model.decoder(model.embed(ids), position, None, cache).logits)
-
-
-def _likeliest(logits: Tensor) -> int:
-    """The index of the highest of the last position's scores; the lowest one where several are equal."""
-    last = logits[0, -1]
-    index = int(last.argmax())
-    best = float(last[index])
-    if not math.isfinite(best):
-        raise GenerationError(f"the model's scores hold {best}; try dtype bfloat16 or float32")
-    return index

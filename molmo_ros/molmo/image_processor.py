@@ -1,11 +1,11 @@
 """From an RGB image to what the vision tower takes: crops cut into patches, and the tables that place their
 tokens.
 
-Both families look at an image twice: once whole, squeezed into one crop (the global view), and once at a
-higher resolution in overlapping tiles. They differ in how they resize:
+Every model looks at an image twice: once whole, squeezed into one crop (the global view), and once at a
+higher resolution in overlapping tiles. There are two styles of resizing:
 
-* "molmo" (the September 2024 models) keeps the aspect ratio, resizes with antialiasing and pads to the tiles.
-* "molmo2" stretches to the tiles without antialiasing and rounds back to 8 bits.
+* "padded" (the September 2024 models) keeps the aspect ratio, resizes with antialiasing and pads to the tiles.
+* "stretched" (Molmo2 and MolmoPoint) stretches to the tiles without antialiasing and rounds back to 8 bits.
 
 Everything that depends only on the size of the image is made once per size and kept (crop_plan.py).
 """
@@ -41,10 +41,10 @@ class ProcessedImage:
     Attributes:
         crops: float32 `[1 + tiles, patches, patch_size * patch_size * 3]`, normalised, the global view first,
             tiles and patches row by row; a patch is flattened as (row, column, channel).
-        masks: "molmo" only: float32 `[1 + tiles, patches]`, see `tiling.patch_coverage`.
-        input_idx: "molmo" only: int64 `[1 + tiles, pooled cells]`, the image token that each pooled cell is
+        masks: "padded" only: float32 `[1 + tiles, patches]`, see `tiling.patch_coverage`.
+        input_idx: "padded" only: int64 `[1 + tiles, pooled cells]`, the image token that each pooled cell is
             added to, counted from the first image token (add 1 for BOS); -100 for cells that are dropped.
-        pooling: "molmo2" only: int64 `[tokens, pooled patches]`, patches numbered through all crops; -1 is
+        pooling: "stretched" only: int64 `[tokens, pooled patches]`, patches numbered through all crops; -1 is
             none.
         low_res_grid: Tokens (rows, columns) of the global view.
         high_res_grid: Tokens (rows, columns) of the tiles' mosaic.
@@ -100,7 +100,7 @@ class ImageProcessor:
         plan = plan_crops(self.config, image.shape[0], image.shape[1])
         grid = self.config.grid
         crops = np.empty((plan.crops, grid.patches**2, grid.patch_size**2 * 3), np.float32)
-        if self.config.family == "molmo":
+        if self.config.style == "padded":
             self._fill_padded(image, plan, crops)
         else:
             self._fill_rounded(image, plan, crops)

@@ -10,7 +10,7 @@ from typing import Any
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.tiling import CropGrid
 
-FAMILIES = ("molmo", "molmo2")
+STYLES = ("padded", "stretched")
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -19,7 +19,7 @@ class ImageProcessorConfig:
     """The constants of one checkpoint's image processing.
 
     Attributes:
-        family: "molmo" or "molmo2".
+        style: "padded" (0924) or "stretched" (Molmo2 and MolmoPoint), see `image_processor.py`.
         crop_size: Side of a crop [px].
         patch_size: Side of a patch [px].
         max_crops: Most tiles of one image, the global view not counted.
@@ -30,7 +30,7 @@ class ImageProcessorConfig:
         low_res_columns: Whether the rows of the global view end in a column token; counts in `token_count`.
     """
 
-    family: str
+    style: str
     crop_size: int
     patch_size: int = 14
     max_crops: int = 8
@@ -41,10 +41,8 @@ class ImageProcessorConfig:
     low_res_columns: bool = False
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise CheckpointError(
-                f"Image processor family {self.family!r} is not one of {', '.join(FAMILIES)}."
-            )
+        if self.style not in STYLES:
+            raise CheckpointError(f"Image processor style {self.style!r} is not one of {', '.join(STYLES)}.")
         for name in ("crop_size", "patch_size", "max_crops"):
             if getattr(self, name) < 1:
                 raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -62,7 +60,7 @@ class ImageProcessorConfig:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise CheckpointError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0.")
         cells = (self.grid.patches, *self.overlap_margins)
-        if self.family == "molmo" and any(count % pool for count in cells for pool in self.pool):
+        if self.style == "padded" and any(count % pool for count in cells for pool in self.pool):
             raise CheckpointError(
                 f"Crops of {self.grid.patches} patches with margins {self.overlap_margins} are not whole "
                 f"pooling windows of {self.pool}, which this family needs."
@@ -83,19 +81,19 @@ class ImageProcessorConfig:
             "std": CLIP_STD,
             "low_res_columns": True,
         }
-        return cls(family="molmo", **(defaults | changes))
+        return cls(style="padded", **(defaults | changes))
 
     @classmethod
     def molmo2(cls, **changes: Any) -> ImageProcessorConfig:
         """The released Molmo2 models' constants (hub preprocessor_config.json), with `changes`."""
         defaults: dict[str, Any] = {"crop_size": 378}
-        return cls(family="molmo2", **(defaults | changes))
+        return cls(style="stretched", **(defaults | changes))
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> ImageProcessorConfig:
         """Reads `preprocessor_config.json`, or the "image_processor" part of `processor_config.json`.
 
-        Absent keys take the family's released value. The family comes from `image_processor_type`, else from
+        Absent keys take the family's released value. The style comes from `image_processor_type`, else from
         `model_type` in `config.json`.
 
         Args:
@@ -107,9 +105,9 @@ class ImageProcessorConfig:
         folder = Path(folder)
         processor = _read_json(folder / "processor_config.json")
         settings = _read_json(folder / "preprocessor_config.json") or processor.get("image_processor", {})
-        family = _family(settings, _read_json(folder / "config.json"), folder)
+        style = _style(settings, _read_json(folder / "config.json"), folder)
         try:
-            read = _molmo_settings(settings) if family == "molmo" else _molmo2_settings(settings)
+            read = _molmo_settings(settings) if style == "padded" else _molmo2_settings(settings)
             for key, name in (("image_mean", "mean"), ("image_std", "std")):
                 if settings.get(key) is not None:
                     read[name] = tuple(float(value) for value in settings[key])
@@ -123,7 +121,7 @@ class ImageProcessorConfig:
                 and processor["use_single_crop_col_tokens"] is not None
             ):
                 read["low_res_columns"] = bool(processor["use_single_crop_col_tokens"])
-            return cls.molmo(**read) if family == "molmo" else cls.molmo2(**read)
+            return cls.molmo(**read) if style == "padded" else cls.molmo2(**read)
         except CheckpointError:
             raise
         except (TypeError, ValueError, KeyError, IndexError) as error:
@@ -145,14 +143,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _family(settings: dict[str, Any], model: dict[str, Any], folder: Path) -> str:
-    """Which family the settings are for, from their type or else from the model's."""
+def _style(settings: dict[str, Any], model: dict[str, Any], folder: Path) -> str:
+    """Which style the settings are for, from their type or else from the model's."""
     name = str(settings.get("image_processor_type") or model.get("model_type") or "").lower()
-    for prefix, family in (("molmo2", "molmo2"), ("molmo_point", "molmo2"), ("molmopoint", "molmo2")):
-        if name.startswith(prefix):
-            return family
+    if name.startswith(("molmo2", "molmo_point", "molmopoint")):
+        return "stretched"
     if name in ("molmo", "molmoe", "molmoimageprocessor"):
-        return "molmo"
+        return "padded"
     if not name and not settings:
         raise CheckpointError(f"{folder} holds neither preprocessor_config.json nor config.json.")
     raise CheckpointError(

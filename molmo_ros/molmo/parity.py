@@ -205,8 +205,8 @@ class _Comparison:
             steps.append(output.logits[0, -1])
         self.report.greedy_agree = self.report.greedy_tokens == wanted
         if "greedy_logits" in self.expected and self.report.greedy_agree:
-            # 0924 vectors store the scores after each token, Molmo2 vectors those that chose it.
-            first = 1 if self.model.config.family == "molmo" else 0
+            # Vectors of 0924's format store the scores after each token, the others those that chose it.
+            first = 1 if "images" in self.inputs else 0
             self._note("greedy_logits", torch.stack(steps[first : first + len(wanted)]))
 
     def _logits(self, embeddings: Tensor, mask: Tensor) -> Tensor:

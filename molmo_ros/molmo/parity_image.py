@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families import family
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 
 PIXEL_TOLERANCE = 1e-5
@@ -32,7 +33,8 @@ def compare_preprocessing(
     if (folder / "preprocessor_config.json").is_file():
         settings = ImageProcessorConfig.from_folder(folder)
     else:
-        make = {"molmo": ImageProcessorConfig.molmo, "molmo2": ImageProcessorConfig.molmo2}[config.family]
+        style = family(config.family).image_style
+        make = {"padded": ImageProcessorConfig.molmo, "stretched": ImageProcessorConfig.molmo2}[style]
         crop_size = vision.grid[0] * vision.patch_size
         settings = make(crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool)
     result = ImageProcessor(settings)(inputs["image_u8"])

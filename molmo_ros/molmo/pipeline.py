@@ -17,6 +17,7 @@ from molmo_ros.molmo.answer_stream import AnswerStream
 from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 from molmo_ros.molmo.model import MolmoModel
@@ -51,10 +52,10 @@ class Molmo:
         config = model.config
         _check_parts(model, tokenizer, image_processor)
         self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
-        self.family = config.family
+        self.family = family(config.family)
         self.prompts = PromptBuilder(
             tokenizer,
-            config.family,
+            self.family.prompt,
             low_res_columns=image_processor.config.low_res_columns,
             max_tokens=config.decoder.max_positions,
         )
@@ -115,7 +116,9 @@ class Molmo:
         """
         name = label.strip() if isinstance(label, str) else ""
         stream = self._stream(max_points, on_text, on_point, name)
-        return self._query(image, point_prompt(label, self.family), stream, options, cancel, Status.FOUND)
+        return self._query(
+            image, point_prompt(label, self.family.prompt.wording), stream, options, cancel, Status.FOUND
+        )
 
     def ask(
         self,
@@ -284,7 +287,7 @@ class Molmo:
             max_new_tokens=max_new_tokens,
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
-            on_token=stream.feed,
+            on_token=lambda choice: stream.feed(choice.token),
         )
         if generation.stop is StopReason.MAX_NEW_TOKENS and room < options.max_new_tokens:
             generation = replace(generation, stop=StopReason.CONTEXT)
@@ -312,8 +315,11 @@ def checkpoint_folder(model: str | Path) -> Path:
 
 def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:
     config, images = model.config, image_processor.config
-    if images.family != config.family:
-        raise CheckpointError(f"a {images.family} image processor does not fit a {config.family} model")
+    style = family(config.family).image_style
+    if images.style != style:
+        raise CheckpointError(
+            f"the image processor makes {images.style} crops; a {config.family} model takes {style} ones"
+        )
     patches = (images.grid.patches, images.grid.patches)
     if patches != config.vision.grid or images.patch_size != config.vision.patch_size:
         raise CheckpointError(

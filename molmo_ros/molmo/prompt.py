@@ -14,10 +14,11 @@ from typing import Protocol
 import numpy as np
 
 from molmo_ros.molmo.errors import PromptError
+from molmo_ros.molmo.families import PromptStyle, Special
 from molmo_ros.molmo.tokenizer import Tokenizer
 
 POINT_TEMPLATES = {
-    "molmo": "Point to {label}\nPlease say 'This isn't in the image.' if it is not in the image.",
+    "0924": "Point to {label}\nPlease say 'This isn't in the image.' if it is not in the image.",
     "molmo2": "Point to {label}\nPlease say 'There are none.' if it is not in the image.",
 }
 COUNT_TEMPLATE = "How many {label} are there?"
@@ -55,20 +56,26 @@ class Prefix:
         return len(self.ids)
 
 
-def image_layout(family: str, image: Grids, low_res_columns: bool) -> list[str]:
+def image_layout(style: PromptStyle, image: Grids, low_res_columns: bool) -> list[str]:
     """The names of one image's tokens: the global view, then the mosaic of tiles, both row by row.
 
     Args:
-        family: "molmo" or "molmo2".
+        style: The family's.
         image: The grids of pooled tokens.
         low_res_columns: Whether rows of the global view end in a column token
             (`ImageProcessorConfig.low_res_columns`); rows of the tiles always do.
     """
     (low_rows, low_columns), (high_rows, high_columns) = image.low_res_grid, image.high_res_grid
-    low_start = "<low_res_im_start>" if family == "molmo2" else "<im_start>"
-    low_row = ["<im_patch>"] * low_columns + ["<im_col>"] * low_res_columns
+    low_row = [style.low_res_patch] * low_columns + ["<im_col>"] * low_res_columns
     high_row = ["<im_patch>"] * high_columns + ["<im_col>"]
-    return [low_start, *low_row * low_rows, "<im_end>", "<im_start>", *high_row * high_rows, "<im_end>"]
+    return [
+        style.low_res_start,
+        *low_row * low_rows,
+        "<im_end>",
+        "<im_start>",
+        *high_row * high_rows,
+        "<im_end>",
+    ]
 
 
 class PromptBuilder:
@@ -82,20 +89,22 @@ class PromptBuilder:
     with "Image 1", "Image 2", … before the images of Molmo2 where there are several.
     """
 
-    def __init__(self, tokenizer: Tokenizer, family: str, *, low_res_columns: bool, max_tokens: int) -> None:
-        """Looks up the family's special tokens.
+    def __init__(
+        self, tokenizer: Tokenizer, style: PromptStyle, *, low_res_columns: bool, max_tokens: int
+    ) -> None:
+        """Looks up the style's special tokens.
 
         Args:
             tokenizer: The checkpoint's.
-            family: "molmo" or "molmo2".
+            style: The layout, of the checkpoint's family.
             low_res_columns: See `image_layout`.
             max_tokens: The model's context, images, text and answer together.
 
         Raises:
-            CheckpointError: The tokenizer lacks a special token of the family.
+            CheckpointError: The tokenizer lacks a special token of the style.
         """
-        tokenizer.require(family)
-        self._tokenizer, self._family, self._low_res_columns = tokenizer, family, low_res_columns
+        tokenizer.require(style.special_tokens)
+        self._tokenizer, self._style, self._low_res_columns = tokenizer, style, low_res_columns
         self.max_tokens = max_tokens
 
     def prefix(self, images: Sequence[Grids]) -> Prefix:
@@ -106,7 +115,7 @@ class PromptBuilder:
         """
         if not images:
             raise PromptError("a prompt needs an image")
-        if len(images) > 1 and self._family == "molmo":
+        if len(images) > 1 and not self._style.many_images:
             raise PromptError(
                 f"{len(images)} images: models of the 0924 family take one; Molmo2 takes several"
             )
@@ -116,14 +125,15 @@ class PromptBuilder:
                 title = self._tokenizer.encode(f"Image {number}")
                 ids += title
                 is_image += [False] * len(title)
-            names = image_layout(self._family, image, self._low_res_columns)
+            names = image_layout(self._style, image, self._low_res_columns)
             id_of = {name: self._tokenizer.special_id(name) for name in set(names)}
             ids += [id_of[name] for name in names]
             is_image += [True] * len(names)
         if len(ids) >= self.max_tokens:
             raise PromptError(f"{len(ids)} image tokens fill the model's context of {self.max_tokens} tokens")
         array = np.array(ids, dtype=np.int64)
-        return Prefix(array, array == self._tokenizer.special_id("<im_patch>"), np.array(is_image))
+        patches = [self._tokenizer.special_id(name) for name in ("<im_patch>", self._style.low_res_patch)]
+        return Prefix(array, np.isin(array, patches), np.array(is_image))
 
     def query(self, text: str, prefix_length: int) -> np.ndarray:
         """The tokens after the images, int64 [n].
@@ -148,11 +158,13 @@ class PromptBuilder:
         return np.array(ids, dtype=np.int64)
 
     def _framed(self, text: str) -> list[int]:
-        encode = self._tokenizer.encode
-        if self._family == "molmo":
-            return encode(f" User: {text} Assistant:")
-        start, end = self._tokenizer.special_id("<|im_start|>"), self._tokenizer.special_id("<|im_end|>")
-        return [start, *encode(f"user\n{text}"), end, *encode("\n"), start, *encode("assistant\n")]
+        ids = []
+        for part in self._style.turn:
+            if isinstance(part, Special):
+                ids.append(self._tokenizer.special_id(part))
+            else:
+                ids += self._tokenizer.encode(part.replace("{text}", text))
+        return ids
 
     def _too_long(self, text: str, size: str, room: int) -> PromptError:
         return PromptError(
@@ -171,18 +183,18 @@ def clean_text(text: str) -> str:
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs")).strip()
 
 
-def point_prompt(label: str | Sequence[str], family: str = "molmo2") -> str:
+def point_prompt(label: str | Sequence[str], wording: str = "molmo2") -> str:
     """The request to point at something, in words the models were trained on, with a way out if it is absent.
 
     Args:
         label: What to point to; lower-cased, as in training. Several are joined by "and"; one query for each
             is nearer to the training data.
-        family: "molmo" or "molmo2".
+        wording: "0924" or "molmo2".
 
     Raises:
         PromptError: No label, or an empty one.
     """
-    return POINT_TEMPLATES[family].format(label=_joined(label))
+    return POINT_TEMPLATES[wording].format(label=_joined(label))
 
 
 def count_prompt(label: str | Sequence[str]) -> str:

@@ -12,11 +12,11 @@ from tokenizers import Tokenizer as Backend
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 
-IMAGE_TOKENS = ("<im_start>", "<im_end>", "<im_patch>", "<im_col>")
-REQUIRED_TOKENS = {
-    "molmo": IMAGE_TOKENS,
-    "molmo2": (*IMAGE_TOKENS, "<low_res_im_start>", "<|im_start|>", "<|im_end|>"),
-}
+MARKERS = (
+    *("<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<im_low>"),
+    *("<frame_start>", "<frame_end>", "<|im_start|>", "<|im_end|>"),
+)
+"""Left out of decoded text even where a folder does not flag them as special."""
 END_OF_TEXT = "<|endoftext|>"
 QWEN2_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 
@@ -53,7 +53,7 @@ class Tokenizer:
         self._text_backend = Backend.from_str(json.dumps({**description, **plain}))
         self._blank_ids = {self._text_backend.token_to_id(token["content"]): token["id"] for token in blanks}
         self._skipped = {token["id"] for token in added if token["special"]}
-        self._skipped |= {backend.token_to_id(name) for name in REQUIRED_TOKENS["molmo2"] if self.has(name)}
+        self._skipped |= {backend.token_to_id(name) for name in MARKERS if self.has(name)}
         self._verbatim = {token["id"]: token["content"] for token in added}
         self._byte_of = _byte_alphabet()
         self.bos_id = self.special_id(bos or eos)
@@ -95,15 +95,15 @@ class Tokenizer:
         """Whether the tokenizer has a token of this name."""
         return self._backend.token_to_id(name) is not None
 
-    def require(self, family: str) -> None:
-        """Checks that the special tokens of a family's prompts exist.
+    def require(self, names: Iterable[str]) -> None:
+        """Checks that special tokens exist.
 
         Raises:
             CheckpointError: Names every one that is missing.
         """
-        missing = [name for name in REQUIRED_TOKENS[family] if not self.has(name)]
+        missing = [name for name in names if not self.has(name)]
         if missing:
-            raise CheckpointError(f"the tokenizer lacks the special tokens {', '.join(missing)} of {family}")
+            raise CheckpointError(f"the tokenizer lacks the special tokens {', '.join(missing)}")
 
     @property
     def marker_ids(self) -> frozenset[int]:

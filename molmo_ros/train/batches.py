@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from molmo_ros.molmo.families import molmo2
 from molmo_ros.molmo.prompt import image_layout
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import add_noise
@@ -72,7 +73,10 @@ class QueryEncoder:
         self.tokenizer = tokenizer
         vocabulary = tokenizer.get_vocab()
         self.eos = vocabulary["<|im_end|>"]
-        self.prefix = [self.eos, *(vocabulary[name] for name in image_layout("molmo2", OneTile(), False))]
+        self.prefix = [
+            self.eos,
+            *(vocabulary[name] for name in image_layout(molmo2.PROMPT, OneTile(), False)),
+        ]
         self.numbers = number_values(tokenizer).tolist()
         self.value_of = {token: value for value, token in enumerate(self.numbers)}
 

@@ -40,10 +40,12 @@ def test_json_for_scripts(capsys):
     assert variant["greedy_agree"] is True
 
 
-def test_unsupported_kinds_fail_unless_skipped(capsys):
-    folder = VECTORS / "molmoe-1b-tiny"
+def test_unsupported_kinds_fail_unless_skipped(tmp_path, capsys):
+    folder = tmp_path / "other"
+    shutil.copytree(VECTORS / "molmo2-4b-tiny", folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
     assert run(folder) == 1
-    assert "molmoe-1b-tiny: unsupported" in capsys.readouterr().out
+    assert "other: unsupported" in capsys.readouterr().out
     assert run(folder, "--skip-unsupported", "--json") == 0
     assert json.loads(capsys.readouterr().out)["variants"][0]["status"] == "unsupported"
 

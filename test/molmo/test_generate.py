@@ -11,7 +11,7 @@ import torch
 
 from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.errors import MolmoError, PromptError
-from molmo_ros.molmo.generate import GenerateOptions, GenerationError, Limits, StopReason, generate
+from molmo_ros.molmo.generate import Choice, GenerateOptions, GenerationError, Limits, StopReason, generate
 from molmo_ros.molmo.kv_cache import KVCache
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -126,8 +126,8 @@ def test_eos_as_the_first_token(prompt):
 def test_the_caller_can_be_satisfied(prompt):
     seen = []
 
-    def third(token: int) -> bool:
-        seen.append(token)
+    def third(choice: Choice) -> bool:
+        seen.append(choice.token)
         return len(seen) == 3
 
     found = prompt.run(on_token=third)
@@ -154,8 +154,8 @@ def test_cancelled_during_the_prefill(prompt):
 def test_cancelled_between_tokens(prompt):
     cancel, seen = threading.Event(), []
 
-    def on_token(token: int) -> bool:
-        seen.append(token)
+    def on_token(choice: Choice) -> bool:
+        seen.append(choice.token)
         if len(seen) == 4:
             cancel.set()
         return False

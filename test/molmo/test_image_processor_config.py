@@ -51,7 +51,7 @@ def test_every_molmo2_key_is_read(tmp_path):
     }  # fmt: skip
     files = {"preprocessor_config": changed, "processor_config": {"use_single_crop_col_tokens": True}}
     assert ImageProcessorConfig.from_folder(folder_with(tmp_path, **files)) == ImageProcessorConfig(
-        "molmo2", 160, 16, 3, (1, 2), (3, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
+        "stretched", 160, 16, 3, (1, 2), (3, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
     )
 
 
@@ -63,7 +63,7 @@ def test_every_molmo_key_is_read(tmp_path):
     }  # fmt: skip
     found = ImageProcessorConfig.from_folder(folder_with(tmp_path, preprocessor_config=changed))
     assert found == ImageProcessorConfig(
-        "molmo", 192, 16, 3, (3, 3), (3, 3), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
+        "padded", 192, 16, 3, (3, 3), (3, 3), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
     )
 
 
@@ -105,6 +105,6 @@ def test_what_cannot_be_done_is_refused(tmp_path, files, message):
         ImageProcessorConfig.from_folder(folder_with(tmp_path, **files))
 
 
-def test_unknown_family():
-    with pytest.raises(CheckpointError, match="molmo3.*molmo, molmo2"):
-        ImageProcessorConfig("molmo3", 378)
+def test_unknown_style():
+    with pytest.raises(CheckpointError, match="cropped.*padded, stretched"):
+        ImageProcessorConfig("cropped", 378)

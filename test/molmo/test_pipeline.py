@@ -418,7 +418,7 @@ def test_parts_that_do_not_fit(write_tokenizer, tmp_path):
 
     folder = random_folder(tmp_path / "family", write_tokenizer)
     (folder / "preprocessor_config.json").write_text('{"image_processor_type": "MolmoImageProcessor"}')
-    with pytest.raises(CheckpointError, match="molmo image processor does not fit a molmo2 model"):
+    with pytest.raises(CheckpointError, match="padded crops; a molmo2 model takes stretched"):
         Molmo.from_pretrained(folder)
 
     folder = random_folder(tmp_path / "token", write_tokenizer)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.families import family as family_of
+from molmo_ros.molmo.families import molmo, molmo2
 from molmo_ros.molmo.prompt import PromptBuilder, clean_text, count_prompt, image_layout, point_prompt
 from molmo_ros.molmo.tokenizer import Tokenizer
 
@@ -26,14 +28,19 @@ def images(folder):
 
 def builder(folder: Path, family: str, max_tokens: int = 2048) -> PromptBuilder:
     return PromptBuilder(
-        Tokenizer.from_folder(folder), family, low_res_columns=family == "molmo", max_tokens=max_tokens
+        Tokenizer.from_folder(folder),
+        family_of(family).prompt,
+        low_res_columns=family == "molmo",
+        max_tokens=max_tokens,
     )
 
 
 @pytest.mark.parametrize("image", images("molmo0924"), ids=lambda image: f"{image['h']}x{image['w']}")
 def test_0924_image_tokens(image):
     ids = json.loads((VECTORS / "preprocess" / "molmo0924" / "index.json").read_text())["token_ids"]
-    names = image_layout("molmo", Grids((12, 12), tuple(image["high_res_grid_tokens"])), low_res_columns=True)
+    names = image_layout(
+        molmo.PROMPT, Grids((12, 12), tuple(image["high_res_grid_tokens"])), low_res_columns=True
+    )
     expected = np.load(VECTORS / "preprocess" / "molmo0924" / image["file"])["image_tokens"]
     assert [ids[name.strip("<>")] for name in names] == expected.tolist()
     assert len(names) == image["n_tokens"]
@@ -42,7 +49,7 @@ def test_0924_image_tokens(image):
 @pytest.mark.parametrize("image", images("molmo2"), ids=lambda image: f"{image['h']}x{image['w']}")
 def test_molmo2_image_tokens(image):
     low, high = tuple(image["image_grid"][:2]), tuple(image["image_grid"][2:])
-    names = image_layout("molmo2", Grids(low, high), low_res_columns=False)
+    names = image_layout(molmo2.PROMPT, Grids(low, high), low_res_columns=False)
     assert len(names) == image["n_image_tokens"]
     table = np.load(VECTORS / "preprocess" / "molmo2" / image["file"])["image_token_pooling"]
     assert names.count("<im_patch>") == len(table)
@@ -76,9 +83,9 @@ def test_prefix_against_input_ids(write_tokenizer, tmp_path, name):
 def test_columns_of_the_global_view():
     grids = Grids((2, 3), (1, 4))
     expected = ["<low_res_im_start>", *["<im_patch>"] * 6, "<im_end>", "<im_start>"]
-    assert image_layout("molmo2", grids, low_res_columns=False)[:9] == expected
-    assert image_layout("molmo2", grids, low_res_columns=True).count("<im_col>") == 3
-    assert image_layout("molmo", grids, low_res_columns=True)[0] == "<im_start>"
+    assert image_layout(molmo2.PROMPT, grids, low_res_columns=False)[:9] == expected
+    assert image_layout(molmo2.PROMPT, grids, low_res_columns=True).count("<im_col>") == 3
+    assert image_layout(molmo.PROMPT, grids, low_res_columns=True)[0] == "<im_start>"
 
 
 def test_text_of_0924(write_tokenizer, tmp_path):
@@ -113,7 +120,7 @@ def test_several_images(write_tokenizer, tmp_path):
     tokenizer = Tokenizer.from_folder(tmp_path / "two")
     small = Grids((2, 2), (2, 2))
     prefix = prompts.prefix([small, small])
-    layout = [tokenizer.special_id(name) for name in image_layout("molmo2", small, False)]
+    layout = [tokenizer.special_id(name) for name in image_layout(molmo2.PROMPT, small, False)]
     titles = [tokenizer.encode("Image 1"), tokenizer.encode("Image 2")]
     assert prefix.ids.tolist() == [tokenizer.bos_id, *titles[0], *layout, *titles[1], *layout]
     assert prefix.is_patch.sum() == 16
@@ -162,7 +169,7 @@ def test_wording():
         == "Point to red cube\nPlease say 'There are none.' if it is not in the image."
     )
     assert (
-        point_prompt("cup", "molmo")
+        point_prompt("cup", "0924")
         == "Point to cup\nPlease say 'This isn't in the image.' if it is not in the image."
     )
     assert point_prompt(["cup", "JAR", "pen"]).startswith("Point to cup, jar and pen\n")

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer as Backend
 from transformers import Qwen2Tokenizer
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.tokenizer import REQUIRED_TOKENS, TextStream, Tokenizer
+from molmo_ros.molmo.families import FAMILIES
+from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def test_ids_by_name(tokenizer, library):
     assert tokenizer.special_id("<im_patch>") == 322 == library.token_to_id("<im_patch>")
     assert tokenizer.bos_id == library.token_to_id("<|im_end|>")  # no BOS of its own: EOS stands in
     assert tokenizer.eos_ids == {library.token_to_id("<|im_end|>"), library.token_to_id("<|endoftext|>")}
-    tokenizer.require("molmo")
-    tokenizer.require("molmo2")
+    for family in FAMILIES.values():
+        tokenizer.require(family.prompt.special_tokens)
     with pytest.raises(CheckpointError, match="<|vit_loc|>"):
         tokenizer.special_id("<|vit_loc|>")
 
@@ -156,9 +157,8 @@ def test_a_missing_special_token_is_named(write_tokenizer, tmp_path):
     ]
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
     tokenizer = Tokenizer.from_folder(tmp_path)
-    with pytest.raises(CheckpointError, match="<im_patch>, <im_col> of molmo2"):
-        tokenizer.require("molmo2")
-    assert set(REQUIRED_TOKENS) == {"molmo", "molmo2"}
+    with pytest.raises(CheckpointError, match="<im_patch>, <im_col>$"):
+        tokenizer.require(FAMILIES["molmo2"].prompt.special_tokens)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_folder_with_only_vocab_and_merges(write_tokenizer, tmp_path, model_ty
     (old / "tokenizer_config.json").write_text(json.dumps(settings))
     (old / "config.json").write_text(json.dumps({"model_type": model_type}))
     tokenizer = Tokenizer.from_folder(old)
-    tokenizer.require("molmo")
+    tokenizer.require(FAMILIES["molmo"].prompt.special_tokens)
     assert tokenizer.special_id("<im_patch>") == 322
     text = "Point to the <im_patch> cup."
     assert tokenizer.decode(tokenizer.encode(text)) == text

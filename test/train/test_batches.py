@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families import molmo2
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.tokenizer import Tokenizer as ProductTokenizer
@@ -38,7 +39,7 @@ def test_sequence_is_the_products_prompt_and_answer(view, product):
     frame, names, points = view
     tokenizer, processor = product
     builder = PromptBuilder(
-        tokenizer, "molmo2", low_res_columns=processor.config.low_res_columns, max_tokens=2048
+        tokenizer, molmo2.PROMPT, low_res_columns=processor.config.low_res_columns, max_tokens=2048
     )
     prefix = builder.prefix([processor(frame.rgb)])
     encoder = QueryEncoder(make_tokenizer())

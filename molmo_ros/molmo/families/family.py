@@ -1,0 +1,67 @@
+"""What one family of models has of its own, outside of the numbers in its config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families.tensor_names import TensorNames
+
+ImageStyle = Literal["padded", "stretched"]
+"""How images are resized: to scale and padded, with antialiasing (0924), or stretched without (Molmo2)."""
+
+
+class Special(str):
+    """A special token in a prompt, by name; plain `str` beside it is ordinary text."""
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """The layout of a prompt.
+
+    Attributes:
+        turn: What follows the images: text pieces, in which "{text}" stands for what the user says, and
+            special tokens.
+        low_res_start: The token before the global view of an image.
+        low_res_patch: The token for each pooled cell of the global view.
+        many_images: Whether a prompt may hold several images.
+        wording: Whose words it was trained on, see `wording.py`.
+    """
+
+    turn: tuple[str, ...]
+    low_res_start: str
+    low_res_patch: str
+    many_images: bool
+    wording: str
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Every special token that a prompt of this style needs."""
+        image = ("<im_start>", "<im_end>", "<im_patch>", "<im_col>", self.low_res_start, self.low_res_patch)
+        turn = (str(part) for part in self.turn if isinstance(part, Special))
+        return tuple(dict.fromkeys((*image, *turn)))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of models.
+
+    Attributes:
+        name: What `MolmoConfig.family` holds.
+        members: The released models, for messages to people.
+        image_style: How images are resized and which tables come with them.
+        prompt: Layout of a prompt.
+        tensor_names: The hub's names of the parameters.
+        read_config: From a parsed config.json.
+        write_config: To one, given the name of the stored weights' dtype.
+    """
+
+    name: str
+    members: str
+    image_style: ImageStyle
+    prompt: PromptStyle
+    tensor_names: TensorNames
+    read_config: Callable[[dict[str, Any]], MolmoConfig]
+    write_config: Callable[[MolmoConfig, str], dict[str, Any]]

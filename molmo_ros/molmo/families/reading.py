@@ -1,0 +1,43 @@
+"""Reading values of a config.json: what every family's reader needs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
+
+ACTIVATIONS: dict[str, Literal["quick_gelu", "gelu_tanh"]] = {
+    "quick_gelu": "quick_gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+ACTIVATION_NAMES = {value: name for name, value in ACTIVATIONS.items()}
+
+
+def require(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Refuses another value of a setting that has only one in the released models."""
+    if raw.get(key, value) != value:
+        raise UnsupportedModelError(f"{key} is {raw[key]!r}; only {value!r} is supported")
+
+
+def activation(name: str) -> Literal["quick_gelu", "gelu_tanh"]:
+    """The vision tower's activation of this name."""
+    if name not in ACTIVATIONS:
+        names = ", ".join(ACTIVATIONS)
+        raise UnsupportedModelError(f"vision activation {name!r} is not supported; supported: {names}")
+    return ACTIVATIONS[name]
+
+
+def grid(image_size: list[int], patch_size: int) -> tuple[int, int]:
+    """Patches (rows, columns) of a crop of `image_size` [px]."""
+    rows, columns = image_size
+    return rows // patch_size, columns // patch_size
+
+
+def absolute_layers(layers: list[int], count: int) -> tuple[int, ...]:
+    """Layer numbers from 0; negative ones count back from the end of the `count` layers declared."""
+    outside = [layer for layer in layers if not -count <= layer < count]
+    if outside:
+        raise CheckpointError(
+            f"vit_layers {layers}: {outside} lie outside the {count} layers of the vision tower"
+        )
+    return tuple(layer % count for layer in layers)
