@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from molmo_ros.molmo.attention import additive, attend
 from molmo_ros.molmo.config import DecoderConfig
+from molmo_ros.molmo.experts import MixtureOfExperts
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.rope import RotaryEmbedding, rotate
 
@@ -113,7 +114,7 @@ class DecoderBlock(nn.Module):
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = DecoderAttention(config, layer, attention)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = DecoderMlp(config)
+        self.mlp = MixtureOfExperts(config) if config.experts else DecoderMlp(config)
 
     def forward(
         self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: KVCache | None, start: int

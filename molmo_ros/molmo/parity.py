@@ -19,6 +19,7 @@ from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.errors import MolmoError, UnsupportedModelError
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import MolmoModel, prefill_mask
+from molmo_ros.molmo.parity_experts import first_block_experts
 from molmo_ros.molmo.parity_image import PIXEL_TOLERANCE, compare_preprocessing
 
 TOLERANCE = 1e-4
@@ -152,6 +153,9 @@ class _Comparison:
             text = torch.zeros(1, count, dtype=torch.bool)
             logits = self._logits(self.model.embed(ids[:, -count:]), self.model.prefill_mask(text))
             self._note("text_only_logits", logits)
+        if "moe_block0_in" in self.expected:
+            for name, value in first_block_experts(self.model, self.expected["moe_block0_in"]).items():
+                self._note(name, value)
         if "greedy_tokens" in self.expected:
             self._greedy(embeddings, mask)
 
