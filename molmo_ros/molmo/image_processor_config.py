@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.tiling import CropGrid
 
 STYLES = ("padded", "stretched")
@@ -70,6 +70,16 @@ class ImageProcessorConfig:
     def grid(self) -> CropGrid:
         """The sizes that tiling depends on."""
         return CropGrid(self.crop_size, self.patch_size, self.overlap_margins, self.pool, self.max_crops)
+
+    def with_max_crops(self, max_crops: int) -> ImageProcessorConfig:
+        """The same with another limit on the tiles of one image.
+
+        Raises:
+            MolmoError: It is not a whole number from 1.
+        """
+        if isinstance(max_crops, bool) or not isinstance(max_crops, int) or max_crops < 1:
+            raise MolmoError(f"max_crops is {max_crops!r}; it must be a whole number from 1")
+        return replace(self, max_crops=max_crops)
 
     @classmethod
     def molmo(cls, **changes: Any) -> ImageProcessorConfig:
