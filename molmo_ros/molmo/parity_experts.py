@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from molmo_ros.molmo.decoder import DecoderBlock
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.experts import MixtureOfExperts
 from molmo_ros.molmo.model import MolmoModel
@@ -23,7 +24,7 @@ def first_block_experts(model: MolmoModel, inputs: Tensor) -> dict[str, Tensor]:
         MolmoError: The model has no experts.
     """
     block = model.decoder.blocks[0]
-    if not isinstance(block.mlp, MixtureOfExperts):
+    if not (isinstance(block, DecoderBlock) and isinstance(block.mlp, MixtureOfExperts)):
         raise MolmoError("the vectors hold moe_block0_in, but the first block of the model has no experts")
     normed = block.mlp_norm(inputs)
     return {
