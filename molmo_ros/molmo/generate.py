@@ -100,11 +100,18 @@ class Choice:
 
     Attributes:
         token: Its id.
-        logits: The scores it was chosen by, float [vocab]; their softmax is the model's distribution.
+        logits: The scores it was chosen by, float [vocab]; their softmax is the model's distribution. -inf for
+            what a grammar forbids.
+        candidates: Only for a token that is part of a point, the scores [n] of those it was chosen among: all
+            patches and, last, "no more points"; the slots of the patch; the places in the slot. Those that
+            cannot be chosen are at -1e5 or below, so a softmax leaves nothing for them.
+        candidate: Which of the candidates the token is, from 0.
     """
 
     token: int
     logits: Tensor
+    candidates: Tensor | None = None
+    candidate: int = -1
 
 
 class Chooser(Protocol):
