@@ -8,7 +8,7 @@ from dataclasses import replace
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.points import ParsedPoints, PointStream
-from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.tokenizer import TextStream
 
 
 class AnswerStream:
@@ -20,7 +20,6 @@ class AnswerStream:
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
         *,
         label: str = "",
         max_points: int | None = None,
@@ -30,7 +29,6 @@ class AnswerStream:
         """Starts an answer.
 
         Args:
-            tokenizer: Decodes the tokens.
             label: Of points that the model has not labelled, or not yet.
             max_points: How many points are enough; None for all.
             on_text: Called with each piece of text.
@@ -42,23 +40,29 @@ class AnswerStream:
         if max_points is not None and max_points < 1:
             raise PromptError(f"max_points is {max_points}; it must be at least 1, or None for all")
         self.text = ""
-        self._decoded = TextStream(tokenizer)
+        self._decoded: TextStream | None = None
         self._points: PointStream | None = None
         self._label, self._max_points = label, max_points
         self._on_text, self._on_point = on_text, on_point
         self._given_out = 0
 
-    def start(self, image_sizes: list[tuple[int, int]]) -> None:
-        """Sets the images' (height, width) [px], before the first token."""
-        self._points = PointStream(image_sizes)
+    def start(self, decoded: TextStream, points: PointStream) -> None:
+        """Sets how tokens become text and text becomes points, before the first token."""
+        self._decoded, self._points = decoded, points
 
     def feed(self, token_id: int) -> bool:
-        """Takes the next token; returns whether there are points enough."""
+        """Takes the next token; returns whether there are points enough.
+
+        Raises:
+            ValueError: The answer has not started.
+        """
+        if self._decoded is None:
+            raise ValueError("a token came before the answer has started")
         return self._take(self._decoded.feed(token_id))
 
     def finish(self) -> ParsedPoints:
         """Ends the answer and returns its points, at most `max_points`."""
-        if self._points is None:
+        if self._decoded is None or self._points is None:
             return ParsedPoints()
         self._take(self._decoded.finish())
         parsed = self._points.finish()

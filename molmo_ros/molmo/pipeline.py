@@ -21,9 +21,9 @@ from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 from molmo_ros.molmo.model import MolmoModel
-from molmo_ros.molmo.points import ParsedPoints
+from molmo_ros.molmo.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
@@ -180,9 +180,7 @@ class Molmo:
         on_point: Callable[[Point], None] | None,
         label: str = "",
     ) -> AnswerStream:
-        return AnswerStream(
-            self.tokenizer, label=label, max_points=max_points, on_text=on_text, on_point=on_point
-        )
+        return AnswerStream(label=label, max_points=max_points, on_text=on_text, on_point=on_point)
 
     def encode(self, image: np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]) -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
@@ -248,7 +246,7 @@ class Molmo:
             if not isinstance(encoded, EncodedImage):
                 encoded = self.encode(encoded)
                 encoding = encoded.timing_ms
-            stream.start(encoded.sizes)
+            stream.start(TextStream(self.tokenizer), PointStream(encoded.sizes))
             generation = self._generate(encoded, text, stream, options, limits)
         parsed = stream.finish()
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}

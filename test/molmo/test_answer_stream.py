@@ -4,8 +4,8 @@ import pytest
 
 from molmo_ros.molmo.answer_stream import AnswerStream
 from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.points import ParsedPoints, parse_points
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.points import ParsedPoints, PointStream, parse_points
+from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 
 SIZES = [(480, 640)]
 TEXT = ' There are 3 <points coords="1 1 100 200 2 300 400 3 500 600">Tassen ☕</points>.'
@@ -18,8 +18,8 @@ def tokenizer(write_tokenizer, tmp_path_factory):
 
 def test_equal_to_parsing_the_whole_text(tokenizer):
     pieces, points = [], []
-    stream = AnswerStream(tokenizer, label="cup", on_text=pieces.append, on_point=points.append)
-    stream.start(SIZES)
+    stream = AnswerStream(label="cup", on_text=pieces.append, on_point=points.append)
+    stream.start(TextStream(tokenizer), PointStream(SIZES))
     assert not any([stream.feed(token) for token in tokenizer.encode(TEXT)])
     parsed = stream.finish()
     assert parsed == parse_points(TEXT, SIZES)
@@ -30,8 +30,8 @@ def test_equal_to_parsing_the_whole_text(tokenizer):
 
 def test_enough_points(tokenizer):
     points, fed = [], 0
-    stream = AnswerStream(tokenizer, label="cup", max_points=2, on_point=points.append)
-    stream.start(SIZES)
+    stream = AnswerStream(label="cup", max_points=2, on_point=points.append)
+    stream.start(TextStream(tokenizer), PointStream(SIZES))
     for token in tokenizer.encode(TEXT):
         fed += 1
         if stream.feed(token):
@@ -43,8 +43,8 @@ def test_enough_points(tokenizer):
 
 def test_a_point_that_only_the_end_completes(tokenizer):
     points = []
-    stream = AnswerStream(tokenizer, label="cup", max_points=1, on_point=points.append)
-    stream.start(SIZES)
+    stream = AnswerStream(label="cup", max_points=1, on_point=points.append)
+    stream.start(TextStream(tokenizer), PointStream(SIZES))
     for token in tokenizer.encode("p=500,250"):
         assert not stream.feed(token)
     assert points == []
@@ -54,15 +54,17 @@ def test_a_point_that_only_the_end_completes(tokenizer):
 
 def test_half_a_character_at_the_end(tokenizer):
     pieces = []
-    stream = AnswerStream(tokenizer, on_text=pieces.append)
-    stream.start(SIZES)
+    stream = AnswerStream(on_text=pieces.append)
+    stream.start(TextStream(tokenizer), PointStream(SIZES))
     for token in tokenizer.encode("a☕")[:-1]:
         stream.feed(token)
     stream.finish()
     assert pieces == ["a", "\ufffd"]
 
 
-def test_an_answer_that_never_started(tokenizer):
-    assert AnswerStream(tokenizer).finish() == ParsedPoints()
+def test_an_answer_that_never_started():
+    assert AnswerStream().finish() == ParsedPoints()
+    with pytest.raises(ValueError, match="before the answer has started"):
+        AnswerStream().feed(1)
     with pytest.raises(PromptError, match="max_points is -1"):
-        AnswerStream(tokenizer, max_points=-1)
+        AnswerStream(max_points=-1)
