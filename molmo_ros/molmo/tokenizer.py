@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ MARKERS = (
 )
 """Left out of decoded text even where a folder does not flag them as special."""
 END_OF_TEXT = "<|endoftext|>"
+_NUMBER_SYMBOL = re.compile("(\u0120?)([0-9]+)")
+"""Digits in a byte-level vocabulary, which writes a blank as U+0120."""
 QWEN2_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 
@@ -133,6 +136,12 @@ class Tokenizer:
         """Text of token ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
         stream = TextStream(self)
         return "".join([stream.feed(i) for i in ids]) + stream.finish()
+
+    def number_tokens(self) -> dict[int, str]:
+        """Every token that is nothing but digits, after one blank or none, with its text."""
+        vocabulary = self._backend.get_vocab(with_added_tokens=False)
+        found = {i: _NUMBER_SYMBOL.fullmatch(symbol) for symbol, i in vocabulary.items()}
+        return {i: " " * len(match[1]) + match[2] for i, match in found.items() if match}
 
     def token_bytes(self, token_id: int) -> bytes:
         """What one token contributes to the text; nothing for special tokens and unknown ids."""
