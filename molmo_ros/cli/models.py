@@ -1,73 +1,205 @@
-"""`molmo-ros models`: the models this package runs, and what was verified of each."""
+"""`molmo-ros models [NAME]`: the models that this package runs, what they need, and what was verified of each.
+
+With --image-size also what a picture of that size becomes: tiles, crops (the global view included) and image
+tokens, for the model's default and for every lower limit on the crops that makes a difference. Fewer crops and
+tokens are a faster answer with less detail.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-import yaml
+from molmo_ros.molmo.crop_budget import ImageCost, shapes
+from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.registry import CHECKS, POINT_FORMATS, PRECISIONS, ModelEntry, find_model, registry
 
-COLUMNS = ("name", "hub_id", "parameters", "licence", "point_format")
+LARGEST_SIDE = 65535
+COLUMNS = (
+    "name",
+    "on the hub",
+    "family",
+    "numbers",
+    "bf16 / fp32 GB",
+    "crops",
+    "licence",
+    "points as",
+    "checks",
+)
+BUDGET_COLUMNS = ("max_crops", "tiles", "crops", "tokens")
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand; `args.run` runs it."""
     parser = subparsers.add_parser(
-        "models", help="list the models and what was verified", description=__doc__
+        "models",
+        help="list the models, what they need and what was verified",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show everything about this one")
+    parser.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="WxH",
+        help="say what a picture of this size becomes, such as 1280x720",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object with every field")
     parser.set_defaults(run=run)
 
 
-def models_folder() -> Path | None:
-    """`config/models` of the checkout, or of the prefix that pip or colcon installed into."""
-    package = Path(__file__).resolve().parents[1]
-    # The package lies in <prefix>/lib/pythonX.Y/site-packages, or Debian's <prefix>/local/lib/...:
-    # any folder above may be the prefix.
-    prefixes = (*package.parents, Path(sys.prefix))
-    candidates = [package.parent / "config" / "models"]
-    candidates += [prefix / "share" / "molmo_ros" / "config" / "models" for prefix in prefixes]
-    return next((folder for folder in candidates if any(folder.glob("*.yaml"))), None)
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) [px] of "1280x720".
 
-
-def load_models(folder: Path) -> list[dict[str, Any]]:
-    """One entry per YAML file: the embedded model first, then by name."""
-    entries = [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
-    return sorted(entries, key=lambda entry: (entry["hub_id"] is not None, entry["name"]))
+    Raises:
+        argparse.ArgumentTypeError: It is no such text, or a side is out of range.
+    """
+    found = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, such as 1280x720")
+    width, height = int(found[1]), int(found[2])
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise argparse.ArgumentTypeError(f"{text!r}: each side must be from 1 to {LARGEST_SIDE} px")
+    return width, height
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = models_folder()
-    if folder is None:
-        print(
-            "molmo-ros: the table of models (config/models) is not installed beside the package",
-            file=sys.stderr,
-        )
-        return 1
-    entries = load_models(folder)
-    print(json.dumps({"models": entries}) if args.json else table(entries))
+    """Prints the table, or one model; returns the exit code."""
+    try:
+        entries = [find_model(args.name)] if args.name else list(registry().values())
+    except MolmoError as error:
+        print(f"molmo-ros: {error}", file=sys.stderr)
+        return 2 if args.name else 1
+    if args.json:
+        print(json.dumps({"models": [_plain(entry, args.image_size) for entry in entries]}))
+        return 0
+    parts = [details(entries[0]) if args.name else overview(entries)]
+    if args.image_size:
+        parts.append(budget_table(entries, args.image_size))
+    print("\n\n".join(parts))
     return 0
 
 
-def table(entries: list[dict[str, Any]]) -> str:
-    rows = [COLUMNS, *(tuple(_cell(entry[column]) for column in COLUMNS) for entry in entries)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+def overview(entries: Sequence[ModelEntry]) -> str:
+    """One line per model, at most 120 characters wide, and what the numbers of the checks mean."""
+    rows = [COLUMNS, *(_row(entry) for entry in entries)]
+    checks = [f"  {i}  {text}" for i, text in enumerate(CHECKS.values(), 1)]
+    return "\n".join(
+        [
+            *_aligned(rows),
+            "",
+            "Memory is that of the weights; crops is the default of max_crops. Checks that were made:",
+            *checks,
+            "molmo-ros models NAME says how, and what was not verified; molmo-ros fetch NAME downloads one.",
+        ]
+    )
+
+
+def details(entry: ModelEntry) -> str:
+    """All about one model."""
+    decoder = entry.shape["decoder"]
+    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in PRECISIONS)
+    cache = 2 * PRECISIONS["bfloat16"] * decoder["layers"] * decoder["kv_heads"] * decoder["head_dim"]
+    facts = {
+        "on the hub": entry.hub_id or "inside the package",
+        "revision": entry.revision
+        or ("the package's" if entry.hub_id is None else "main when first fetched"),
+        "family": entry.family,
+        "licence": entry.licence,
+        "parameters": f"{entry.parameters:,} stored, {entry.loaded_parameters:,} loaded",
+        "memory": f"{memory} (weights)",
+        "KV cache": f"{cache / 1e3:g} kB per token in bfloat16",
+        "max_crops": f"{entry.max_crops} by default",
+        "context": f"{entry.context} tokens",
+        "prompts": f"worded as for {entry.prompt_style}",
+        "points as": POINT_FORMATS[entry.point_format],
+        "language model": f"{entry.language_model}: {_shape_text(decoder)}",
+        "vision tower": entry.vision_tower,
+    }
+    lines = [entry.name, *(f"  {name:<16}{value}" for name, value in facts.items())]
+    lines += [
+        "  verified",
+        *(f"    + {entry.verified[check]}" for check in CHECKS if check in entry.verified),
     ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines += ["  not verified", *(f"    - {fact}" for fact in entry.not_verified)]
+    return "\n".join(lines + ([f"  {entry.notes}"] if entry.notes else []))
+
+
+def budgets(entry: ModelEntry, size: tuple[int, int]) -> list[tuple[int, ImageCost]]:
+    """What a picture of (width, height) [px] becomes: the default limit first, then each lower one that makes
+    a difference, as (max_crops, cost).
+    """
+    costs = shapes(entry.image_processor, (size[1], size[0]))
+    default, *lower = reversed(costs)
+    return [(entry.max_crops, default), *((cost.crops - 1, cost) for cost in lower)]
+
+
+def budget_table(entries: Sequence[ModelEntry], size: tuple[int, int]) -> str:
+    """One table for each group of models that cut a picture alike."""
+    groups: dict[tuple[tuple[int, ImageCost], ...], list[str]] = {}
     for entry in entries:
-        lines += ["", f"{entry['name']}: verified"]
-        lines += [f"  + {fact}" for fact in entry["verified"]]
-        lines += [f"  - not: {fact}" for fact in entry["not_verified"]]
-    return "\n".join(lines)
+        groups.setdefault(tuple(budgets(entry, size)), []).append(entry.name)
+    parts = [
+        f"A picture of {size[0]}x{size[1]} becomes (rows x columns of tiles; crops with the global view):"
+    ]
+    for costs, names in groups.items():
+        rows = [(f"{n}", f"{c.tiling[0]}x{c.tiling[1]}", f"{c.crops}", f"{c.tokens}") for n, c in costs]
+        parts.append(
+            "\n".join([", ".join(names), *(f"  {line}" for line in _aligned([BUDGET_COLUMNS, *rows]))])
+        )
+    return "\n\n".join(parts)
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "(embedded)"
-    if isinstance(value, float):
-        return f"{value / 1e9:.2f} B" if value >= 1e9 else f"{value / 1e6:.1f} M"
-    return str(value)
+def _plain(entry: ModelEntry, size: tuple[int, int] | None) -> dict[str, Any]:
+    """The entry as JSON has it, with what a picture of `size` becomes."""
+    plain = asdict(entry)
+    if size is not None:
+        plain["image"] = {
+            "width": size[0],
+            "height": size[1],
+            "budgets": [{"max_crops": limit} | cost._asdict() for limit, cost in budgets(entry, size)],
+        }
+    return plain
+
+
+def _row(entry: ModelEntry) -> tuple[str, ...]:
+    memory = [f"{entry.memory_gb[name]:.3g}" for name in ("bfloat16", "float32")]
+    return (
+        entry.name,
+        (entry.hub_id or "(embedded)").removeprefix("allenai/"),
+        entry.family,
+        _count(entry.parameters),
+        " / ".join(memory),
+        str(entry.max_crops),
+        entry.licence,
+        POINT_FORMATS[entry.point_format],
+        entry.marks or "-",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of equal columns; the first row is the heading, underlined."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return [line.rstrip() for line in lines]
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+
+
+def _shape_text(decoder: dict[str, Any]) -> str:
+    experts = (
+        f", {decoder['experts_per_token']} of {decoder['experts']} experts" if decoder["experts"] else ""
+    )
+    return (
+        f"{decoder['layers']} layers, width {decoder['width']}, {decoder['heads']} heads over "
+        f"{decoder['kv_heads']} of keys and values, MLP {decoder['mlp_width']}{experts}, "
+        f"vocabulary {decoder['vocab']}"
+    )

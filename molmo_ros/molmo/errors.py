@@ -21,3 +21,11 @@ class ImageError(MolmoError):
 
 class PromptError(MolmoError):
     """Text or token ids do not fit the model: empty, too long, or at odds with the image."""
+
+
+class RegistryError(MolmoError):
+    """The descriptions of the released models are missing or damaged, or none has the name asked for."""
+
+
+class FetchError(MolmoError):
+    """A model cannot be downloaded, or what came is not what it should be."""
