@@ -11,6 +11,8 @@ from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.tiling import CropGrid
 
 STYLES = ("padded", "stretched")
+MAX_CROPS = 1000
+"""Highest limit on tiles that can be set: more than fills the context of any Molmo."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -75,10 +77,10 @@ class ImageProcessorConfig:
         """The same with another limit on the tiles of one image.
 
         Raises:
-            MolmoError: It is not a whole number from 1.
+            MolmoError: It is not a whole number from 1 to `MAX_CROPS`.
         """
-        if isinstance(max_crops, bool) or not isinstance(max_crops, int) or max_crops < 1:
-            raise MolmoError(f"max_crops is {max_crops!r}; it must be a whole number from 1")
+        if isinstance(max_crops, bool) or not isinstance(max_crops, int) or not 1 <= max_crops <= MAX_CROPS:
+            raise MolmoError(f"max_crops is {max_crops!r}; it must be a whole number from 1 to {MAX_CROPS}")
         return replace(self, max_crops=max_crops)
 
     @classmethod
