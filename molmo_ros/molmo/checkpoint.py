@@ -1,33 +1,33 @@
 """Hugging Face checkpoint folders: config.json plus safetensors, under the hub's tensor names.
 
-Weights are read through memory maps and converted one tensor at a time into a model built on the meta device,
-so that loading needs little more memory than the model itself. No code from the folder is run.
+Weights go from the files into a model built on the meta device, a few rows at a time and converted on the way, so
+that loading needs little more memory than the model itself. No code from the folder is run.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from molmo_ros.molmo.checksums import MANIFEST, verify_checksums
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.tensor_names import Index, Piece
 from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.tensor_check import check_tensors
+from molmo_ros.molmo.weight_files import StoredTensor, stored_tensors
+from molmo_ros.molmo.weight_reader import WeightReader
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TABLES = ("decoder.embedding.base", "decoder.embedding.extra")
-STORED = ("F64", "F32", "F16", "BF16")
-LISTED = 12
+BASE, EXTRA, HEAD = "decoder.embedding.base", "decoder.embedding.extra", "decoder.head.weight"
 
 
 def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -50,57 +50,54 @@ def load_checkpoint(
     dtype: str | torch.dtype = "float32",
     attention: str = "sdpa",
     tie_equal_head: bool = False,
+    verify: bool = False,
 ) -> MolmoModel:
     """Builds the model of a checkpoint folder.
+
+    Memory beyond the model's own: two chunks of `WeightReader`. Blocks of the vision tower that no feature needs
+    are not read. The weights are the model's own memory, also where the file holds the same dtype: a file that
+    changes later changes nothing here.
 
     Args:
         folder: Holds config.json and model.safetensors, or model.safetensors.index.json and its shards.
         device: Where the weights go.
         dtype: What they become: "float32", "bfloat16" or "float16".
         attention: See `MolmoModel`.
-        tie_equal_head: Whether to share the memory of an output head that equals the base embedding, as
-            Molmo2-4B stores it twice. Leave it off for training.
+        tie_equal_head: Whether to store an output head once that equals the base embedding, as Molmo2-4B has it
+            twice. Leave it off for training.
+        verify: Whether to hash every file that checksums.json lists, not only those that changed since they were
+            last found right (`verify_checksums`).
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, or
-            the tensors do not fit the config; the message names the tensors.
+        CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, the
+            tensors do not fit the config (the message names them), a value is not finite or does not fit
+            `dtype`, or the model does not fit the device.
     """
     folder, target = Path(folder), torch_dtype(dtype)
     config = MolmoConfig.from_folder(folder)
+    stored = stored_tensors(folder)
+    verify_checksums(folder, full=verify)
     with torch.device("meta"):
         model = MolmoModel(config, attention)
-    parameters = model.state_dict()
-    names = family(config.family).tensor_names
-    pieces = {own: names.pieces(own, tuple(value.shape)) for own, value in parameters.items()}
-    wanted = {piece.name: piece.shape for parts in pieces.values() for piece in parts}
-    with ExitStack() as stack:
-        files = {path: _open(stack, path) for path in _weight_files(folder)}
-        where = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118
-        if repeated := _repeated(files):
-            raise CheckpointError(f"the shards of {folder} hold tensors twice: {_list(repeated)}")
-        slices = {name: files[path].get_slice(name) for name, path in where.items()}
-        shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
-        dtypes = {name: str(part.get_dtype()) for name, part in slices.items()}
-        tables = _cut_elsewhere(wanted, shapes)
-        _compare(folder, config, wanted, shapes | {name: wanted[name] for name in tables}, dtypes)
-        state = {
-            own: torch.empty(value.shape, dtype=target, device=device) for own, value in parameters.items()
-        }
-        for own, parts in pieces.items():
-            for piece in parts:
-                if piece.name not in tables:
-                    state[own][piece.where] = _read(files, where, piece.name).to(device, target)
-        if tables:
-            whole = torch.cat([_read(files, where, name) for name in tables])
-            for own, rows in zip(TABLES, whole.split([wanted[name][0] for name in tables]), strict=True):
-                state[own].copy_(rows)
+    shapes = {own: tuple(value.shape) for own, value in model.state_dict().items()}
+    sources = _sources(folder, config, shapes, stored)
+    reader = WeightReader()
+    tied = tie_equal_head and HEAD in shapes and _equal_tables(reader, sources[HEAD], sources[BASE], target)
+    if tied:
+        del shapes[HEAD]
+    state = _allocate(shapes, target, device)
+    steps = [(own, source) for own in shapes for source in sources[own]]
+    for own, source in sorted(steps, key=lambda step: (step[1].tensor.path, step[1].tensor.begin)):
+        part = state[own][source.where][source.place : source.place + source.rows]
+        reader.copy(source.tensor, source.first, source.first + source.rows, part)
+    if tied:
+        state[HEAD] = state[BASE]
     model.load_state_dict(state, assign=True)
-    head, base = model.decoder.head, model.decoder.embedding.base
-    if tie_equal_head and head is not None and torch.equal(head.weight, base):
-        head.weight = base
+    if tied and model.decoder.head is not None:
+        model.decoder.head.weight = model.decoder.embedding.base
     return model.eval()
 
 
@@ -109,11 +106,13 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
 
     Args:
         model: What to write.
-        folder: Where; made if it does not exist. Other files in it are left alone.
+        folder: Where; made if it does not exist. Other files in it are left alone, but checksums.json, which
+            would be wrong, is removed.
         dtype: What the stored weights are.
     """
     folder, target = Path(folder), torch_dtype(dtype)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
     own_family = family(model.config.family)
     tensors = {
         piece.name: value.detach()[piece.where].to("cpu", target, copy=True).contiguous()
@@ -125,94 +124,90 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return [single]
-    if not index.is_file():
-        raise CheckpointError(f"{folder} has neither {single.name} nor {index.name}")
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        paths = sorted({folder / name for name in weight_map.values()})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} holds no weight map: {error!r}") from error
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise CheckpointError(f"{index} lists shards that are not there: {_list(missing)}")
-    return paths
+@dataclass(frozen=True)
+class Source:
+    """Rows of a stored tensor, and the rows of a parameter that they become.
+
+    Attributes:
+        tensor: Where they lie.
+        first: The first of them.
+        rows: How many.
+        where: The part of the parameter that holds the whole tensor; () is all of it.
+        place: The first row within that part.
+    """
+
+    tensor: StoredTensor
+    first: int
+    rows: int
+    where: Index
+    place: int
 
 
-def _open(stack: ExitStack, path: Path) -> Any:
-    try:
-        return stack.enter_context(safe_open(path, framework="pt", device="cpu"))
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file (truncated?): {error}") from error
+def _sources(
+    folder: Path,
+    config: MolmoConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    stored: Mapping[str, StoredTensor],
+) -> dict[str, list[Source]]:
+    """Where each parameter comes from; raises unless the stored tensors are the wanted ones."""
+    names = family(config.family).tensor_names
+    pieces = {own: names.pieces(own, shape) for own, shape in shapes.items()}
+    wanted = {piece.name: piece.shape for parts in pieces.values() for piece in parts}
+    tables = _cut_elsewhere([*pieces[BASE], *pieces[EXTRA]], stored)
+    as_wanted = {table.name: replace(table, shape=wanted[table.name]) for table in tables}
+    check_tensors(folder, config, wanted, {**stored, **as_wanted})
+
+    def rows(own: str, piece: Piece) -> Iterator[Source]:
+        if piece.name not in as_wanted:
+            return _rows([stored[piece.name]], 0, piece)
+        return _rows(tables, shapes[BASE][0] if own == EXTRA else 0, piece)
+
+    return {own: [source for piece in parts for source in rows(own, piece)] for own, parts in pieces.items()}
 
 
-def _repeated(files: dict[Path, Any]) -> list[str]:
-    count = Counter(name for file in files.values() for name in file.keys())  # noqa: SIM118
-    return sorted(name for name, times in count.items() if times > 1)
-
-
-def _read(files: dict[Path, Any], where: dict[str, Path], name: str) -> Tensor:
-    try:
-        return files[where[name]].get_tensor(name)
-    except SafetensorError as error:
-        raise CheckpointError(f"{where[name]}: tensor {name} cannot be read: {error}") from error
-
-
-def _cut_elsewhere(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> list[str]:
-    """The two embedding tables where they are stored cut at another row.
+def _cut_elsewhere(pieces: Sequence[Piece], stored: Mapping[str, StoredTensor]) -> list[StoredTensor]:
+    """The two embedding tables where they are stored cut at another row; else nothing.
 
     transformers 5 joins them when it loads a hub checkpoint, and cuts the whole in halves when it saves.
     """
-    names = ["model.transformer.wte.embedding", "model.transformer.wte.new_embedding"]
-    if any(len(found.get(name, ())) != 2 or found[name][1] != wanted[name][1] for name in names):
+    tables = [stored[piece.name] for piece in pieces if piece.name in stored]
+    if len(tables) != 2 or any(table.shape[1:] != pieces[0].shape[1:] for table in tables):
         return []
-    rows, wanted_rows = [found[name][0] for name in names], [wanted[name][0] for name in names]
-    return names if rows != wanted_rows and sum(rows) == sum(wanted_rows) else []
+    rows, wanted_rows = [table.shape[0] for table in tables], [piece.shape[0] for piece in pieces]
+    return tables if rows != wanted_rows and sum(rows) == sum(wanted_rows) else []
 
 
-def _compare(
-    folder: Path,
-    config: MolmoConfig,
-    wanted: dict[str, tuple[int, ...]],
-    found: dict[str, tuple[int, ...]],
-    dtypes: dict[str, str],
-) -> None:
-    """Raises one error for everything that does not fit."""
-
-    def expected(name: str) -> str:
-        return f"{name} (expected {list(wanted[name])})"
-
-    def compared(name: str) -> str:
-        return f"{name} (found {list(found[name])}, expected {list(wanted[name])})"
-
-    shared = sorted(wanted.keys() & found.keys())
-    missing = [expected(name) for name in sorted(wanted.keys() - found.keys())]
-    surplus = [name for name in sorted(found.keys() - wanted.keys()) if not _unused(name, config)]
-    groups = {
-        "missing": missing,
-        "unexpected": [f"{name} (found {list(found[name])})" for name in surplus],
-        "wrong shape": [compared(name) for name in shared if found[name] != wanted[name]],
-        # Quantised weights would pass as integers.
-        "not floating point": [f"{name} ({dtypes[name]})" for name in shared if dtypes[name] not in STORED],
-    }
-    complaints = [f"{kind}: {_list(names)}" for kind, names in groups.items() if names]
-    if complaints:
-        raise CheckpointError(f"the tensors in {folder} do not fit its config.json; " + "; ".join(complaints))
+def _rows(tensors: Sequence[StoredTensor], first: int, piece: Piece) -> Iterator[Source]:
+    """The sources of a piece that begins at row `first` of the tensors, joined by rows."""
+    begin, last = 0, first + piece.shape[0]
+    for tensor in tensors:
+        start, end = max(first, begin), min(last, begin + tensor.shape[0])
+        if start < end:
+            yield Source(tensor, start - begin, end - start, piece.where, start - first)
+        begin += tensor.shape[0]
 
 
-def _unused(name: str, config: MolmoConfig) -> bool:
-    """Whether a stored tensor may be left alone: blocks above the deepest feature, a copy of a tied head."""
-    prefix = re.escape(family(config.family).tensor_names.name("vision.blocks.0.").removesuffix("0."))
-    block = re.match(prefix + r"(\d+)\.", name)
-    if block:
-        return config.vision.blocks_used <= int(block[1]) < config.vision.layers
-    return config.decoder.tied_head and name == family(config.family).tensor_names.name("decoder.head.weight")
+def _equal_tables(
+    reader: WeightReader, head: Sequence[Source], base: Sequence[Source], dtype: torch.dtype
+) -> bool:
+    """Whether the output head equals the base embedding in `dtype`; it is read no further than they do."""
+    if len(head) != 1 or head[0].rows != sum(source.rows for source in base):
+        return False
+    stored = head[0].tensor
+    return all(
+        reader.equal(source.tensor, source.first, stored, source.place, source.rows, dtype) for source in base
+    )
 
 
-def _list(items: Iterable[str]) -> str:
-    items = list(items)
-    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
+def _allocate(
+    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, device: str | torch.device
+) -> dict[str, Tensor]:
+    """Memory for the parameters, all of it before anything is read: a device that is too small is told at once."""
+    try:
+        return {own: torch.empty(shape, dtype=dtype, device=device) for own, shape in shapes.items()}
+    except (RuntimeError, AssertionError) as error:
+        size = sum(prod(shape) for shape in shapes.values()) * dtype.itemsize
+        name = str(dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"the model needs {size / 1e9:.1f} GB as {name}, which device {str(device)!r} does not give: {error}"
+        ) from error
