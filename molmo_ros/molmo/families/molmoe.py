@@ -1,6 +1,8 @@
 """MolmoE-1B of September 2024: vision part and prompts of the dense models, an OLMoE decoder.
 
-Source: hub config_molmoe.py and modeling_molmoe.py; OLMoE, arXiv:2409.02060.
+Source: hub config_molmoe.py and modeling_molmoe.py; OLMoE, arXiv:2409.02060. In one thing this does not follow
+modeling_molmoe.py: there a crop's features become zero when any of its values is exactly -1, which was meant for
+crops that are all padding, and which the dense models' code does only to those.
 """
 
 from __future__ import annotations
@@ -9,20 +11,52 @@ import re
 from typing import Any
 
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import molmo
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.reading import require
 from molmo_ros.molmo.families.tensor_names import EMBEDDINGS, Piece, TensorNames, attention_names
 
+# Settings with a single supported value. Where one of the first kind is missing, config_molmoe.py means another.
+WRITTEN = {
+    "rope": True,
+    "rope_impl": "llama",
+    "include_bias": False,
+    "image_pooling_2d": "attention-meanq",
+    "image_padding_embed": "pad_and_partial_pad",
+}
+FIXED = {
+    "block_type": "moe",
+    "layer_norm_type": "rms",
+    # The reference norms the attention's output then, but still the input of the experts.
+    "norm_after": False,
+    "moe_shared_expert": False,
+    "moe_interleave": False,
+    # As transformers' OLMoE names it; the reference never renormalises.
+    "norm_topk_prob": False,
+    "clip_qkv": None,
+    "alibi": False,
+    "rope_full_precision": True,
+    "use_position_ids": True,
+    "normalize_input_embeds": False,
+    "scale_logits": False,
+    "attn_logit_softcapping": None,
+    "final_logit_softcapping": None,
+    "image_pooling_h": 2,
+    "image_pooling_w": 2,
+    "image_projector": "mlp",
+    "use_cls_feature": False,
+    "unconditioned": False,
+}
+
 
 def read_config(raw: dict[str, Any]) -> MolmoConfig:
     """A flat config under OLMo's names (d_model, n_heads, …)."""
-    for key, value in {"clip_qkv": None, "layer_norm_type": "rms", "block_type": "moe", "rope": True}.items():
+    for key, value in (WRITTEN | FIXED).items():
         require(raw, key, value)
-    for key in ("moe_shared_expert", "moe_interleave", "scale_logits", "alibi", "include_bias"):
-        require(raw, key, False)
-    for key in ("attn_logit_softcapping", "final_logit_softcapping"):
-        require(raw, key, None)
+    missing = [key for key in WRITTEN if key not in raw]
+    if missing:
+        raise CheckpointError(f"config.json of a model with experts lacks {', '.join(missing)}")
     vision = molmo.read_vision(raw)
     width, heads = raw["d_model"], raw["n_heads"]
     # As in the dense models, the size counts both halves of the gated projection.
@@ -38,7 +72,7 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         extra_vocab=raw.get("additional_vocab_size", 128),
         qkv_bias=raw.get("qkv_bias", False),
         qk_norm="full" if raw.get("attention_layer_norm", False) else "none",
-        norm_after=raw.get("norm_after", False),
+        norm_after=False,
         norm_eps=raw.get("layer_norm_eps", 1e-5),
         rope_theta=raw["rope_theta"],
         max_positions=raw.get("max_position_embeddings") or raw["max_sequence_length"],
@@ -58,10 +92,8 @@ def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
         "model_type": "molmo",
         "architectures": ["OLMoForCausalLM"],
         "torch_dtype": dtype,
-        "block_type": "moe",
-        "clip_qkv": None,
-        "layer_norm_type": "rms",
-        "rope": True,
+        **WRITTEN,
+        **FIXED,
         "d_model": decoder.width,
         "n_layers": decoder.layers,
         "n_heads": decoder.heads,
@@ -71,14 +103,12 @@ def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
         "mlp_ratio": 1,
         "moe_num_experts": decoder.experts,
         "moe_top_k": decoder.experts_per_token,
-        "moe_shared_expert": False,
         "max_position_embeddings": decoder.max_positions,
         "max_sequence_length": decoder.max_positions,
         "rope_theta": decoder.rope_theta,
         "layer_norm_eps": decoder.norm_eps,
         "qkv_bias": decoder.qkv_bias,
         "attention_layer_norm": decoder.qk_norm == "full",
-        "norm_after": decoder.norm_after,
         "vocab_size": decoder.vocab,
         "embedding_size": decoder.vocab,
         "additional_vocab_size": decoder.extra_vocab,
