@@ -148,13 +148,19 @@ class PointHeadConfig:
     """The head of MolmoPoint, which points by choosing a patch, a part of it, and a place in that.
 
     Attributes:
-        width: Width of its queries and keys.
+        width: Width of its queries and keys; even.
         rope_theta: Base of the rotary embedding of the patches' order.
-        locations: Places within a subpatch (rows, columns).
+        patch_id: Id of `<|token_index|>`, which stands for any patch: in its embedding, and in its score.
+        subpatch_id: Id of `<|vit_index|>`, which is never written.
+        location_id: Id of `<|vit_loc|>`, whose embedding every location has.
+        locations: Places within a subpatch, (columns, rows): they are numbered column by column.
     """
 
     width: int
     rope_theta: float
+    patch_id: int
+    subpatch_id: int
+    location_id: int
     locations: tuple[int, int] = (3, 3)
 
 
@@ -167,6 +173,7 @@ class MolmoConfig:
         image_block: Whether all image tokens attend to each other in the prefill (Molmo2) or causally (0924).
         token_ids: Ids of the image tokens by name (im_start, im_end, im_patch, im_col, low_res_im_start,
             im_low, frame_start, frame_end), as far as config.json tells; the tokenizer is the authority.
+        patch_tokens: Names of those that an image feature is added to.
         point_head: MolmoPoint's head; None for models that write points as text.
     """
 
@@ -176,6 +183,7 @@ class MolmoConfig:
     decoder: DecoderConfig
     image_block: bool
     token_ids: dict[str, int] = field(default_factory=dict)
+    patch_tokens: tuple[str, ...] = ("im_patch",)
     point_head: PointHeadConfig | None = None
 
     @classmethod

@@ -39,7 +39,7 @@ class Connector(nn.Module):
         self.pooling = VisionAttention(
             config.feature_width,
             config.feature_width,
-            config.width,
+            config.width if config.pooling_output else None,
             config.heads,
             config.head_dim,
             config.float32_attention,

@@ -17,7 +17,13 @@ from molmo_ros.molmo.resize import (
     bilinear_weights,
     blocks,
 )
-from molmo_ros.molmo.tiling import patch_coverage, pooling_table, select_tiling, token_positions
+from molmo_ros.molmo.tiling import (
+    mosaic_patches,
+    patch_coverage,
+    pooling_table,
+    select_tiling,
+    token_positions,
+)
 
 BAND_VALUES = 1 << 19
 """Values of the image and of the canvas that are held as floats at a time: enough for few and long matrix
@@ -87,6 +93,7 @@ class CropPlan:
         masks: See `tiling.patch_coverage`; None for "stretched".
         input_idx: See `tiling.token_positions`; None for "stretched".
         pooling: See `tiling.pooling_table`; None for "padded".
+        mosaic: See `tiling.mosaic_patches`; None for "padded".
     """
 
     tiling: tuple[int, int]
@@ -97,6 +104,7 @@ class CropPlan:
     masks: np.ndarray | None = None
     input_idx: np.ndarray | None = None
     pooling: np.ndarray | None = None
+    mosaic: np.ndarray | None = None
 
 
 @lru_cache(maxsize=16)
@@ -153,8 +161,9 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
         masks=patch_coverage(inside, tiling, grid) if config.style == "padded" else None,
         input_idx=token_positions(tiling, grid) if config.style == "padded" else None,
         pooling=pooling_table(tiling, grid) if config.style == "stretched" else None,
+        mosaic=mosaic_patches(tiling, grid) if config.style == "stretched" else None,
     )
-    for table in (plan.masks, plan.input_idx, plan.pooling):
+    for table in (plan.masks, plan.input_idx, plan.pooling, plan.mosaic):
         if table is not None:
             table.flags.writeable = False
     return plan

@@ -20,11 +20,14 @@ class DecoderOutput(NamedTuple):
 
     Attributes:
         hidden: Last hidden states, after the final norm [B, L, width].
-        logits: Scores over the base vocabulary for the positions asked for (see `Decoder.forward`).
+        logits: Scores over the base vocabulary, and with `extra_head` over the additional special tokens, for
+            the positions asked for (see `Decoder.forward`).
+        states: The hidden states before the final norm [B, L, width], which MolmoPoint's head reads.
     """
 
     hidden: Tensor
     logits: Tensor
+    states: Tensor
 
 
 class RMSNorm(nn.Module):
@@ -139,6 +142,9 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(config, layer, attention) for layer in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = None if config.tied_head else nn.Linear(config.width, config.vocab, bias=False)
+        self.extra_head = (
+            nn.Linear(config.width, config.extra_vocab, bias=False) if config.extra_head else None
+        )
         self._rotary = RotaryEmbedding(config.head_dim, config.rope_theta)
         self._scaled_rotary = None
         if config.rope_scaling is not None:
@@ -164,18 +170,24 @@ class Decoder(nn.Module):
             logits_for: Which positions get logits. None: all, [B, L, vocab]. A slice or int64 [n] of the
                 sequence axis: [B, n, vocab]. A boolean [B, L]: [number of Trues, vocab].
         """
-        hidden = self.hidden(inputs_embeds, positions, mask, cache)
-        chosen = hidden
+        states = self.states(inputs_embeds, positions, mask, cache)
+        chosen = hidden = self.norm(states)
         if isinstance(logits_for, Tensor) and logits_for.dtype == torch.bool:
             chosen = hidden[logits_for]
         elif logits_for is not None:
             chosen = hidden[:, logits_for]
-        return DecoderOutput(hidden, self.logits(chosen))
+        return DecoderOutput(hidden, self.logits(chosen), states)
 
     def hidden(
         self, inputs_embeds: Tensor, positions: Tensor, mask: Tensor | None, cache: KVCache | None = None
     ) -> Tensor:
         """Last hidden states after the final norm [B, L, width]; arguments as of `forward`."""
+        return self.norm(self.states(inputs_embeds, positions, mask, cache))
+
+    def states(
+        self, inputs_embeds: Tensor, positions: Tensor, mask: Tensor | None, cache: KVCache | None = None
+    ) -> Tensor:
+        """Hidden states before the final norm [B, L, width]; arguments as of `forward`."""
         start = 0 if cache is None else cache.reserve(inputs_embeds.shape[1])
         if mask is not None and self.attention == "explicit":
             mask = additive(mask)
@@ -188,9 +200,10 @@ class Decoder(nn.Module):
             x = block(x, scaled if use_scaled else plain, mask, cache, start)
         if cache is not None:
             cache.length = start + inputs_embeds.shape[1]
-        return self.norm(x)
+        return x
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Scores [..., vocab] of hidden states [..., width]."""
+        """Scores [..., vocab], with `extra_head` [..., vocab + extra_vocab], of hidden states [..., width]."""
         weight = self.embedding.base if self.head is None else self.head.weight
-        return functional.linear(hidden, weight)
+        base = functional.linear(hidden, weight)
+        return base if self.extra_head is None else torch.cat([base, self.extra_head(hidden)], dim=-1)

@@ -46,6 +46,8 @@ class ProcessedImage:
             added to, counted from the first image token (add 1 for BOS); -100 for cells that are dropped.
         pooling: "stretched" only: int64 `[tokens, pooled patches]`, patches numbered through all crops; -1 is
             none.
+        mosaic: "stretched" only: int64 `[rows, columns]`, the patches that cover the image, numbered as in
+            `pooling`; those of the global view are not among them.
         low_res_grid: Tokens (rows, columns) of the global view.
         high_res_grid: Tokens (rows, columns) of the tiles' mosaic.
         tiling: Tiles (rows, columns).
@@ -57,6 +59,7 @@ class ProcessedImage:
     masks: np.ndarray | None
     input_idx: np.ndarray | None
     pooling: np.ndarray | None
+    mosaic: np.ndarray | None
     low_res_grid: tuple[int, int]
     high_res_grid: tuple[int, int]
     tiling: tuple[int, int]
@@ -112,6 +115,7 @@ class ImageProcessor:
             masks=None if plan.masks is None else plan.masks.copy(),
             input_idx=None if plan.input_idx is None else plan.input_idx.copy(),
             pooling=None if plan.pooling is None else plan.pooling.copy(),
+            mosaic=None if plan.mosaic is None else plan.mosaic.copy(),
             low_res_grid=plan.low_res_grid,
             high_res_grid=plan.high_res_grid,
             tiling=plan.tiling,

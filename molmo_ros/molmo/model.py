@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -11,11 +14,36 @@ from molmo_ros.molmo.connector import Connector, crop_table
 from molmo_ros.molmo.decoder import Decoder, DecoderAttention, DecoderOutput
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.kv_cache import KVCache
+from molmo_ros.molmo.point_head import PointHead
 from molmo_ros.molmo.vision import VisionAttention, VisionTower
 
 
+class ImageFeatures(NamedTuple):
+    """What the vision side makes of an image, or of all images of a prompt.
+
+    Attributes:
+        tokens: [n_tokens, decoder width], one for each patch token, in the order in which `embed` adds them.
+        patches: [n_patches, feature width], the tower's features of all crops, one after another.
+        pooling: int64 [n_tokens, slots], which patches each token is made of; -1 for empty slots.
+    """
+
+    tokens: Tensor
+    patches: Tensor
+    pooling: Tensor
+
+    @classmethod
+    def join(cls, images: Sequence[ImageFeatures]) -> ImageFeatures:
+        """The features of several images of one prompt; patches are numbered through."""
+        pooling, first = [], 0
+        for image in images:
+            pooling.append(torch.where(image.pooling < 0, -1, image.pooling + first))
+            first += len(image.patches)
+        tokens, patches = [image.tokens for image in images], [image.patches for image in images]
+        return cls(torch.cat(tokens), torch.cat(patches), torch.cat(pooling))
+
+
 class MolmoModel(nn.Module):
-    """A Molmo of either family.
+    """A Molmo of any family.
 
     Args:
         config: Its shape.
@@ -29,6 +57,9 @@ class MolmoModel(nn.Module):
         self.vision = VisionTower(config.vision, attention)
         self.connector = Connector(config.connector, attention)
         self.decoder = Decoder(config.decoder, attention)
+        self.point_head: PointHead | None = None
+        if config.point_head is not None:
+            self.point_head = PointHead(config.point_head, config.decoder, config.vision.feature_width)
 
     def set_attention(self, kind: str) -> None:
         """Switches every attention layer to "sdpa" or "explicit"."""
@@ -47,7 +78,11 @@ class MolmoModel(nn.Module):
         """What the weights are."""
         return self.decoder.embedding.base.dtype
 
-    def encode_image(
+    def encode_image(self, crops: Tensor, **tables: Any) -> Tensor:
+        """`image_features(...).tokens`, [n_tokens, decoder width]; arguments as there."""
+        return self.image_features(crops, **tables).tokens
+
+    def image_features(
         self,
         crops: Tensor,
         *,
@@ -55,8 +90,8 @@ class MolmoModel(nn.Module):
         input_idx: Tensor | None = None,
         pooling: Tensor | None = None,
         single_view: bool = False,
-    ) -> Tensor:
-        """Image features of one image.
+    ) -> ImageFeatures:
+        """Features of one image.
 
         Args:
             crops: Normalised patches [n, patches, patch_values], global view first.
@@ -66,9 +101,6 @@ class MolmoModel(nn.Module):
                 their positions; without it, all cells come, crop by crop.
             pooling: Molmo2: int [n_tokens, slots], indices into the patches of all crops, -1 for empty slots.
             single_view: Promises that all crops are one picture (tiling 1x1), so that the tower runs once.
-
-        Returns:
-            [n_features, decoder width], in the order in which `embed` adds them to the patch tokens.
 
         Raises:
             ImageError: A shape or an index does not fit, or `masks`/`pooling` is missing or unknown here.
@@ -93,7 +125,9 @@ class MolmoModel(nn.Module):
                 f"the pooling table points at patch {int(table.max())}; there are {patches} patches"
             )
         table = table.to(features.device)
-        return self.connector(features.flatten(0, 1).unsqueeze(0), table.unsqueeze(0)).squeeze(0)
+        patches_of_all = features.flatten(0, 1)
+        tokens = self.connector(patches_of_all.unsqueeze(0), table.unsqueeze(0)).squeeze(0)
+        return ImageFeatures(tokens, patches_of_all, table)
 
     def _table(self, crops: int, input_idx: Tensor | None) -> Tensor:
         """Pooling within crops: every cell, or the used ones in the order of their positions."""
@@ -126,7 +160,7 @@ class MolmoModel(nn.Module):
         Args:
             input_ids: int64 [B, L].
             image_features: [n, width] or [B, n, width]: one for each patch token, in the order of the tokens.
-            is_patch: Boolean [B, L]; default: where the id is that of the config's im_patch.
+            is_patch: Boolean [B, L]; default: `is_patch_token`.
 
         Returns:
             [B, L, width].
@@ -138,14 +172,23 @@ class MolmoModel(nn.Module):
         if image_features is None:
             return embeddings
         if is_patch is None:
-            if "im_patch" not in self.config.token_ids:
-                raise PromptError("config.json does not name the id of the patch token; pass is_patch")
-            is_patch = input_ids == self.config.token_ids["im_patch"]
+            is_patch = self.is_patch_token(input_ids)
         features = image_features.reshape(-1, embeddings.shape[-1]).to(embeddings.dtype)
         places = is_patch.flatten().nonzero().squeeze(1)
         if places.shape[0] != features.shape[0]:
             raise PromptError(f"{features.shape[0]} image features for {places.shape[0]} patch tokens")
         return embeddings.flatten(0, 1).index_add(0, places, features).view_as(embeddings)
+
+    def is_patch_token(self, input_ids: Tensor) -> Tensor:
+        """Boolean, as `input_ids`: the tokens that image features are added to.
+
+        Raises:
+            PromptError: config.json does not name them.
+        """
+        ids = [self.config.token_ids.get(name) for name in self.config.patch_tokens]
+        if None in ids:
+            raise PromptError("config.json does not name the id of the patch token; pass is_patch")
+        return torch.isin(input_ids, torch.tensor(ids, device=input_ids.device, dtype=input_ids.dtype))
 
     def is_image_token(self, input_ids: Tensor) -> Tensor:
         """Boolean, as `input_ids`: patch tokens and their separators, as far as config.json names them."""

@@ -18,11 +18,13 @@ from torch import Tensor
 from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.errors import MolmoError, UnsupportedModelError
 from molmo_ros.molmo.kv_cache import KVCache
-from molmo_ros.molmo.model import MolmoModel, prefill_mask
+from molmo_ros.molmo.model import ImageFeatures, MolmoModel, prefill_mask
 from molmo_ros.molmo.parity_experts import first_block_experts
 from molmo_ros.molmo.parity_image import PIXEL_TOLERANCE, compare_preprocessing
+from molmo_ros.molmo.parity_points import compare_decoded_points, compare_points
 
 TOLERANCE = 1e-4
+TEXTS = ("point_text",)
 FILES = ("config.json", "model.safetensors", "input.npz", "logits.npz")
 
 
@@ -98,10 +100,15 @@ def check_folder(folder: str | Path, attention: str = "sdpa") -> ParityReport:
     report = ParityReport(folder.name or str(folder))
     try:
         model = load_checkpoint(folder, attention=attention)
-        inputs, expected = _arrays(folder / "input.npz"), _arrays(folder / "logits.npz")
+        raw = _arrays(folder / "input.npz")
+        inputs = {name: torch.from_numpy(value) for name, value in raw.items() if name not in TEXTS}
+        expected = {name: torch.from_numpy(value) for name, value in _arrays(folder / "logits.npz").items()}
         with torch.inference_mode():
             _Comparison(model, inputs, expected, report).run()
-        raw = {name: value.numpy() for name, value in inputs.items()}
+        if "decoded_points" in expected:
+            report.errors["decoded_points"] = compare_decoded_points(
+                model, raw, expected["decoded_points"].numpy()
+            )
         report.preprocessing = compare_preprocessing(folder, model.config, raw)
     except UnsupportedModelError as error:
         report.status, report.reason = "unsupported", str(error)
@@ -120,10 +127,10 @@ def check_folder(folder: str | Path, attention: str = "sdpa") -> ParityReport:
     return report
 
 
-def _arrays(path: Path) -> dict[str, Tensor]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: torch.from_numpy(stored[name]) for name in stored.files}
+            return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise VectorError(f"{path} cannot be read: {error}") from error
 
@@ -139,11 +146,16 @@ class _Comparison:
     def run(self) -> None:
         ids = self.inputs["input_ids"]
         features, is_patch = self._image()
+        tokens = None if features is None else features.tokens
         stored_types = self.inputs.get("token_type_ids")
         is_image = self.model.is_image_token(ids) if stored_types is None else stored_types.bool()
-        embeddings = self.model.embed(ids, features, is_patch)
+        embeddings = self.model.embed(ids, tokens, is_patch)
         mask = self.model.prefill_mask(is_image)
-        self._prompt(embeddings, mask)
+        if features is not None and self.model.point_head is not None:
+            compare_points(self.model, self.inputs, self.expected, features, self._note)
+        # MolmoPoint's vectors hold `prefill_logits` instead.
+        if "logits" in self.expected or "prefill_logits" not in self.expected:
+            self._prompt(embeddings, mask)
         if "logits_if_fully_causal" in self.expected:
             logits = self._logits(embeddings, prefill_mask(is_image, image_block=False))
             count = self.expected["logits_if_fully_causal"].shape[1]
@@ -159,19 +171,20 @@ class _Comparison:
         if "greedy_tokens" in self.expected:
             self._greedy(embeddings, mask)
 
-    def _image(self) -> tuple[Tensor | None, Tensor | None]:
-        """Image features in the order of the patch tokens, and which tokens those are."""
+    def _image(self) -> tuple[ImageFeatures | None, Tensor | None]:
+        """Image features, and which tokens they are added to."""
         inputs = self.inputs
         if "images" in inputs:
             crops, masks, cells = (inputs[name][0] for name in ("images", "image_masks", "image_input_idx"))
             everything = self.model.encode_image(crops, masks=masks)
-            features = self.model.encode_image(crops, masks=masks, input_idx=cells)
+            features = self.model.image_features(crops, masks=masks, input_idx=cells)
             is_patch = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
             is_patch[0, cells[cells >= 0]] = True
         elif "pixel_values" in inputs:
             pooling = inputs["image_token_pooling"]
-            features = everything = self.model.encode_image(inputs["pixel_values"], pooling=pooling)
-            is_patch = inputs["input_ids"] == self.model.config.token_ids["im_patch"]
+            features = self.model.image_features(inputs["pixel_values"], pooling=pooling)
+            everything = features.tokens
+            is_patch = self.model.is_patch_token(inputs["input_ids"])
         else:
             return None, None
         if "vision_features" in self.expected:
@@ -222,7 +235,7 @@ class _Comparison:
             raise VectorError(
                 f"{name} has shape {tuple(reference.shape)}; the model gives {tuple(value.shape)}"
             )
-        self.report.errors[name] = (value - reference).abs().max().item()
+        self.report.errors[name] = (value.double() - reference.double()).abs().max().item()
 
 
 def _positions(embeddings: Tensor) -> Tensor:

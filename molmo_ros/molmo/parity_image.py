@@ -24,8 +24,8 @@ def compare_preprocessing(
         inputs: The arrays of input.npz.
 
     Returns:
-        Maximum absolute difference by name ("pixels", "masks", "input_idx", "pooling", "grids"), infinite
-        where the shapes differ. None where no image is stored.
+        Maximum absolute difference by name ("pixels", "masks", "input_idx", "pooling", "grids", "mosaic"),
+        infinite where the shapes differ. None where no image is stored.
     """
     if "image_u8" not in inputs:
         return None
@@ -51,6 +51,8 @@ def _made(result: ProcessedImage) -> dict[str, np.ndarray]:
         made["input_idx"] = np.where(result.input_idx < 0, -1, result.input_idx + 1)
     if result.pooling is not None:
         made["pooling"] = result.pooling
+    if result.mosaic is not None:
+        made["mosaic"] = result.mosaic
     return made
 
 
@@ -64,6 +66,8 @@ def _stored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if "pixel_values" in inputs:
         stored["pixels"] = inputs["pixel_values"]
         stored["pooling"] = inputs["image_token_pooling"]
+    if "subpatch_mapping" in inputs:
+        stored["mosaic"] = inputs["subpatch_mapping"]
     if "image_grids" in inputs:
         stored["grids"] = inputs["image_grids"][0]
     return stored

@@ -145,18 +145,18 @@ def patch_coverage(inside: tuple[slice, slice], tiling: tuple[int, int], grid: C
     return masks.reshape(len(masks), -1)
 
 
-def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
-    """Which patches each image token pools, the global view's tokens first (Molmo2 family).
+def mosaic_patches(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
+    """The patches of the tiles, row by row over the whole image.
 
-    Patches are numbered through all crops, the global view's being first. A window may straddle tiles, since
-    a tile owns an odd number of lines (image_processing_molmo2.py, transformers and hub).
+    Patches are numbered through all crops, the global view's being first (image_processing_molmo2.py,
+    `patch_idx_arr`).
 
     Args:
         tiling: Rows and columns of tiles.
         grid: Crop sizes.
 
     Returns:
-        int64 `[tokens, pooled patches]`; -1 beyond the edge of the grid.
+        int64 `grid.mosaic(tiling)`.
     """
     side = grid.patches
     crop = np.arange(side * side, dtype=np.int64).reshape(side, side)
@@ -169,7 +169,26 @@ def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
             mosaic[
                 row + kept[0].start : row + kept[0].stop, column + kept[1].start : column + kept[1].stop
             ] = numbers[kept]
-    return np.concatenate([_pooling_windows(crop, grid), _pooling_windows(mosaic, grid)])
+    return mosaic
+
+
+def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
+    """Which patches each image token pools, the global view's tokens first (Molmo2 family).
+
+    Patches are numbered as in `mosaic_patches`. A window may straddle tiles, since a tile owns an odd number
+    of lines (image_processing_molmo2.py, transformers and hub).
+
+    Args:
+        tiling: Rows and columns of tiles.
+        grid: Crop sizes.
+
+    Returns:
+        int64 `[tokens, pooled patches]`; -1 beyond the edge of the grid.
+    """
+    side = grid.patches
+    whole = np.arange(side * side, dtype=np.int64).reshape(side, side)
+    tiles = mosaic_patches(tiling, grid)
+    return np.concatenate([_pooling_windows(whole, grid), _pooling_windows(tiles, grid)])
 
 
 def _pooling_windows(numbers: np.ndarray, grid: CropGrid) -> np.ndarray:

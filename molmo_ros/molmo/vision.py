@@ -17,7 +17,7 @@ class VisionAttention(nn.Module):
     Args:
         query_width: Width of the query vectors.
         memory_width: Width of the vectors that keys and values are made of.
-        output_width: Width of the result.
+        output_width: Width of the result; None leaves the heads' outputs as they are, joined.
         float32: Whether to leave the dtype of the weights for the attention itself.
     """
 
@@ -25,7 +25,7 @@ class VisionAttention(nn.Module):
         self,
         query_width: int,
         memory_width: int,
-        output_width: int,
+        output_width: int | None,
         heads: int,
         head_dim: int,
         float32: bool,
@@ -36,7 +36,9 @@ class VisionAttention(nn.Module):
         self.query = nn.Linear(query_width, heads * head_dim)
         self.key = nn.Linear(memory_width, heads * head_dim)
         self.value = nn.Linear(memory_width, heads * head_dim)
-        self.output = nn.Linear(heads * head_dim, output_width)
+        self.output: nn.Module = nn.Identity()
+        if output_width is not None:
+            self.output = nn.Linear(heads * head_dim, output_width)
 
     def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attends from `query` [N, L, .] to `memory` [N, K, .]; `mask` as in `attend`. Returns [N, L, .]."""

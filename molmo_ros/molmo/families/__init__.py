@@ -58,16 +58,21 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
     return config
 
 
+MAY_BE_ZERO = ("extra_vocab", "experts", "experts_per_token", "patch_id", "subpatch_id", "location_id")
+
+
 def _check(config: MolmoConfig) -> None:
     """Refuses numbers that no model can be built from."""
     decoder, vision = config.decoder, config.vision
-    for part in (vision, config.connector, decoder):
+    head, connector = config.point_head, config.connector
+    parts: list[Any] = [vision, connector, decoder] + ([head] if head else [])
+    for part in parts:
         for item in fields(part):
             value = getattr(part, item.name)
             number = isinstance(value, int if item.type == "int" else (int, float)) and not isinstance(
                 value, bool
             )
-            lowest = 0 if item.name in ("extra_vocab", "experts", "experts_per_token") else 1
+            lowest = 0 if item.name in MAY_BE_ZERO else 1
             if item.type == "int" and not (number and value >= lowest):
                 raise CheckpointError(
                     f"{type(part).__name__}.{item.name} is {value!r}, not a positive integer"
@@ -82,7 +87,21 @@ def _check(config: MolmoConfig) -> None:
         )
     if decoder.head_dim % 2:
         raise CheckpointError(f"head_dim {decoder.head_dim} is odd; the rotary embedding needs an even one")
+    if head is not None and head.width % 2:
+        raise CheckpointError(f"patch_embed_dim {head.width} is odd; the rotary embedding needs an even one")
+    rows = decoder.vocab + decoder.extra_vocab
+    ids = [head.patch_id, head.subpatch_id, head.location_id] if head else []
+    if outside := [number for number in ids if number >= rows]:
+        raise CheckpointError(f"the point head's token ids {outside} lie outside the {rows} embeddings")
+    if not connector.pooling_output and connector.heads * connector.head_dim != connector.width:
+        raise CheckpointError(
+            f"{connector.heads} pooling heads of {connector.head_dim} give "
+            f"{connector.heads * connector.head_dim} values; without an output layer the projector needs them "
+            f"to be {connector.width}"
+        )
     if min(vision.grid) < 1:
         raise CheckpointError(f"the crop holds no whole patch of {vision.patch_size} px: grid {vision.grid}")
     if not (decoder.experts == 0 or 1 <= decoder.experts_per_token <= decoder.experts):
-        raise CheckpointError(f"{decoder.experts_per_token} of {decoder.experts} experts cannot work on a token")
+        raise CheckpointError(
+            f"{decoder.experts_per_token} of {decoder.experts} experts cannot work on a token"
+        )

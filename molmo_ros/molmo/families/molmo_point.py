@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from molmo_ros.molmo.config import MolmoConfig, PointHeadConfig
-from molmo_ros.molmo.errors import UnsupportedModelError
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families import molmo2
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.reading import require
@@ -22,13 +22,9 @@ from molmo_ros.molmo.families.tensor_names import (
     vision_names,
 )
 
-# Beyond those of Molmo2. `im_patch` can be pointed at, `im_low` cannot.
-TOKEN_KEYS = molmo2.TOKEN_KEYS | {
-    "im_low": "image_non_indexable_patch_id",
-    "token_index": "patch_token_id",
-    "vit_index": "subpatch_token_id",
-    "vit_loc": "location_token_id",
-}
+# `im_patch` can be pointed at, `im_low` cannot.
+TOKEN_KEYS = molmo2.TOKEN_KEYS | {"im_low": "image_non_indexable_patch_id"}
+PATCH_TOKENS = ("im_patch", "im_low")
 # The only values that released models have; others would change the scores.
 SETTINGS = {
     "patch_location": "3x3",
@@ -58,6 +54,9 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
     connector = molmo2.read_connector(adapter, vision, text["hidden_size"])
     decoder = molmo2.read_decoder(text, tied_head=False)
     require(raw, "tie_word_embeddings", False)
+    missing = [TOKEN_KEYS[name] for name in PATCH_TOKENS if raw.get(TOKEN_KEYS[name]) is None]
+    if missing:
+        raise CheckpointError(f"config.json of model_type 'molmo_point' lacks {', '.join(missing)}")
     return MolmoConfig(
         "molmo_point",
         vision,
@@ -65,8 +64,13 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         replace(decoder, extra_head=True),
         image_block=True,
         token_ids={name: raw[key] for name, key in TOKEN_KEYS.items() if raw.get(key) is not None},
+        patch_tokens=PATCH_TOKENS,
         point_head=PointHeadConfig(
-            width=raw["patch_embed_dim"], rope_theta=raw["token_prediction_rotary_theta"]
+            width=raw["patch_embed_dim"],
+            rope_theta=raw["token_prediction_rotary_theta"],
+            patch_id=raw["patch_token_id"],
+            subpatch_id=raw["subpatch_token_id"],
+            location_id=raw["location_token_id"],
         ),
     )
 
@@ -91,6 +95,9 @@ def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
         **SETTINGS,
         "patch_embed_dim": head.width,
         "token_prediction_rotary_theta": head.rope_theta,
+        "patch_token_id": head.patch_id,
+        "subpatch_token_id": head.subpatch_id,
+        "location_token_id": head.location_id,
         **{TOKEN_KEYS[name]: number for name, number in config.token_ids.items()},
     }
 
