@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from molmo_ros.molmo.crop_budget import CropChoice
+
 
 class Status(str, Enum):
     """Why an answer has the points it has. The value is the wire format."""
@@ -34,6 +36,8 @@ class Point:
         label: What the model was pointing at, as it wrote it.
         index: The object's number in the answer, from 1; the model's own id where it gives one.
         image: Which image of the prompt, from 0.
+        confidence: How sure the model was that there is such a point, and there, in [0, 1]; None where that is
+            not known. What it means as a probability, see `Answer.calibrated`.
     """
 
     x: float
@@ -41,6 +45,7 @@ class Point:
     label: str = ""
     index: int = 1
     image: int = 0
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class Answer:
         timing_ms: Wall time of each stage [ms]: preprocess, vision, prefill, decode, total.
         tokens: How many tokens the model generated.
         error: A sentence for people where status is ERROR.
+        crops: The limit that the images were cut under, and what they cost; None where none was encoded.
+        not_found_probability: That there is no such thing, in [0, 1]: the probability of the not-found sentence,
+            whatever the answer was. None where no token was generated.
+        calibrated: Whether confidences and `not_found_probability` are right as often as they say, measured on
+            images like those of docs/confidence.md. False: they only tell more from less sure.
     """
 
     status: Status
@@ -67,3 +77,6 @@ class Answer:
     timing_ms: dict[str, float] = field(default_factory=dict)
     tokens: int = 0
     error: str = ""
+    crops: CropChoice | None = None
+    not_found_probability: float | None = None
+    calibrated: bool = False

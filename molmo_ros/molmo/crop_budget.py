@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
@@ -123,6 +123,14 @@ class CropChoice:
     def tokens(self) -> int:
         """Tokens of all images."""
         return sum(cost.tokens for cost in self.costs)
+
+    def timing(self, timing_ms: Mapping[str, float], answer_tokens: int) -> QueryTiming:
+        """A query about these images, from its stages' wall times [ms] (preprocess, vision, prefill, decode)."""
+        seconds = {stage: value / 1e3 for stage, value in timing_ms.items()}
+        image = seconds["preprocess"] + seconds["vision"]
+        return QueryTiming(
+            self.passes, self.tokens, answer_tokens, image, seconds["prefill"], seconds["decode"]
+        )
 
 
 class CropBudget:

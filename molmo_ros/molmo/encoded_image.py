@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from molmo_ros.molmo.crop_budget import CropChoice
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import MolmoModel
 from molmo_ros.molmo.prompt import Prefix
@@ -23,12 +24,14 @@ class EncodedImage:
         prefix: The image's tokens.
         features: [n_features, width], one for each patch token.
         timing_ms: What encoding took: preprocess, vision [ms].
+        crops: The limit that the images were cut under, and what they cost.
     """
 
     sizes: list[tuple[int, int]]
     prefix: Prefix
     features: Tensor
     timing_ms: dict[str, float] = field(default_factory=dict)
+    crops: CropChoice | None = None
     _cache: KVCache | None = field(default=None, repr=False)
 
     def cache(self, model: MolmoModel, max_len: int) -> KVCache:

@@ -15,11 +15,13 @@ from torch import Tensor
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.answer_stream import AnswerStream
 from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.molmo.crop_budget import CropBudget
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.latency_model import QueryTiming
 from molmo_ros.molmo.model import MolmoModel
 from molmo_ros.molmo.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
@@ -59,10 +61,17 @@ class Molmo:
             low_res_columns=image_processor.config.low_res_columns,
             max_tokens=config.decoder.max_positions,
         )
+        self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = "tiny", *, device: str = "cpu", dtype: str = "float32"
+        cls,
+        model: str | Path = "tiny",
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        max_crops: int | None = None,
+        latency_target: float | None = None,
     ) -> Molmo:
         """Loads a checkpoint.
 
@@ -72,16 +81,44 @@ class Molmo:
                 "./tiny" for the folder.
             device: A torch device: "cpu", "cuda", "cuda:1".
             dtype: Of weights and activations: "float32", "bfloat16" or "float16".
+            max_crops: See `limit_crops`.
+            latency_target: See `limit_crops`.
 
         Raises:
             CheckpointError: No such checkpoint, or one that cannot be read.
+            MolmoError: `max_crops` or `latency_target` is out of range.
         """
         folder = checkpoint_folder(model)
-        return cls(
+        molmo = cls(
             load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True),
             Tokenizer.from_folder(folder),
             ImageProcessor(ImageProcessorConfig.from_folder(folder)),
         )
+        molmo.limit_crops(max_crops, latency_target)
+        return molmo
+
+    def limit_crops(self, max_crops: int | None = None, latency_target: float | None = None) -> None:
+        """Sets how finely the next images are looked at; `Answer.crops` says what came of it.
+
+        Args:
+            max_crops: Most tiles of one image; None for the trained limit. More than that is outside of what
+                the model has seen in training.
+            latency_target: Wall time of a whole query [s]: as many tiles as are predicted to keep it, `max_crops`
+                at most. The first time, a few short queries are timed. None for no target.
+
+        Raises:
+            MolmoError: `max_crops` is not a whole number from 1 to 1000, or the target is not a positive time.
+        """
+        self.crop_budget.limit(max_crops, latency_target)
+        if self.crop_budget.unmeasured:
+            self.crop_budget.measure(self._timed_query)
+
+    def _timed_query(self, size: tuple[int, int], max_crops: int) -> QueryTiming:
+        """Times a query about a grey image of (height, width) `size`."""
+        encoded = self.encode(np.full((*size, 3), 128, np.uint8), max_crops=max_crops)
+        answer = self.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=16))
+        assert encoded.crops is not None
+        return encoded.crops.timing(answer.timing_ms | encoded.timing_ms, answer.tokens)
 
     def point(
         self,
@@ -182,24 +219,35 @@ class Molmo:
     ) -> AnswerStream:
         return AnswerStream(label=label, max_points=max_points, on_text=on_text, on_point=on_point)
 
-    def encode(self, image: np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]) -> EncodedImage:
+    def encode(
+        self,
+        image: np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...],
+        *,
+        max_crops: int | None = None,
+    ) -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
 
         Args:
             image: uint8 RGB [h, w, 3]; Molmo2 also takes several.
+            max_crops: Most tiles of each image; default: what `limit_crops` set.
 
         Raises:
             ImageError: An image is not what it should be.
+            MolmoError: `max_crops` is not a whole number from 1 to 1000.
             PromptError: Several images for a model that takes one, or more than its context holds.
         """
         started = time.perf_counter()
         images = image if isinstance(image, (list, tuple)) else [image]
-        processed = [self.image_processor(one) for one in images]
+        crops = self.crop_budget.choose([_size(one) for one in images], max_crops)
+        process = self.image_processor
+        if crops.max_crops != process.config.max_crops:
+            process = ImageProcessor(process.config.with_max_crops(crops.max_crops))
+        processed = [process(one) for one in images]
         prefix = self.prompts.prefix(processed)
         preprocessed = time.perf_counter()
         features = self._encode(processed)
         timing = _milliseconds(preprocess=preprocessed - started, vision=time.perf_counter() - preprocessed)
-        return EncodedImage([one.image_size for one in processed], prefix, features, timing)
+        return EncodedImage([one.image_size for one in processed], prefix, features, timing, crops)
 
     @torch.inference_mode()
     def _encode(self, images: list[ProcessedImage]) -> Tensor:
@@ -237,7 +285,7 @@ class Molmo:
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         limits = Limits(deadline, cancel)
         self.prompts.query(text, 0)  # a bad query is refused before any work on the image
-        encoding = _milliseconds(preprocess=0, vision=0)
+        encoding, crops = _milliseconds(preprocess=0, vision=0), None
         stop = limits.reached()
         if stop is not None:
             generation = Generation((), stop)
@@ -246,10 +294,13 @@ class Molmo:
             if not isinstance(encoded, EncodedImage):
                 encoded = self.encode(encoded)
                 encoding = encoded.timing_ms
+            crops = encoded.crops
             stream.start(TextStream(self.tokenizer), PointStream(encoded.sizes))
             generation = self._generate(encoded, text, stream, options, limits)
         parsed = stream.finish()
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
+        if crops is not None and encoding["vision"] and generation.stop not in ENDED_EARLY:
+            self.crop_budget.measured(crops.timing(timing, len(generation.token_ids)))
         return Answer(
             status=_status(generation.stop, parsed, expected),
             text=stream.text.strip(),
@@ -258,6 +309,7 @@ class Molmo:
             count=parsed.count,
             timing_ms=timing | _milliseconds(total=time.perf_counter() - started),
             tokens=len(generation.token_ids),
+            crops=crops,
         )
 
     @torch.inference_mode()
@@ -332,6 +384,12 @@ def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: Image
     patch = tokenizer.special_id("<im_patch>")
     if patch >= rows:
         raise CheckpointError(f"<im_patch> is {patch} in the tokenizer; the model has {rows} embeddings")
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    """(height, width) [px]; of one pixel for what is no image, and what the image processor then refuses."""
+    known = isinstance(image, np.ndarray) and image.ndim == 3
+    return (image.shape[0], image.shape[1]) if known else (1, 1)
 
 
 def _status(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
