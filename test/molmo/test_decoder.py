@@ -13,10 +13,11 @@ from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.kv_cache import KVCache
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
+VARIANTS = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
+EXPERTS = ["molmoe-1b", "molmoe-deep"]
 
 
-@pytest.fixture(params=DENSE)
+@pytest.fixture(params=VARIANTS + EXPERTS)
 def decoder(request):
     return load_checkpoint(VECTORS / f"{request.param}-tiny").decoder
 
