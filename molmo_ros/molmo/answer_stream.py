@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.confidence import AnswerConfidence
 from molmo_ros.molmo.errors import PromptError
+from molmo_ros.molmo.generate import Choice
 from molmo_ros.molmo.points import ParsedPoints, PointStream
 from molmo_ros.molmo.tokenizer import TextStream
 
@@ -16,6 +18,7 @@ class AnswerStream:
 
     Attributes:
         text: The text so far.
+        confidence: Scores the points; None leaves them without.
     """
 
     def __init__(
@@ -45,20 +48,29 @@ class AnswerStream:
         self._label, self._max_points = label, max_points
         self._on_text, self._on_point = on_text, on_point
         self._given_out = 0
+        self.confidence: AnswerConfidence | None = None
+        self._scores: list[float | None] = []
 
     def start(self, decoded: TextStream, points: PointStream) -> None:
         """Sets how tokens become text and text becomes points, before the first token."""
         self._decoded, self._points = decoded, points
 
-    def feed(self, token_id: int) -> bool:
+    def feed(self, token_id: int, choice: Choice | None = None) -> bool:
         """Takes the next token; returns whether there are points enough.
+
+        Args:
+            token_id: The token.
+            choice: What it was chosen from, for `confidence`; the decoder must not have seen it yet.
 
         Raises:
             ValueError: The answer has not started.
         """
         if self._decoded is None:
             raise ValueError("a token came before the answer has started")
-        return self._take(self._decoded.feed(token_id))
+        piece = self._decoded.feed(token_id)
+        if self.confidence is not None and choice is not None:
+            self.confidence.feed(choice, piece)
+        return self._take(piece)
 
     def finish(self) -> ParsedPoints:
         """Ends the answer and returns its points, at most `max_points`."""
@@ -66,26 +78,35 @@ class AnswerStream:
             return ParsedPoints()
         self._take(self._decoded.finish())
         parsed = self._points.finish()
-        points = [self._labelled(point) for point in parsed.points[: self._max_points]]
+        self._score(len(self.text), len(parsed.points) - len(self._scores))
+        points = [self._finished(*one) for one in zip(parsed.points, self._scores, strict=True)]
+        points = points[: self._max_points]
         for point in points[self._given_out :]:  # completed by the end of the text
             self._give_out(point)
         return replace(parsed, points=tuple(points))
 
     def _take(self, piece: str) -> bool:
+        before = len(self.text)
         if piece:
             self.text += piece
             if self._on_text is not None:
                 self._on_text(piece)
-        for point in self._points.feed(piece) if self._points is not None else ():
-            if not self._enough():
-                self._give_out(self._labelled(point))
+        for end, char in enumerate(piece, before + 1):  # one by one, to know where each point ends
+            for point in self._points.feed(char) if self._points is not None else ():
+                self._score(end, 1)
+                if not self._enough():
+                    self._give_out(self._finished(point, self._scores[-1]))
         return self._enough()
+
+    def _score(self, end: int, count: int) -> None:
+        """Scores points that are complete with the first `end` characters of the text."""
+        self._scores += [self.confidence.point(end) if self.confidence else None for _ in range(count)]
 
     def _enough(self) -> bool:
         return self._max_points is not None and self._given_out >= self._max_points
 
-    def _labelled(self, point: Point) -> Point:
-        return point if point.label else replace(point, label=self._label)
+    def _finished(self, point: Point, confidence: float | None) -> Point:
+        return replace(point, label=point.label or self._label, confidence=confidence)
 
     def _give_out(self, point: Point) -> None:
         self._given_out += 1

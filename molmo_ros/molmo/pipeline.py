@@ -14,21 +14,27 @@ from torch import Tensor
 
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.answer_stream import AnswerStream
+from molmo_ros.molmo.calibration import Calibration, read_calibration
 from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.molmo.confidence import AnswerConfidence
 from molmo_ros.molmo.crop_budget import CropBudget
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.latency_model import QueryTiming
 from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
 from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.written_point_scorer import NumberTokens, WrittenPointScorer
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
+NOT_FOUND = {"0924": (" This isn't in the image.", " There are none."), "molmo2": ("There are none.",)}
 CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
 
 
@@ -45,8 +51,14 @@ class Molmo:
     Points are in pixels of the image that was given: x in [0, width], y in [0, height].
     """
 
-    def __init__(self, model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:
-        """Puts the parts of one checkpoint together.
+    def __init__(
+        self,
+        model: MolmoModel,
+        tokenizer: Tokenizer,
+        image_processor: ImageProcessor,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Puts the parts of one checkpoint together; without a calibration, confidences are raw scores.
 
         Raises:
             CheckpointError: They do not fit each other.
@@ -62,6 +74,9 @@ class Molmo:
             max_tokens=config.decoder.max_positions,
         )
         self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
+        self.calibration = calibration
+        self._numbers = NumberTokens(tokenizer.number_tokens())
+        self._not_found = [tokenizer.encode(one) for one in NOT_FOUND[self.family.prompt.wording]]
 
     @classmethod
     def from_pretrained(
@@ -93,6 +108,7 @@ class Molmo:
             load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True),
             Tokenizer.from_folder(folder),
             ImageProcessor(ImageProcessorConfig.from_folder(folder)),
+            read_calibration(folder),
         )
         molmo.limit_crops(max_crops, latency_target)
         return molmo
@@ -309,6 +325,8 @@ class Molmo:
             count=parsed.count,
             timing_ms=timing | _milliseconds(total=time.perf_counter() - started),
             tokens=len(generation.token_ids),
+            not_found_probability=None if stream.confidence is None else stream.confidence.not_found,
+            calibrated=self.calibration is not None,
             crops=crops,
         )
 
@@ -323,6 +341,7 @@ class Molmo:
         room = self.prompts.max_tokens - length
         max_new_tokens = min(options.max_new_tokens, room)
         cache = encoded.cache(self.model, length + max_new_tokens)
+        stream.confidence = self._confidence(cache)
         start, device = cache.length, self.model.device
         ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
         is_image = torch.from_numpy(np.pad(prefix.is_image, (0, len(query)))).to(device).unsqueeze(0)
@@ -337,11 +356,18 @@ class Molmo:
             max_new_tokens=max_new_tokens,
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
-            on_token=lambda choice: stream.feed(choice.token),
+            on_token=lambda choice: stream.feed(choice.token, choice),
         )
         if generation.stop is StopReason.MAX_NEW_TOKENS and room < options.max_new_tokens:
             generation = replace(generation, stop=StopReason.CONTEXT)
         return generation
+
+    def _confidence(self, cache: KVCache) -> AnswerConfidence:
+        """Scores one answer that is generated over this cache."""
+        not_found = NotFoundScorer(
+            self._not_found, lambda tokens: continuation_probability(self.model, cache, tokens)
+        )
+        return AnswerConfidence(not_found, WrittenPointScorer(self._numbers), self.calibration)
 
 
 def checkpoint_folder(model: str | Path) -> Path:
