@@ -9,6 +9,8 @@ from torch import Tensor
 from molmo_ros.molmo.crop_budget import CropChoice
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.patch_points import PatchPlaces
+from molmo_ros.molmo.point_chooser import PointableImages
 from molmo_ros.molmo.prompt import Prefix
 
 
@@ -25,6 +27,8 @@ class EncodedImage:
         features: [n_features, width], one for each patch token.
         timing_ms: What encoding took: preprocess, vision [ms].
         crops: The limit that the images were cut under, and what they cost.
+        pointable: The images as the point head sees them; None without a point head.
+        places: Where the tokens of a point lie on them; None without a point head.
     """
 
     sizes: list[tuple[int, int]]
@@ -32,11 +36,15 @@ class EncodedImage:
     features: Tensor
     timing_ms: dict[str, float] = field(default_factory=dict)
     crops: CropChoice | None = None
+    pointable: PointableImages | None = None
+    places: PatchPlaces | None = None
     _cache: KVCache | None = field(default=None, repr=False)
 
     def cache(self, model: MolmoModel, max_len: int) -> KVCache:
         """A cache with room for `max_len` tokens that holds the whole prefix or nothing."""
         old = self._cache
+        if old is not None and self.pointable is not None and self.pointable.keys is None:
+            old.truncate(0)  # the prefill that filled it ended before the point head had seen it
         if old is not None and old.length > len(self.prefix):
             old.truncate(len(self.prefix))
         if old is not None and old.max_len >= max_len:

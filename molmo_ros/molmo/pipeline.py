@@ -25,16 +25,18 @@ from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopRe
 from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.latency_model import QueryTiming
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.model import ImageFeatures, MolmoModel
 from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
-from molmo_ros.molmo.points import ParsedPoints, PointStream
+from molmo_ros.molmo.point_format import point_format
+from molmo_ros.molmo.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
-from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.tokenizer import Tokenizer
 from molmo_ros.molmo.written_point_scorer import NumberTokens, WrittenPointScorer
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
 NOT_FOUND = {"0924": (" This isn't in the image.", " There are none."), "molmo2": ("There are none.",)}
+POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
 CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
 
 
@@ -67,6 +69,7 @@ class Molmo:
         _check_parts(model, tokenizer, image_processor)
         self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
         self.family = family(config.family)
+        self.point_format = point_format(model, tokenizer)
         self.prompts = PromptBuilder(
             tokenizer,
             self.family.prompt,
@@ -261,20 +264,22 @@ class Molmo:
         processed = [process(one) for one in images]
         prefix = self.prompts.prefix(processed)
         preprocessed = time.perf_counter()
-        features = self._encode(processed)
+        features = self._image_features(processed)
         timing = _milliseconds(preprocess=preprocessed - started, vision=time.perf_counter() - preprocessed)
-        return EncodedImage([one.image_size for one in processed], prefix, features, timing, crops)
+        encoded = self.point_format.encoded(processed, prefix, features)
+        encoded.timing_ms, encoded.crops = timing, crops
+        return encoded
 
     @torch.inference_mode()
-    def _encode(self, images: list[ProcessedImage]) -> Tensor:
-        """Features of all images, [n_features, width]."""
+    def _image_features(self, images: list[ProcessedImage]) -> ImageFeatures:
+        """Features of all images."""
         device, dtype = self.model.device, self.model.dtype
 
         def tensor(array: np.ndarray | None) -> Tensor | None:
             return None if array is None else torch.from_numpy(array).to(device)
 
         features = [
-            self.model.encode_image(
+            self.model.image_features(
                 torch.from_numpy(one.crops).to(device, dtype),
                 masks=tensor(one.masks),
                 input_idx=tensor(one.input_idx),
@@ -285,7 +290,7 @@ class Molmo:
         ]
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return torch.cat(features)
+        return ImageFeatures.join(features)
 
     def _query(
         self,
@@ -311,7 +316,7 @@ class Molmo:
                 encoded = self.encode(encoded)
                 encoding = encoded.timing_ms
             crops = encoded.crops
-            stream.start(TextStream(self.tokenizer), PointStream(encoded.sizes))
+            stream.start(*self.point_format.reading(encoded))
             generation = self._generate(encoded, text, stream, options, limits)
         parsed = stream.finish()
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
@@ -356,6 +361,7 @@ class Molmo:
             max_new_tokens=max_new_tokens,
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
+            chooser=self.point_format.chooser(encoded),
             on_token=lambda choice: stream.feed(choice.token, choice),
         )
         if generation.stop is StopReason.MAX_NEW_TOKENS and room < options.max_new_tokens:
@@ -402,10 +408,13 @@ def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: Image
             f"the image processor makes crops of {patches} patches of {images.patch_size} px; the vision "
             f"tower takes {config.vision.grid} of {config.vision.patch_size} px"
         )
-    for name, expected in config.token_ids.items():
-        if tokenizer.has(f"<{name}>") and tokenizer.special_id(f"<{name}>") != expected:
-            found = tokenizer.special_id(f"<{name}>")
-            raise CheckpointError(f"<{name}> is {found} in the tokenizer and {expected} in config.json")
+    named = {f"<{name}>": number for name, number in config.token_ids.items()}
+    if config.point_head is not None:
+        named |= {name: getattr(config.point_head, key) for name, key in POINT_TOKENS.items()}
+    for name, expected in named.items():
+        if tokenizer.has(name) and tokenizer.special_id(name) != expected:
+            found = tokenizer.special_id(name)
+            raise CheckpointError(f"{name} is {found} in the tokenizer and {expected} in config.json")
     rows = config.decoder.vocab + config.decoder.extra_vocab
     patch = tokenizer.special_id("<im_patch>")
     if patch >= rows:
