@@ -34,6 +34,8 @@ class ImageFeatures(NamedTuple):
     @classmethod
     def join(cls, images: Sequence[ImageFeatures]) -> ImageFeatures:
         """The features of several images of one prompt; patches are numbered through."""
+        if len(images) == 1:
+            return images[0]  # joining would copy it
         pooling, first = [], 0
         for image in images:
             pooling.append(torch.where(image.pooling < 0, -1, image.pooling + first))

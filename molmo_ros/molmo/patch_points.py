@@ -23,6 +23,7 @@ from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 _TRIPLE = re.compile(r"<POINT_([0-9]{1,9})> ?<POINT_([0-9]{1,9})> ?<POINT_([0-9]{1,9})> ?([0-9]{1,9})$")
 _LONGEST_TRIPLE = 3 * len("<POINT_123456789> ") + 9
 _DIGITS = frozenset("0123456789")
+_MOST_DIGITS = 9  # of an object's number; further ones are ignored
 _PLACE = 0.33
 """Side of a place in a patch; 0.33 and not 1/3, as in the reference."""
 
@@ -103,7 +104,7 @@ class PatchPointStream(PointStream):
         """See `PointStream.feed`."""
         before = len(self._points)
         for char in piece:
-            if char not in _DIGITS:
+            if char not in _DIGITS or set(self._tail[-_MOST_DIGITS:]) <= _DIGITS:
                 self._end_triple()
             self._tail = (self._tail + char)[-_LONGEST_TRIPLE:]
             super().feed(char)
