@@ -4,8 +4,8 @@
         depth:=/camera/aligned_depth_to_color/image_raw camera_info:=/camera/color/camera_info \
         query:="red cube"
 
-`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments. `model` and `query` win over the
-parameter file when they are given.
+`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments. `model`, `query`, `max_crops` and
+`latency_target` win over the parameter file when they are given.
 """
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -46,6 +46,16 @@ def generate_launch_description():
                 "query", default_value="", description="Continuous query; empty: what params_file says."
             ),
             DeclareLaunchArgument(
+                "max_crops",
+                default_value="",
+                description="Most tiles of one image; empty: what params_file says.",
+            ),
+            DeclareLaunchArgument(
+                "latency_target",
+                default_value="",
+                description="Time that a query should take [s]; empty: what params_file says.",
+            ),
+            DeclareLaunchArgument(
                 "params_file",
                 default_value=PathJoinSubstitution([FindPackageShare("molmo_ros"), "config", "molmo.yaml"]),
                 description="Parameter file of the node.",
@@ -63,7 +73,7 @@ def generate_launch_description():
 
 
 def make_node(context):
-    """The node with the arguments' values; an empty `model` or `query` leaves the parameter file's."""
+    """The node with the arguments' values; an empty `model`, for example, leaves the parameter file's."""
 
     def value(name):
         return LaunchConfiguration(name).perform(context)
@@ -75,6 +85,11 @@ def make_node(context):
         parameters.append({"model": ParameterValue(LaunchConfiguration("model"), value_type=str)})
     if value("query"):
         parameters.append({"query": ParameterValue(LaunchConfiguration("query"), value_type=str)})
+    if value("max_crops"):
+        parameters.append({"max_crops": ParameterValue(LaunchConfiguration("max_crops"), value_type=int)})
+    if value("latency_target"):
+        target = ParameterValue(LaunchConfiguration("latency_target"), value_type=float)
+        parameters.append({"latency_target": target})
     # Loggers are named after the namespace, with dots.
     logger = ".".join([part for part in value("namespace").split("/") if part] + ["molmo_node"])
     return [

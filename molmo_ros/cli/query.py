@@ -35,6 +35,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
     )
+    parser.add_argument(
+        "--max-crops",
+        type=positive_int,
+        metavar="N",
+        help="cut the picture into at most N tiles (default: as many as the model was trained with)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=positive_number,
+        metavar="S",
+        help="use as many tiles as let a query take S seconds; measured first, which takes some queries",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--save", type=Path, metavar="OUT.png", help="write the picture with the answer drawn in"
@@ -71,7 +83,13 @@ def run_query(args: argparse.Namespace, method: str, text: str, max_points: int 
         from molmo_ros.molmo.generate import GenerateOptions
         from molmo_ros.molmo.pipeline import Molmo
 
-        model = Molmo.from_pretrained(args.model, device=args.device, dtype=args.dtype)
+        model = Molmo.from_pretrained(
+            args.model,
+            device=args.device,
+            dtype=args.dtype,
+            max_crops=args.max_crops,
+            latency_target=args.latency,
+        )
         options = GenerateOptions(time_limit=args.time_limit) if args.time_limit else None
         answer = getattr(model, method)(image, text, options=options, max_points=max_points)
         if args.save:
@@ -84,8 +102,9 @@ def run_query(args: argparse.Namespace, method: str, text: str, max_points: int 
         # torch: no such device, out of memory. (A torch without CUDA asserts.)
         return report_error(str(error), args.json, EXIT_FAILED)
     print(json.dumps(answer_object(answer)) if args.json else answer_text(answer))
-    if answer.error:
-        print(f"molmo-ros: {answer.error}", file=sys.stderr)
+    for line in (answer.error, answer.crops.note if answer.crops else ""):
+        if line:
+            print(f"molmo-ros: {line}", file=sys.stderr)
     return EXIT_OK if answer.status in ANSWERED else EXIT_FAILED
 
 
@@ -105,6 +124,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
         "points": [{"x": round(p.x, 2), "y": round(p.y, 2), "label": p.label} for p in answer.points],
         "text": answer.text,
         "timing_ms": {stage: round(value, 2) for stage, value in answer.timing_ms.items()},
+        "crops": answer.crops.record() if answer.crops else None,
     }
     if answer.error:
         fields["error"] = answer.error

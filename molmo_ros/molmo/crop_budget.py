@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
@@ -123,6 +123,17 @@ class CropChoice:
     def tokens(self) -> int:
         """Tokens of all images."""
         return sum(cost.tokens for cost in self.costs)
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; times in milliseconds."""
+        return {
+            "max_crops": self.max_crops,
+            "tilings": [list(cost.tiling) for cost in self.costs],
+            "crops": sum(cost.crops for cost in self.costs),
+            "tokens": self.tokens,
+            "predicted_ms": None if self.predicted is None else round(self.predicted * 1e3, 1),
+            "note": self.note,
+        }
 
     def timing(self, timing_ms: Mapping[str, float], answer_tokens: int) -> QueryTiming:
         """A query about these images, from its stages' wall times [ms] (preprocess, vision, prefill, decode)."""

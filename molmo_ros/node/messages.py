@@ -81,6 +81,7 @@ def result_message(outcome: Outcome, *, age_ms: float | None = None, dropped: in
                     name: round(ms, 2) for name, ms in (answer.timing_ms | outcome.timing_ms).items()
                 },
                 "tokens": answer.tokens,
+                "crops": answer.crops.record() if answer.crops else None,
                 "dropped_frames": dropped,
             },
             ensure_ascii=False,

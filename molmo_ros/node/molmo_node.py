@@ -74,6 +74,7 @@ class MolmoNode(Node):
         declare_parameters(self)
         self._model_factory = model_factory
         self._model: Any = None
+        self._noted: tuple[Any, ...] = ()
         self._options: Any = None
         self._frames: Mailbox[Frame] = Mailbox()
         self._depths = DepthSync()
@@ -163,6 +164,7 @@ class MolmoNode(Node):
         model, device, dtype = (self._value(name) for name in ("model", "device", "dtype"))
         self.get_logger().info(f"loading {model} on {device} as {dtype}")
         self._model, self._options = self._model_factory(model, device, dtype)
+        self._limit_crops()
         self.get_logger().info(f"{model} is ready after {time.monotonic() - started:.1f} s")
 
     def _next_continuous(self) -> tuple[Query | None, float]:
@@ -183,9 +185,11 @@ class MolmoNode(Node):
     def _run(self, query: Query) -> None:
         """One query from the newest frame to its publication; whatever goes wrong becomes its result."""
         self._pace.mark()
-        frame = self._frames.newest()
+        frame = None
         started = time.perf_counter()
         try:
+            self._limit_crops()
+            frame = self._frames.newest()
             outcome = self._outcome(query, frame)
         except (MolmoError, ImageMessageError) as error:
             outcome = self._failed(query, frame, str(error))
@@ -228,6 +232,7 @@ class MolmoNode(Node):
             cancel=self._worker.stopping,
         )
         answered = time.perf_counter()
+        self._note_crops(answer)
         located, reason = self._locate(answer, picture.shape[1], picture.shape[0])
         timing = {
             "wait": (begin - frame.arrived) * 1e3,
@@ -238,6 +243,17 @@ class MolmoNode(Node):
         return Outcome(
             query.written, query, answer, header, located, answer.error or reason, age_ms, timing_ms=timing
         )
+
+    def _limit_crops(self) -> None:
+        """Passes the parameters on. A first target is measured, which takes seconds: before a frame is taken."""
+        self._model.limit_crops(self._value("max_crops") or None, self._value("latency_target") or None)
+
+    def _note_crops(self, answer: Answer) -> None:
+        """Logs, once for each setting, where images are not cut as was wished or trained."""
+        setting = self._value("max_crops"), self._value("latency_target")
+        if answer.crops and answer.crops.note and self._noted != setting:
+            self._noted = setting
+            self.get_logger().warning(answer.crops.note)
 
     def _locate(self, answer: Answer, width: int, height: int) -> tuple[list[LocatedPoint], str]:
         """The answer's points with their places, and why none has one."""

@@ -121,6 +121,23 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("max_new_tokens", 448, "Longest answer [tokens].", 1, 8192),
     ParameterSpec("time_limit", 30.0, "Longest time for one answer [s]; 0 means no limit.", 0.0, 3600.0),
     ParameterSpec(
+        "max_crops",
+        0,
+        "Most tiles that one image is cut into; 0 means as many as the model was trained with, and more than that is "
+        "outside of what it knows.",
+        0,
+        1000,
+    ),
+    ParameterSpec(
+        "latency_target",
+        0.0,
+        "Time that a query should take, image processing included [s]: the model looks at an image in as many tiles "
+        "as are predicted to keep it, `max_crops` at most; 0 means no target. The first target costs a few queries "
+        "for measuring.",
+        0.0,
+        3600.0,
+    ),
+    ParameterSpec(
         "use_depth",
         True,
         "Subscribe to `depth` and `camera_info` and publish points in metres.",

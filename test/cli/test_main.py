@@ -39,9 +39,25 @@ def test_point_finds_the_object_inside_its_mask(capsys, picture, scene, tmp_path
     assert code == 0 and answer["status"] == "FOUND"
     (point,) = answer["points"]
     assert render(scene, *SENSOR).segmentation[int(point["y"]), int(point["x"])] == 0
-    assert set(answer) == {"status", "points", "text", "timing_ms"} and answer["timing_ms"]["total"] > 0
+    assert (
+        set(answer) == {"status", "points", "text", "timing_ms", "crops"} and answer["timing_ms"]["total"] > 0
+    )
     drawn, plain = cv2.imread(str(saved)), cv2.imread(str(picture))
     assert drawn.shape[0] > plain.shape[0] and np.any(drawn[: plain.shape[0]] != plain)
+
+
+def test_crops_are_limited_and_said(capsys, picture):
+    code, answer, err = run_json(capsys, "point", picture, "red cube", "--max-crops", "2")
+    assert code == 0 and answer["crops"]["tilings"] == [[1, 2]] and answer["crops"]["max_crops"] == 2
+    assert (
+        "more than the 1 that the model was trained with" in answer["crops"]["note"]
+        and answer["crops"]["note"] in err
+    )
+    code, answer, err = run_json(capsys, "point", picture, "red cube", "--latency", "0.000001")
+    assert code == 0 and answer["crops"]["predicted_ms"] > 0 and answer["crops"]["tilings"] == [[1, 1]]
+    assert "cannot be met" in err and err.count("\n") == 1
+    code, answer, err = run_json(capsys, "point", picture, "red cube", "--max-crops", "1001")
+    assert code == 2 and "1 to 1000" in answer["error"]
 
 
 def test_not_found_is_an_answer(capsys, picture):

@@ -18,6 +18,8 @@ ARGUMENTS = {
     "query_topic",
     "model",
     "query",
+    "max_crops",
+    "latency_target",
     "params_file",
     "namespace",
     "use_sim_time",
@@ -79,7 +81,17 @@ def test_executable_is_installed_and_topics_exist():
     assert remapped == topics == {"image", "depth", "camera_info", "query"}
 
 
-@pytest.mark.parametrize("given", [{}, {"model": "/models/molmo", "query": "7", "use_sim_time": "true"}])
+GIVEN = {
+    "model": "/models/molmo",
+    "query": "7",
+    "max_crops": "4",
+    "latency_target": "2",
+    "use_sim_time": "true",
+}
+TYPES = {"use_sim_time": lambda text: text == "true", "max_crops": int, "latency_target": float}
+
+
+@pytest.mark.parametrize("given", [{}, GIVEN])
 def test_launch_makes_the_node(given):
     """Run by launch itself, where it is installed: the arguments evaluate to the node's parameters."""
     pytest.importorskip("launch_ros")
@@ -104,5 +116,8 @@ def test_launch_makes_the_node(given):
     assert [type(node) for node in nodes] == [Node]
     evaluated = evaluate_parameters(context, nodes[0]._Node__parameters)
     values = {name: value for part in evaluated if isinstance(part, dict) for name, value in part.items()}
-    expected = given | {"use_sim_time": given.get("use_sim_time") == "true"}
-    assert values == expected
+    typed = {name: TYPES.get(name, str)(text) for name, text in ({"use_sim_time": "false"} | given).items()}
+    assert values == typed
+    assert {name: type(value) for name, value in values.items()} == {
+        name: type(value) for name, value in typed.items()
+    }

@@ -2,7 +2,8 @@
 
 `at 0.25,0.5 0.75,0.5` points there (shares of width and height); `sleep 2 at ...` takes that long and can be
 cancelled; `hang 5` takes that long and cannot; `boom` raises; `size` answers with the image's size and
-corner colour. `--model broken` cannot be loaded; `--model slow` takes 4 s to load.
+corner colour, `limits` with the limits on its crops. `--model broken` cannot be loaded; `--model slow` takes 4 s
+to load.
 """
 
 import re
@@ -10,11 +11,15 @@ import sys
 import time
 
 from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.crop_budget import CropChoice, ImageCost
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.node.molmo_node import main
 
 
 class FakeMolmo:
+    def limit_crops(self, max_crops, latency_target):
+        self.limits = max_crops, latency_target
+
     def point(self, image, label, *, options, max_points, cancel):
         started = time.monotonic()
         if "boom" in label:
@@ -35,7 +40,12 @@ class FakeMolmo:
             for index, (x, y) in enumerate(places[: max_points or None], 1)
         )
         text = f"{width}x{height} {image[0, 0].tolist()}" if "size" in label else "There are none."
-        return Answer(Status.FOUND if points else Status.NOT_FOUND, text, points, timing_ms={"total": 1.0})
+        crops = None
+        if "limits" in label:
+            text, cost = str(self.limits), ImageCost((1, 2), 3, 536)
+            crops = CropChoice(2, (cost, cost), 1.25, "as the moon wishes")
+        status = Status.FOUND if points else Status.NOT_FOUND
+        return Answer(status, text, points, timing_ms={"total": 1.0}, crops=crops)
 
     def ask(self, image, question, *, options, cancel):
         return Answer(Status.ANSWERED, f"ask: {question}")

@@ -139,6 +139,18 @@ def test_parameters_change_while_it_runs(robot, make):
     robot.send_frame()
     assert len(robot.ask("at 0.5,0.5 0.6,0.5")["points"]) == 1
 
+    assert robot.ask("limits")["text"] == "(None, None)"
+    assert set_value("max_crops", 3).successful and set_value("latency_target", 0.5).successful
+    result = robot.ask("limits")
+    assert result["text"] == "(3, 0.5)"
+    assert result["crops"] == {
+        "max_crops": 2, "tilings": [[1, 2], [1, 2]], "crops": 6, "tokens": 1072, "predicted_ms": 1250.0,
+        "note": "as the moon wishes",
+    }  # fmt: skip
+    robot.ask("limits again")
+    assert robot.ask("the unicorn")["crops"] is None
+    assert not set_value("max_crops", 1001).successful
+
     refused = set_value("max_points", -1)
     assert not refused.successful
     assert "0 to 10000" in refused.reason
@@ -160,6 +172,7 @@ def test_parameters_change_while_it_runs(robot, make):
     robot.spin_until(future.done)
     descriptor = future.result().descriptors[0]
     assert "[Hz]" in descriptor.description and descriptor.additional_constraints == "0.01 to 100"
+    assert robot.stop()[2].count("as the moon wishes") == 2  # three queries under two settings
 
 
 def test_the_node_imports_without_torch():
