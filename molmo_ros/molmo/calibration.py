@@ -129,8 +129,8 @@ def _calibration(document: Any, path: Path) -> Calibration:
         raise CheckpointError(f"{path} has the keys {sorted(document)}, not {sorted(expected)}")
     if not isinstance(document["weights"], str) or not isinstance(document["fitted_on"], dict):
         raise CheckpointError(f"{path}: weights is not a text, or fitted_on not an object")
-    curves = [_curve(document[name], f"{path}: {name}") for name in ("point", "not_found")]
-    return Calibration(*curves, document["weights"], document["fitted_on"])
+    point, not_found = (_curve(document[name], f"{path}: {name}") for name in ("point", "not_found"))
+    return Calibration(point, not_found, document["weights"], document["fitted_on"])
 
 
 def _curve(document: Any, where: str) -> Curve:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -85,6 +86,21 @@ class PatchPlaces:
         x = (column + (location // rows_within + 0.5) * _PLACE) / columns
         y = (row + (location % rows_within + 0.5) * _PLACE) / rows
         return image, x, y
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """Where each image token looks, as fractions of its image's width and height.
+
+        Returns:
+            float64 [image tokens, 5]: image, middle x and y, width and height; NaN for those of global views.
+        """
+        grids = np.array([*self._grids, (1, 1)], dtype=np.float64)[:, ::-1]  # the last is for no image
+        where = np.where(self._pooling[..., None] < 0, -1, self._where[self._pooling]).astype(np.float64)
+        where[where[..., 0] < 0] = np.nan
+        image = np.fmax.reduce(where[..., 0], axis=1)
+        size = grids[np.where(np.isnan(image), -1, image).astype(int)]
+        low, high = (reduce(where[..., :0:-1], axis=1) for reduce in (np.fmin.reduce, np.fmax.reduce))
+        return np.column_stack([image, (low + high + 1) / 2 / size, (high + 1 - low) / size])
 
 
 class PatchPointStream(PointStream):

@@ -26,14 +26,13 @@ from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.latency_model import QueryTiming
 from molmo_ros.molmo.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.model_store import checkpoint_folder
 from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.point_format import point_format
 from molmo_ros.molmo.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.written_point_scorer import NumberTokens, WrittenPointScorer
 
-EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
 NOT_FOUND = {"0924": (" This isn't in the image.", " There are none."), "molmo2": ("There are none.",)}
 POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
@@ -78,7 +77,6 @@ class Molmo:
         )
         self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
         self.calibration = calibration
-        self._numbers = NumberTokens(tokenizer.number_tokens())
         self._not_found = [tokenizer.encode(one) for one in NOT_FOUND[self.family.prompt.wording]]
 
     @classmethod
@@ -94,9 +92,9 @@ class Molmo:
         """Loads a checkpoint.
 
         Args:
-            model: Name of an embedded checkpoint, or a Hugging Face folder (config.json, safetensors,
-                tokenizer and preprocessor files). An embedded name goes before a folder of that name; write
-                "./tiny" for the folder.
+            model: Name of an embedded checkpoint or of a fetched model ("tiny", "molmo2-4b"; nothing is ever
+                downloaded here), or a Hugging Face folder (config.json, safetensors, tokenizer and
+                preprocessor files). A name goes before a folder of that name; write "./tiny" for the folder.
             device: A torch device: "cpu", "cuda", "cuda:1".
             dtype: Of weights and activations: "float32", "bfloat16" or "float16".
             max_crops: See `limit_crops`.
@@ -346,7 +344,7 @@ class Molmo:
         room = self.prompts.max_tokens - length
         max_new_tokens = min(options.max_new_tokens, room)
         cache = encoded.cache(self.model, length + max_new_tokens)
-        stream.confidence = self._confidence(cache)
+        stream.confidence = self._confidence(encoded, cache)
         start, device = cache.length, self.model.device
         ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
         is_image = torch.from_numpy(np.pad(prefix.is_image, (0, len(query)))).to(device).unsqueeze(0)
@@ -368,31 +366,12 @@ class Molmo:
             generation = replace(generation, stop=StopReason.CONTEXT)
         return generation
 
-    def _confidence(self, cache: KVCache) -> AnswerConfidence:
+    def _confidence(self, encoded: EncodedImage, cache: KVCache) -> AnswerConfidence:
         """Scores one answer that is generated over this cache."""
         not_found = NotFoundScorer(
             self._not_found, lambda tokens: continuation_probability(self.model, cache, tokens)
         )
-        return AnswerConfidence(not_found, WrittenPointScorer(self._numbers), self.calibration)
-
-
-def checkpoint_folder(model: str | Path) -> Path:
-    """The folder of an embedded checkpoint's name, or the folder itself.
-
-    Raises:
-        CheckpointError: Neither; the message lists the embedded names.
-    """
-    embedded = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
-    if isinstance(model, str) and model in embedded:
-        return EMBEDDED / model
-    try:
-        folder = Path(model).expanduser()
-        if folder.is_dir():
-            return folder
-    except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
-        raise CheckpointError(f"{str(model)!r:.200} cannot be a checkpoint folder: {error!s:.200}") from error
-    known = ", ".join(embedded) or "none"
-    raise CheckpointError(f"{str(model)!r} is neither a checkpoint folder nor embedded; embedded: {known}")
+        return AnswerConfidence(not_found, self.point_format.scorer(encoded), self.calibration)
 
 
 def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import torch
 
+from molmo_ros.molmo.chosen_point_scorer import ChosenPointScorer
+from molmo_ros.molmo.confidence import PointScorer
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.generate import Chooser, Greedy
 from molmo_ros.molmo.image_processor import ProcessedImage
@@ -16,6 +18,7 @@ from molmo_ros.molmo.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.points import PointStream
 from molmo_ros.molmo.prompt import Prefix
 from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.written_point_scorer import NumberTokens, WrittenPointScorer
 
 
 class PointFormat(Protocol):
@@ -32,12 +35,16 @@ class PointFormat(Protocol):
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """How an answer's tokens are chosen; for one answer."""
 
+    def scorer(self, encoded: EncodedImage) -> PointScorer:
+        """How sure the model is of an answer's points; for one answer."""
+
 
 class TextPoints:
     """Points written as numbers in ordinary text."""
 
     def __init__(self, model: MolmoModel, tokenizer: Tokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
+        self._numbers = NumberTokens(tokenizer.number_tokens())
 
     def encoded(
         self, images: Sequence[ProcessedImage], prefix: Prefix, features: ImageFeatures
@@ -52,6 +59,10 @@ class TextPoints:
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""
         return Greedy(self._model)
+
+    def scorer(self, encoded: EncodedImage) -> WrittenPointScorer:
+        """See `PointFormat`."""
+        return WrittenPointScorer(self._numbers)
 
 
 class TokenPoints:
@@ -88,6 +99,11 @@ class TokenPoints:
         """See `PointFormat`."""
         assert encoded.pointable is not None, "the image was encoded by a model without a point head"
         return PointChooser(self._model, encoded.pointable)
+
+    def scorer(self, encoded: EncodedImage) -> ChosenPointScorer:
+        """See `PointFormat`."""
+        assert encoded.places is not None, "the image was encoded by a model without a point head"
+        return ChosenPointScorer(encoded.places)
 
 
 def point_format(model: MolmoModel, tokenizer: Tokenizer) -> PointFormat:

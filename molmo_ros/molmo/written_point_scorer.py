@@ -28,6 +28,9 @@ LOOKBACK = 40
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.])[0-9]+(?:\.[0-9]+)?")
 _LONGEST_POINT = 96
 """Characters from the start of a point's x to the end of its y, at most."""
+_POWERS = 10.0 ** np.arange(_LONGEST_POINT + 1)
+_LONGEST_TOKEN = 9
+"""Digits; some vocabularies have tokens for longer rows of them, which are no coordinates."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Alternatives:
     Attributes:
         ids: int64 [n].
         places: Where each id is in `ids`.
-        values: int64 [n], the numbers they write.
+        values: float64 [n], the numbers they write.
         lengths: int64 [n], how many digits.
     """
 
@@ -52,7 +55,7 @@ class NumberTokens:
 
     def __init__(self, texts: Mapping[int, str]) -> None:
         """Takes ids and texts of all tokens that are digits, after one blank or none (`Tokenizer.number_tokens`)."""
-        self._texts = texts
+        self._texts = {i: text for i, text in texts.items() if len(text) <= _LONGEST_TOKEN}
         self._alternatives = {blank: self._beginning(blank) for blank in (False, True)}
 
     def digits(self, token: int) -> str:
@@ -66,8 +69,8 @@ class NumberTokens:
     def _beginning(self, blank: bool) -> Alternatives:
         ids = [token for token, text in sorted(self._texts.items()) if text.startswith(" ") == blank]
         digits = [self.digits(token) for token in ids]
-        values = np.array([int(one) if len(one) < 8 else -1 for one in digits], dtype=np.int64)
         lengths = np.array([len(one) for one in digits], dtype=np.int64)
+        values = np.array([int(one) for one in digits], dtype=np.float64)
         places = {token: place for place, token in enumerate(ids)}
         return Alternatives(torch.tensor(ids, dtype=torch.int64), places, values, lengths)
 
@@ -153,8 +156,8 @@ def near_share(
     Args:
         number: What was written: "234" per mille, "63.5" or "7" percent.
         prefix: Its first characters.
-        values, lengths: int64 [n], the digits that could follow, as a number and their count. Whatever comes
-            after them has as many digits as `number` still has, each as likely as any other.
+        values, lengths: [n], the digits that could follow, as a number and their count. Whatever comes after
+            them has as many digits as `number` still has, each as likely as any other.
         tolerance: Share of the image's side.
 
     Returns:
@@ -165,7 +168,7 @@ def near_share(
     full = 100 * 10**decimals if decimals or len(digits) < 3 else 1000
     center, reach = int(digits), tolerance * full
     rest = len(digits) - len(written) - lengths
-    span = 10.0 ** np.maximum(rest, 0)
-    low = (int(written or "0") * 10.0**lengths + values) * span
+    span = _POWERS[np.maximum(rest, 0)]
+    low = (int(written or "0") * _POWERS[lengths] + values) * span
     count = np.minimum(low + span - 1, center + reach) - np.maximum(low, center - reach) + 1
-    return np.where(rest < 0, 0.0, np.clip(count / span, 0.0, 1.0))
+    return np.minimum(np.maximum(count, 0.0) / span, 1.0) * (rest >= 0)
