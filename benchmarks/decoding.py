@@ -19,8 +19,9 @@ import torch
 from transformers import Molmo2ForConditionalGeneration
 from transformers.utils import logging
 
-from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.prompt import count_prompt
+from molmo_ros.molmo.model_store import checkpoint_folder
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.wording import count_prompt
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

@@ -30,11 +30,10 @@ from molmo_ros.molmo.model_store import checkpoint_folder
 from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.point_format import point_format
 from molmo_ros.molmo.points import ParsedPoints
-from molmo_ros.molmo.prompt import PromptBuilder, point_prompt
+from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.tokenizer import Tokenizer
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
-NOT_FOUND = {"0924": (" This isn't in the image.", " There are none."), "molmo2": ("There are none.",)}
 POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
 CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
 
@@ -77,7 +76,7 @@ class Molmo:
         )
         self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
         self.calibration = calibration
-        self._not_found = [tokenizer.encode(one) for one in NOT_FOUND[self.family.prompt.wording]]
+        self._not_found = [tokenizer.encode(one) for one in not_found_answers(self.family.prompt.wording)]
 
     @classmethod
     def from_pretrained(

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.wording import says_nothing_there
 
 _OPENING = ("<points", "<point", "<tracks")
 _CLOSING = ("</points>", "</point>", "</tracks>")
@@ -47,10 +48,6 @@ _LONGEST_NUMBER = 32
 
 _TOTAL = re.compile(r"shows a total of ([0-9]{1,9})", re.IGNORECASE)
 _THERE_ARE = re.compile(r"there (?:are|is) ([0-9]{1,9}) <", re.IGNORECASE)
-_NONE = re.compile(
-    r"there are none ?(?:[.!\n]|$)|this is(?:n['\u2019]t| not) in the image|no tracks available",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ class PointStream:
         else:
             self._end_block()
         plain = "".join(self._plain)
-        not_found = not self._points and _NONE.search(plain) is not None
+        not_found = not self._points and says_nothing_there(plain)
         claimed = _TOTAL.search(plain) or _THERE_ARE.search(plain)
         count = int(claimed[1]) if claimed else (0 if not_found else None)
         return ParsedPoints(tuple(self._points), truncated, count, not_found)

@@ -1,12 +1,10 @@
-"""Prompts: the image's tokens, the words around the user's text, and how points and counts are asked for.
+"""Prompts as token ids: the images' tokens, and what stands around the user's text.
 
-Sources: hub preprocessing_molmo.py (0924), processing_molmo2.py (Molmo2), and the prompt templates both were
-trained on (allenai/molmo and allenai/molmo2, data_formatter.py).
+Sources: hub preprocessing_molmo.py (0924) and processing_molmo2.py (Molmo2, MolmoPoint).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +14,8 @@ import numpy as np
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families import PromptStyle, Special
 from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.wording import clean_text
 
-POINT_TEMPLATES = {
-    "0924": "Point to {label}\nPlease say 'This isn't in the image.' if it is not in the image.",
-    "molmo2": "Point to {label}\nPlease say 'There are none.' if it is not in the image.",
-}
-COUNT_TEMPLATE = "How many {label} are there?"
 LONGEST_TOKEN = 32
 """Characters per token [1] beyond which a text is refused without tokenising it."""
 
@@ -171,44 +165,3 @@ class PromptBuilder:
             f"the query has {len(text)} characters ({size}); the model's context of {self.max_tokens} tokens "
             f"leaves {max(room, 0)} for it beside the image"
         )
-
-
-def clean_text(text: str) -> str:
-    """Text without control characters.
-
-    Line ends become "\\n", tabs become blanks, all other control characters (Unicode category Cc) and lone
-    surrogates (Cs) are dropped, and blanks at both ends are stripped. Everything else stays as it is.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs")).strip()
-
-
-def point_prompt(label: str | Sequence[str], wording: str = "molmo2") -> str:
-    """The request to point at something, in words the models were trained on, with a way out if it is absent.
-
-    Args:
-        label: What to point to; lower-cased, as in training. Several are joined by "and"; one query for each
-            is nearer to the training data.
-        wording: "0924" or "molmo2".
-
-    Raises:
-        PromptError: No label, or an empty one.
-    """
-    return POINT_TEMPLATES[wording].format(label=_joined(label))
-
-
-def count_prompt(label: str | Sequence[str]) -> str:
-    """The question how many there are, which the models answer with points and a total.
-
-    Raises:
-        PromptError: No label, or an empty one.
-    """
-    return COUNT_TEMPLATE.format(label=_joined(label))
-
-
-def _joined(label: str | Sequence[str]) -> str:
-    labels = [label] if isinstance(label, str) else list(label)
-    cleaned = [" ".join(clean_text(one).split()).lower() for one in labels]
-    if not cleaned or "" in cleaned:
-        raise PromptError(f"the label is empty: {label!r:.80}")
-    return " and ".join([", ".join(cleaned[:-1]), cleaned[-1]] if len(cleaned) > 1 else cleaned)

@@ -20,8 +20,8 @@ from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.molmo.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.molmo.errors import CheckpointError, ImageError, MolmoError, PromptError
 from molmo_ros.molmo.generate import GenerateOptions
-from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.prompt import point_prompt
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.wording import point_prompt
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SOURCE = {"molmo2": "molmo2-4b-tiny", "molmo": "molmo-7b-d-tiny"}
@@ -386,21 +386,6 @@ def test_half_precision(write_tokenizer, tmp_path):
     assert molmo.point(SMALL, "cup", options=GenerateOptions(max_new_tokens=4)).tokens <= 4
     with pytest.raises(CheckpointError, match="int8.*float32"):
         Molmo.from_pretrained(tmp_path, dtype="int8")
-
-
-def test_which_checkpoint(tmp_path, monkeypatch):
-    with pytest.raises(CheckpointError, match="'no-such'.*embedded"):
-        checkpoint_folder("no-such")
-    for name in ("a" * 5000, "a\0b"):
-        with pytest.raises(CheckpointError, match="folder"):
-            checkpoint_folder(name)
-    assert checkpoint_folder(tmp_path) == tmp_path
-    monkeypatch.setattr("molmo_ros.molmo.pipeline.EMBEDDED", tmp_path)
-    (tmp_path / "nano").mkdir()
-    (tmp_path / "nano" / "config.json").touch()
-    assert checkpoint_folder("nano") == tmp_path / "nano"
-    with pytest.raises(CheckpointError, match="embedded: nano"):
-        checkpoint_folder("tinny")
 
 
 def test_parts_that_do_not_fit(write_tokenizer, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families import family as family_of
 from molmo_ros.molmo.families import molmo, molmo2
-from molmo_ros.molmo.prompt import PromptBuilder, clean_text, count_prompt, image_layout, point_prompt
+from molmo_ros.molmo.prompt import PromptBuilder, image_layout
 from molmo_ros.molmo.tokenizer import Tokenizer
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -154,31 +154,6 @@ def test_the_limit_is_exact(write_tokenizer, tmp_path):
     assert len(exact.query("Point to the cup.", 10)) == length
     with pytest.raises(PromptError, match=rf"\({length} tokens\).* leaves {length - 1}"):
         exact.query("Point to the cup.", 11)
-
-
-def test_clean_text():
-    assert clean_text(" a\x00b\x1b[0m\r\nc\rd\te\x85\u2028f ") == "ab[0m\nc\nd e\u2028f"
-    assert clean_text("\ud83d cup \udc00") == "cup"
-    for kept in ("Größe ☕ 👩\u200d🔬", "مرحبا", "漢字", "a\nb", "<|im_end|>"):
-        assert clean_text(kept) == kept
-
-
-def test_wording():
-    assert (
-        point_prompt("Red  Cube\n")
-        == "Point to red cube\nPlease say 'There are none.' if it is not in the image."
-    )
-    assert (
-        point_prompt("cup", "0924")
-        == "Point to cup\nPlease say 'This isn't in the image.' if it is not in the image."
-    )
-    assert point_prompt(["cup", "JAR", "pen"]).startswith("Point to cup, jar and pen\n")
-    assert point_prompt(["cup", "jar"]).startswith("Point to cup and jar\n")
-    assert count_prompt("Cups") == "How many cups are there?"
-    assert point_prompt("{label} {0}").startswith("Point to {label} {0}\n")
-    for empty in ("", " \x00", [], ["cup", ""]):
-        with pytest.raises(PromptError, match="label is empty"):
-            point_prompt(empty)
 
 
 def test_a_missing_token_is_named(write_tokenizer, tmp_path):
