@@ -32,6 +32,7 @@ from molmo_ros.molmo.point_format import point_format
 from molmo_ros.molmo.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.wording import not_found_answers, point_prompt
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
 POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
