@@ -13,7 +13,7 @@ from molmo_ros.molmo.errors import CheckpointError, RegistryError
 from molmo_ros.molmo.families import FAMILIES
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.model import MolmoModel
-from molmo_ros.molmo.pipeline import EMBEDDED
+from molmo_ros.molmo.model_store import EMBEDDED
 from molmo_ros.molmo.registry import PRECISIONS, ModelEntry, find_model, load_registry, registry
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,244 @@
+"""`molmo-ros fetch MODEL`: downloads a model from the Hugging Face hub, once, and verifies it.
+
+Nothing else in this package downloads anything. The model goes to $MOLMO_ROS_HOME/models/MODEL (by default
+~/.cache/molmo_ros/models/MODEL), where `--model MODEL` and the node's `model:=MODEL` find it. A download that was
+broken off goes on where it ended when the command is run again. The commit is written down: once fetched, a model
+changes only with --revision. HF_TOKEN, HF_ENDPOINT and the like work as for every program that uses the hub.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from molmo_ros.molmo import hub
+from molmo_ros.molmo.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
+from molmo_ros.molmo.model_store import FetchNote, models_home
+from molmo_ros.molmo.registry import PRECISIONS, ModelEntry, find_model
+
+GB = 1e9
+RESERVE = 100 * 10**6
+"""Bytes of the disk that stay free."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand; `args.run` runs it."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="download a model from the Hugging Face hub and verify it",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a name of `molmo-ros models`, or its id on the hub")
+    parser.add_argument(
+        "--revision",
+        metavar="R",
+        help="commit, tag or branch (default: the commit fetched before, else main)",
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="put it there; then DIR is the model's name"
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--dry-run", action="store_true", help="only say what it needs")
+    action.add_argument(
+        "--verify", action="store_true", help="download nothing: read every file again and compare its hash"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetches or verifies; returns the exit code."""
+    try:
+        entry = find_model(args.model)
+        if entry.hub_id is None:
+            print(f"{entry.name} is part of this package: there is nothing to fetch")
+            return 0
+        folder = (args.folder or models_home() / entry.name).expanduser().absolute()
+        if args.verify:
+            verify(entry, folder)
+        else:
+            fetch(entry, folder, args.revision, args.dry_run)
+    except KeyboardInterrupt:
+        print("\nmolmo-ros: interrupted; the same command goes on where it ended", file=sys.stderr)
+        return 130
+    except (MolmoError, OSError) as error:
+        print(f"molmo-ros: {error}", file=sys.stderr)
+        return 2 if isinstance(error, RegistryError) else 1
+    return 0
+
+
+def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run: bool = False) -> None:
+    """Downloads a model into a folder and verifies it; does nothing where that was done before.
+
+    Args:
+        entry: The model.
+        folder: Where to.
+        revision: Which commit, tag or branch; None: the commit that is in the folder, else the entry's, else
+            `main`.
+        dry_run: Only say what is needed.
+
+    Raises:
+        FetchError: The hub cannot be reached or refuses, the disk is too small, the folder holds something
+            else, or what came is damaged.
+        CheckpointError: What came is not this model.
+    """
+    assert entry.hub_id is not None, "an embedded model is not fetched"
+    note = FetchNote.read(folder)
+    if note is not None and note.hub_id != entry.hub_id:
+        raise FetchError(f"{folder} holds {note.hub_id}, not {entry.hub_id}; choose another --folder")
+    damaged = ""
+    if note is not None and note.complete and revision in (None, note.commit):
+        try:
+            verify_checksums(folder)
+            print(f"{entry.name} is there already: {folder} at commit {note.commit}")
+            return print_start(entry, folder)
+        except CheckpointError as error:
+            damaged = str(error)
+            print(f"molmo-ros: {damaged}", file=sys.stderr)
+    asked = revision or (note.commit if note else entry.revision) or "main"
+    listing = hub.list_files(entry.hub_id, asked)
+    if damaged:
+        hub.discard_damaged(listing, folder)
+    missing = hub.missing_bytes(listing, folder)
+    print_needs(entry, folder, listing, missing)
+    check_space(folder, missing)
+    if dry_run:
+        return None
+    named = revision or (note.revision if note else asked)
+    prepare(folder, note, FetchNote(entry.hub_id, named, listing.commit), listing)
+    # The small files first: a config.json of another model ends it before the weights come.
+    small = replace(listing, files=tuple(file for file in listing.files if not file.is_weights))
+    hub.download(small, folder)
+    refuse_damaged(small, folder)
+    entry.check(MolmoConfig.from_folder(folder), str(folder))
+    hub.download(listing, folder)
+    settle(folder, listing)
+    print(f"{entry.name} is complete: {len(listing.files)} files, every hash as the hub says")
+    return print_start(entry, folder)
+
+
+def verify(entry: ModelEntry, folder: Path) -> None:
+    """Reads every file of a fetched model and compares its hash.
+
+    Raises:
+        FetchError: The model was not fetched to its end.
+        CheckpointError: A file is missing or damaged.
+    """
+    note = FetchNote.read(folder)
+    if note is None or not note.complete or read_checksums(folder) is None:
+        raise FetchError(f"{folder} holds no complete download; `molmo-ros fetch {entry.name}` makes one")
+    with hub.HashingBar(sum(path.stat().st_size for path in folder.iterdir() if path.is_file())) as bar:
+        verify_checksums(folder, full=True, progress=bar)
+    entry.check(MolmoConfig.from_folder(folder), str(folder))
+    print(f"{entry.name} is intact: {folder} at commit {note.commit}")
+
+
+def print_needs(entry: ModelEntry, folder: Path, listing: hub.Listing, missing: int) -> None:
+    """Says what will be downloaded, and what the model needs."""
+    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in PRECISIONS)
+    free = shutil.disk_usage(existing(folder)).free
+    print(f"{entry.name}: {entry.hub_id} at commit {listing.commit}, licence {entry.licence}")
+    if entry.notes:
+        print(f"  note      {entry.notes}")
+    print(f"  folder    {folder}")
+    print(
+        f"  disk      {listing.size / GB:.2f} GB, {missing / GB:.2f} GB still to come; {free / GB:.1f} GB are free"
+    )
+    print(f"  memory    {memory}, of the GPU or the machine, and some for pictures and answers", flush=True)
+
+
+def check_space(folder: Path, missing: int) -> None:
+    """Refuses a download that the disk cannot hold.
+
+    Raises:
+        FetchError: It cannot; the message says what it needs and what is free.
+    """
+    free = shutil.disk_usage(existing(folder)).free
+    if missing and missing + RESERVE > free:
+        raise FetchError(
+            f"the disk of {folder} is too small: {missing / GB:.2f} GB are to come, {free / GB:.2f} GB are free; "
+            "make room, or name a folder on another disk by --folder or MOLMO_ROS_HOME"
+        )
+
+
+def prepare(folder: Path, before: FetchNote | None, note: FetchNote, listing: hub.Listing) -> None:
+    """Makes the folder ready for a commit: notes it, and removes what another commit left there.
+
+    Raises:
+        FetchError: The folder holds files that were not fetched and are not this model's; none is touched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {file.name for file in listing.files}
+    stale = [path for path in folder.glob("*.safetensors*") if path.name not in names]
+    if before is None:
+        foreign = [path.name for path in stale]
+        foreign += [
+            file.name
+            for file in listing.files
+            if (folder / file.name).exists() and not file.intact(folder / file.name)
+        ]
+        if foreign:
+            raise FetchError(
+                f"{folder} holds other files than {note.hub_id}: {', '.join(sorted(foreign))}; "
+                "choose an empty --folder"
+            )
+    elif before.commit != note.commit:
+        for path in stale:
+            path.unlink()
+        hub.discard_damaged(listing, folder)  # those of the same name and size that differ
+    (folder / MANIFEST).unlink(missing_ok=True)
+    note.write(folder)
+
+
+def settle(folder: Path, listing: hub.Listing) -> None:
+    """Compares everything with what the hub said, and writes the manifest of the folder.
+
+    Raises:
+        FetchError: A file differs; it is deleted, so that the next run downloads it again.
+    """
+    with hub.HashingBar(listing.size) as bar:
+        try:
+            write_checksums(
+                folder,
+                [file.name for file in listing.files],
+                expected={file.name: file.sha256 for file in listing.files if file.sha256},
+                origin={"repository": listing.hub_id, "revision": listing.commit},
+                progress=bar,
+            )
+        except CheckpointError as error:
+            refuse_damaged(listing, folder, str(error))
+            raise
+    hub.discard_parts(folder)
+    note = FetchNote.read(folder)
+    assert note is not None, "the note was written before the download"
+    replace(note, complete=True).write(folder)
+
+
+def refuse_damaged(
+    listing: hub.Listing, folder: Path, reason: str = "files are not what the hub says"
+) -> None:
+    """Deletes files whose content is wrong.
+
+    Raises:
+        FetchError: There were such files.
+    """
+    if names := hub.discard_damaged(listing, folder):
+        raise FetchError(f"{reason}. Deleted: {', '.join(names)}; the same command downloads that again")
+
+
+def print_start(entry: ModelEntry, folder: Path) -> None:
+    """The line to start the node with."""
+    name = entry.name if folder == (models_home() / entry.name).absolute() else str(folder)
+    print(f"  ros2 launch molmo_ros molmo.launch.py model:={name}")
+    print(f'  molmo-ros point picture.png "red cube" --model {name}')
+
+
+def existing(folder: Path) -> Path:
+    """The nearest folder above that exists, which tells the disk."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
