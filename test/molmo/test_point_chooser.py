@@ -1,0 +1,131 @@
+"""Free-running decoding with points, token by token as the reference's; and one answer knows nothing of another."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.molmo.generate import generate
+from molmo_ros.molmo.kv_cache import KVCache
+from molmo_ros.molmo.model import ImageFeatures
+from molmo_ros.molmo.point_chooser import PointableImages, PointChooser
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+CASES = json.loads((VECTORS / "points" / "molmopoint_free_run.json").read_text())["cases"]
+FOLDER = VECTORS / "molmopoint-8b-tiny"
+
+
+class Prompt:
+    """The vector's image with the words of one stored answer, and the model changed as for that."""
+
+    def __init__(self, case, dtype="float32", attention="sdpa"):
+        self.model = load_checkpoint(FOLDER, dtype=dtype, attention=attention)
+        head, decoder = self.model.point_head, self.model.decoder
+        with torch.no_grad():
+            row = self.model.config.point_head.patch_id - self.model.config.decoder.vocab
+            decoder.extra_head.weight[row] = case["gain"] * decoder.head.weight[case["row_of"]]
+            head.patch_query.weight *= case["query_scale"]
+            head.patch_query.bias *= case["query_scale"]
+            head.no_more_points *= case["no_more_points_scale"]
+        inputs = {name: torch.from_numpy(array) for name, array in np.load(FOLDER / "input.npz").items()
+                  if array.dtype.kind != "U"}  # fmt: skip
+        self.ids = inputs["input_ids"].clone()
+        self.ids[0, -9:] = torch.tensor(case["text_ids"])
+        is_patch = self.model.is_patch_token(self.ids)
+        pointable = self.ids[is_patch] == self.model.config.token_ids["im_patch"]
+        with torch.inference_mode():
+            features = self.model.image_features(
+                inputs["pixel_values"].to(self.model.dtype), pooling=inputs["image_token_pooling"]
+            )
+            self.embeddings = self.model.embed(self.ids, features.tokens)
+            self.mask = self.model.prefill_mask(inputs["token_type_ids"].bool())
+        self.images = PointableImages(features, is_patch[0], pointable)
+
+    def run(self, count, chooser=None, cut=0, cache=None, **options):
+        cache = cache or KVCache(self.model.config.decoder, self.ids.shape[1] + count, dtype=self.model.dtype)
+        return generate(
+            self.model,
+            cache,
+            self.embeddings[:, cut:],
+            self.mask[:, :, cut:],
+            max_new_tokens=count,
+            eos_ids=(),
+            chooser=chooser or PointChooser(self.model, self.images),
+            **options,
+        )
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "explicit"])
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_decodes_what_the_reference_decodes(number, attention):
+    case = CASES[number]
+    found = Prompt(case, attention=attention).run(len(case["tokens"]))
+    assert list(found.token_ids) == case["tokens"]
+
+
+def test_the_stored_answers_show_every_kind_of_token():
+    tokens = Prompt(CASES[0]).images.tokens(load_checkpoint(FOLDER))
+    patches = [[token for token in case["tokens"] if token in tokens.patch] for case in CASES]
+    assert all(patch == sorted(patch) for patch in patches)
+    assert any(len(set(patch)) < len(patch) for patch in patches)  # one patch more than once
+    assert any(tokens.no_more_points in case["tokens"] for case in CASES)
+    assert len({token for case in CASES for token in case["tokens"] if token in tokens.subpatch}) >= 3
+
+
+def test_several_answers_on_one_image():
+    """The second is prefilled behind the cached image; neither its words nor its points meet the first's."""
+    prompt = Prompt(CASES[0])
+    alone = prompt.run(24).token_ids
+    keys = prompt.images.keys
+    cut = int((prompt.ids[0] == prompt.model.config.token_ids["im_end"]).nonzero()[-1]) + 1
+    cache = KVCache(prompt.model.config.decoder, prompt.ids.shape[1] + 24)
+    assert prompt.run(24, cache=cache).token_ids == alone
+    assert prompt.images.keys is keys
+    for _ in range(2):
+        cache.truncate(cut)
+        assert prompt.run(24, cut=cut, cache=cache).token_ids == alone
+
+
+def test_choices_tell_what_they_were_chosen_among():
+    prompt, choices = Prompt(CASES[0]), []
+    prompt.run(24, on_token=lambda choice: choices.append(choice))
+    tokens, seen = prompt.images.tokens(prompt.model), set()
+    for choice in choices:
+        assert choice.logits.shape == (tokens.all.stop,) and int(choice.logits.argmax()) == choice.token
+        sizes = {tokens.patches + 1: tokens.patch, 4: tokens.subpatch, 9: tokens.location}
+        if choice.token not in tokens.all:
+            assert choice.candidates is None
+            continue
+        part = sizes[len(choice.candidates)]
+        seen.add(part)
+        assert part[choice.candidate] == choice.token
+        assert int(choice.candidates.argmax()) == choice.candidate
+        probabilities = choice.candidates.softmax(-1)
+        assert 1 / len(part) < float(probabilities[choice.candidate]) <= 1
+        if part == tokens.patch:
+            assert not probabilities[:-1][~prompt.images.pointable].any()
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_other_dtypes_keep_to_the_grammar(dtype):
+    prompt = Prompt(CASES[0], dtype)
+    found = prompt.run(40).token_ids
+    tokens = prompt.images.tokens(prompt.model)
+    at = [number for number, token in enumerate(found[:-2]) if token in tokens.patch]
+    assert at and all(found[i + 1] in tokens.subpatch and found[i + 2] in tokens.location for i in at)
+
+
+def test_images_are_numbered_through():
+    def features(tokens, patches, pooling):
+        return ImageFeatures(torch.randn(tokens, 3), torch.randn(patches, 5), torch.tensor(pooling))
+
+    one, two = features(2, 4, [[0, -1], [1, 3]]), features(1, 3, [[2, -1]])
+    joined = ImageFeatures.join([one, two])
+    assert joined.pooling.tolist() == [[0, -1], [1, 3], [6, -1]]
+    assert torch.equal(joined.patches[joined.pooling[2, 0]], two.patches[2])
+    assert torch.equal(joined.tokens, torch.cat([one.tokens, two.tokens]))
+    assert ImageFeatures.join([one]).tokens is one.tokens
