@@ -1,7 +1,10 @@
 """Reading and writing checkpoint folders, sound and damaged."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from molmo_ros.molmo.checkpoint import load_checkpoint, save_checkpoint
+from molmo_ros.molmo.checksums import MANIFEST, read_checksums, write_checksums
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.families import family
+from molmo_ros.molmo.weight_reader import CHUNK_BYTES
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "test" / "vectors"
 DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -29,6 +35,12 @@ def rewrite(folder, change):
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
     save_file(tensors, folder / WEIGHTS)
+
+
+def set_config(folder, part, **values):
+    raw = json.loads((folder / "config.json").read_text())
+    (raw[part] if part else raw).update(values)
+    (folder / "config.json").write_text(json.dumps(raw))
 
 
 def shard(folder, pieces=3):
@@ -103,22 +115,51 @@ def test_what_is_saved_loads_again(tmp_path, variant, dtype):
     assert {value.dtype for value in stored.values()} == {getattr(torch, dtype)}
 
 
+def equal_head(tensors):
+    tensors["lm_head.weight"] = tensors["model.transformer.wte.embedding"].clone()
+
+
 def test_equal_head_shares_the_memory_of_the_embedding(folder):
     assert load_checkpoint(folder, tie_equal_head=True).decoder.head.weight is not None
-    rewrite(
-        folder,
-        lambda tensors: tensors.update({"lm_head.weight": tensors["model.transformer.wte.embedding"] + 0}),
-    )
+    rewrite(folder, equal_head)
     tied, apart = load_checkpoint(folder, tie_equal_head=True).decoder, load_checkpoint(folder).decoder
-    assert tied.head.weight.data_ptr() == tied.embedding.base.data_ptr()
+    assert tied.head.weight is tied.embedding.base
     assert apart.head.weight.data_ptr() != apart.embedding.base.data_ptr()
+    assert torch.equal(tied.head.weight, apart.head.weight)
     hidden = torch.randn(1, 2, tied.config.width)
     assert torch.equal(tied.logits(hidden), apart.logits(hidden))
 
 
-def test_different_head_is_never_tied(folder):
+def test_equal_head_beside_tables_cut_elsewhere(folder):
+    def halves(tensors):
+        equal_head(tensors)
+        names = ["model.transformer.wte.embedding", "model.transformer.wte.new_embedding"]
+        whole = torch.cat([tensors[name] for name in names])
+        tensors |= {name: part.clone() for name, part in zip(names, whole.chunk(2), strict=True)}
+
+    rewrite(folder, equal_head)
+    before = load_checkpoint(folder)
+    rewrite(folder, halves)
+    tied = load_checkpoint(folder, tie_equal_head=True)
+    assert equal(before, tied)
+    assert tied.decoder.head.weight is tied.decoder.embedding.base
+    rewrite(folder, lambda tensors: tensors["lm_head.weight"].view(-1)[-1:].add_(1))
+    apart = load_checkpoint(folder, tie_equal_head=True).decoder
+    assert apart.head.weight.data_ptr() != apart.embedding.base.data_ptr()
+
+
+@pytest.mark.parametrize("row", [0, 160, 319])
+def test_a_head_that_differs_in_one_value_is_never_tied(folder, row):
+    assert load_checkpoint(folder).config.decoder.vocab == 320
+
+    def almost(tensors):
+        equal_head(tensors)
+        tensors["lm_head.weight"][row, 5] += 1
+
+    rewrite(folder, almost)
     decoder = load_checkpoint(folder, tie_equal_head=True).decoder
     assert decoder.head.weight.data_ptr() != decoder.embedding.base.data_ptr()
+    assert torch.equal(decoder.head.weight, load_file(folder / WEIGHTS)["lm_head.weight"])
 
 
 def test_tied_config_needs_no_head_and_ignores_a_stored_copy(folder):
@@ -138,6 +179,54 @@ def test_vision_blocks_above_the_features_may_be_stored_or_not(tmp_path):
         {name: value for name, value in tensors.items() if ".resblocks.9." not in name}, tmp_path / WEIGHTS
     )
     assert equal(load_checkpoint(tmp_path), load_checkpoint(source))
+
+
+def test_vision_blocks_above_the_features_are_not_read(tmp_path):
+    source = VECTORS / "molmo-7b-d-tiny"
+    for name in ("config.json", WEIGHTS):
+        shutil.copyfile(source / name, tmp_path / name)
+
+    def spoil(tensors):  # A number that is none is an error wherever it is read.
+        spoilt = [value.fill_(float("nan")) for name, value in tensors.items() if ".resblocks.9." in name]
+        assert len(spoilt) == 16
+
+    rewrite(tmp_path, spoil)
+    assert equal(load_checkpoint(tmp_path), load_checkpoint(source))
+    rewrite(tmp_path, lambda tensors: tensors["model.transformer.ln_f.weight"].fill_(float("nan")))
+    with pytest.raises(CheckpointError, match="ln_f.weight holds 56 values that are NaN or infinite"):
+        load_checkpoint(tmp_path)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from molmo_ros.molmo.checkpoint import load_checkpoint
+
+def kilobytes(what):
+    return int(Path("/proc/self/status").read_text().split(what + ":")[1].split()[0])
+
+load_checkpoint(sys.argv[1])  # Whatever torch imports and allocates the first time.
+before = kilobytes("VmRSS")
+model = load_checkpoint(sys.argv[2], dtype="bfloat16", tie_equal_head=True)
+print(kilobytes("VmHWM") - before, sum(value.nbytes for value in model.parameters()) // 1024)
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="the system does not tell a process' memory"
+)
+def test_peak_memory_is_the_model_and_two_chunks(folder):
+    """Float32 on disk, so that a mapped or copied file would be twice the model."""
+    rows = 1_000_000
+    set_config(folder, "text_config", vocab_size=rows)
+    table = torch.randn(rows // 100, 48).repeat(100, 1)
+    names = ("model.transformer.wte.embedding", "lm_head.weight")
+    rewrite(folder, lambda tensors: tensors.update({name: table.clone() for name in names}))
+    command = [sys.executable, "-c", PEAK, str(VECTORS / "molmo2-4b-tiny"), str(folder)]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    peak, size = (int(word) for word in output.split())
+    assert 90_000 < size < 100_000
+    assert peak < 1.05 * size + 2 * (CHUNK_BYTES >> 10) + 20_000
 
 
 def test_missing_unexpected_and_misshapen_tensors_in_one_error(folder):
@@ -234,6 +323,88 @@ def test_tensors_of_integers_are_refused(folder):
     )
     with pytest.raises(CheckpointError, match=r"ln_f.weight.*I8"):
         load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "part, values, hint",
+    [
+        ("text_config", {"num_hidden_layers": 5}, "decoder layers 2, config.json says 5"),
+        ("text_config", {"num_hidden_layers": 1}, "decoder layers 2, config.json says 1"),
+        ("text_config", {"hidden_size": 64}, "decoder width 48, config.json says 64"),
+        ("text_config", {"intermediate_size": 96}, "MLP width 80, config.json says 96"),
+        ("text_config", {"vocab_size": 300}, "vocabulary 320, config.json says 300"),
+        ("text_config", {"additional_vocab_size": 64}, "additional tokens 128, config.json says 64"),
+        ("vit_config", {"hidden_size": 64}, "vision width 32, config.json says 64"),
+        ("adapter_config", {"vit_layers": [-1, -9]}, "vision layers 10, config.json says 12"),
+    ],
+)
+def test_what_the_tensors_look_like_instead(folder, part, values, hint):
+    set_config(folder, part, **values)
+    with pytest.raises(CheckpointError, match=f"the tensors look like {hint}"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("config, weights", [(0, 4), (4, 0), (3, 5), (0, 6), (6, 0), (3, 7), (7, 3)])
+def test_weights_of_another_family(tmp_path, config, weights):
+    variants = [*DENSE, "molmoe-1b", "molmopoint-8b"]
+    shutil.copyfile(VECTORS / f"{variants[config]}-tiny" / "config.json", tmp_path / "config.json")
+    shutil.copyfile(VECTORS / f"{variants[weights]}-tiny" / WEIGHTS, tmp_path / WEIGHTS)
+    families = {0: "molmo", 3: "molmo2", 4: "molmo2", 5: "molmo2", 6: "molmoe", 7: "molmo_point"}
+    said, found = families[config], families[weights]
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(tmp_path)
+    told = f"the tensors have the names of family {found!r}" in str(error.value)
+    assert told == (said != found)
+    assert not told or f"config.json says {said!r}" in str(error.value)
+
+
+def test_numbers_that_float16_cannot_hold(folder):
+    rewrite(folder, lambda tensors: tensors["model.transformer.ln_f.weight"].fill_(1e5))
+    assert load_checkpoint(folder).decoder.norm.weight[0].item() == 1e5
+    with pytest.raises(
+        CheckpointError, match="48 values of model.transformer.ln_f.weight do not fit float16"
+    ):
+        load_checkpoint(folder, dtype="float16")
+
+
+def test_a_corrupted_shard(folder):
+    shard(folder)
+    write_checksums(folder)
+    assert load_checkpoint(folder) is not None
+    path = folder / "model-00002-of-00003.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=f"{path.name}: found SHA-256 [0-9a-f]{{64}}, expected [0-9a-f]{{64}}"
+    ):
+        load_checkpoint(folder)
+
+
+def test_verification_on_request(folder):
+    write_checksums(folder)
+    path, state = folder / WEIGHTS, (folder / WEIGHTS).stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert load_checkpoint(folder) is not None
+    with pytest.raises(CheckpointError, match="found SHA-256"):
+        load_checkpoint(folder, verify=True)
+
+
+def test_saving_into_a_folder_with_checksums(folder):
+    write_checksums(folder)
+    save_checkpoint(load_checkpoint(folder), folder, "bfloat16")
+    assert read_checksums(folder) is None and not (folder / MANIFEST).exists()
+    assert load_checkpoint(folder, dtype="bfloat16") is not None
+
+
+def test_a_device_that_is_not_there(folder):
+    with pytest.raises(
+        CheckpointError, match=r"needs 0.0 GB as bfloat16, which device 'cuda:99' does not give"
+    ):
+        load_checkpoint(folder, device="cuda:99", dtype="bfloat16")
 
 
 def test_config_of_another_size(folder):
