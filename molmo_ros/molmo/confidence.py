@@ -36,10 +36,13 @@ class PointEvidence:
     near: tuple[float, ...]
     tokens: tuple[float, ...]
 
+    def exists(self, not_found: float) -> float:
+        """Probability that there is such a point, given that of the not-found sentence."""
+        return 1 - not_found if self.continued is None else self.continued
+
     def score(self, not_found: float) -> float:
         """The point's score in [0, 1], given the probability of the not-found sentence."""
-        exists = 1 - not_found if self.continued is None else self.continued
-        return min(max(exists * math.prod(self.near), 0.0), 1.0)
+        return min(max(self.exists(not_found) * math.prod(self.near), 0.0), 1.0)
 
 
 class PointScorer(Protocol):

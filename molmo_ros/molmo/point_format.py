@@ -60,7 +60,7 @@ class TextPoints:
         """See `PointFormat`."""
         return Greedy(self._model)
 
-    def scorer(self, encoded: EncodedImage) -> WrittenPointScorer:
+    def scorer(self, encoded: EncodedImage) -> PointScorer:
         """See `PointFormat`."""
         return WrittenPointScorer(self._numbers)
 
@@ -100,7 +100,7 @@ class TokenPoints:
         assert encoded.pointable is not None, "the image was encoded by a model without a point head"
         return PointChooser(self._model, encoded.pointable)
 
-    def scorer(self, encoded: EncodedImage) -> ChosenPointScorer:
+    def scorer(self, encoded: EncodedImage) -> PointScorer:
         """See `PointFormat`."""
         assert encoded.places is not None, "the image was encoded by a model without a point head"
         return ChosenPointScorer(encoded.places)
