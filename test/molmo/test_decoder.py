@@ -65,6 +65,23 @@ def test_cached_decoding_equals_full_recompute(decoder, chunks, kind):
     close(torch.cat(hidden, 1), full.hidden)
 
 
+@pytest.mark.parametrize("variant", EXPERTS)
+def test_greedy_decoding_with_experts_equals_full_recompute(variant):
+    """A token alone goes through the experts in another grouping than among all the others."""
+    decoder = load_checkpoint(VECTORS / f"{variant}-tiny").decoder
+    start, new = embeddings(decoder, 20, seed=4), 12
+    recomputed, x = [], start
+    for length in range(20, 20 + new):
+        recomputed.append(int(decoder(x, positions(length), causal(length)).logits[0, -1].argmax()))
+        x = torch.cat([x, decoder.embedding(torch.tensor([recomputed[-1:]]))], 1)
+    cache = KVCache(decoder.config, 20 + new)
+    tokens = [int(decoder(start, positions(20), causal(20), cache).logits[0, -1].argmax())]
+    for place in range(20, 19 + new):
+        x = decoder.embedding(torch.tensor([tokens[-1:]]))
+        tokens.append(int(decoder(x, positions(1, place), None, cache).logits[0, -1].argmax()))
+    assert tokens == recomputed
+
+
 def test_slots_after_the_filled_ones_are_never_read(decoder):
     x = embeddings(decoder, 6)
     cache = KVCache(decoder.config, 9)
