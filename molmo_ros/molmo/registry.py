@@ -13,7 +13,13 @@ from typing import Any
 
 import yaml
 
-from molmo_ros.molmo.config import ConnectorConfig, DecoderConfig, MolmoConfig, VisionConfig
+from molmo_ros.molmo.config import (
+    ConnectorConfig,
+    DecoderConfig,
+    MolmoConfig,
+    PointHeadConfig,
+    VisionConfig,
+)
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
 from molmo_ros.molmo.families import FAMILIES
 from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
@@ -30,6 +36,8 @@ CHECKS = {
 }
 """What can be verified of a model, in the order of the marks 1, 2, 3, 4."""
 SHAPES = {"decoder": DecoderConfig, "vision": VisionConfig, "connector": ConnectorConfig}
+OPTIONAL_SHAPES = {"point_head": PointHeadConfig}
+"""The parts of a `MolmoConfig`, each with what may be said of it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class ModelEntry:
         point_format: How it writes points, see `POINT_FORMATS`.
         language_model: What its decoder was trained from.
         vision_tower: What its vision transformer was trained from.
-        shape: Values of the configs that a checkpoint of this model must have, by part (`SHAPES`).
+        shape: Values of the configs that a checkpoint of this model must have, by part (`SHAPES`, `OPTIONAL_SHAPES`).
         verified: What was verified and how, by name of the check (`CHECKS`).
         not_verified: What was not.
         notes: What else to know.
@@ -139,9 +147,9 @@ class ModelEntry:
         for part, values in self.shape.items():
             found = getattr(config, part)
             wrong += [
-                f"{part}.{key} {getattr(found, key)!r} (expected {value!r})"
+                f"{part}.{key} {getattr(found, key, None)!r} (expected {value!r})"
                 for key, value in values.items()
-                if getattr(found, key) != value
+                if getattr(found, key, None) != value
             ]
         if wrong:
             raise CheckpointError(f"{where} is not {self.name}; found {', '.join(wrong)}")
@@ -227,13 +235,14 @@ def _check_values(path: Path, raw: dict[str, Any]) -> None:
         )
     if unknown := raw["verified"].keys() - CHECKS.keys():
         raise RegistryError(f"{path.name}: verified has {_names(unknown)}; it may have {', '.join(CHECKS)}")
-    if raw["shape"].keys() != SHAPES.keys():
+    known = SHAPES | OPTIONAL_SHAPES
+    if not SHAPES.keys() <= raw["shape"].keys() <= known.keys():
         raise RegistryError(
-            f"{path.name}: shape has {_names(raw['shape'])}; it must have {', '.join(SHAPES)}"
+            f"{path.name}: shape has {_names(raw['shape'])}; it must have {', '.join(SHAPES)} "
+            f"and may have {', '.join(OPTIONAL_SHAPES)}"
         )
-    for part, config in SHAPES.items():
-        values = raw["shape"][part]
-        names = {field.name for field in fields(config)}
+    for part, values in raw["shape"].items():
+        names = {field.name for field in fields(known[part])}
         if not isinstance(values, dict) or values.keys() - names:
             raise RegistryError(f"{path.name}: shape.{part} is {values!r}; it may have {_names(names)}")
     if not {"patch_size", "grid"} <= raw["shape"]["vision"].keys():

@@ -40,13 +40,13 @@ def test_json_for_scripts(capsys):
     assert variant["greedy_agree"] is True
 
 
-def test_unsupported_kinds_fail_unless_skipped(tmp_path, capsys):
+def test_unsupported_kinds_fail(tmp_path, capsys):
     folder = tmp_path / "other"
     shutil.copytree(VECTORS / "molmo2-4b-tiny", folder)
     (folder / "config.json").write_text('{"model_type": "llama"}')
     assert run(folder) == 1
     assert "other: unsupported" in capsys.readouterr().out
-    assert run(folder, "--skip-unsupported", "--json") == 0
+    assert run(folder, "--json") == 1
     assert json.loads(capsys.readouterr().out)["variants"][0]["status"] == "unsupported"
 
 
@@ -57,7 +57,7 @@ def test_a_difference_fails(tmp_path, capsys):
         arrays = {name: stored[name] for name in stored.files}
     arrays["logits"] = arrays["logits"] + np.float32(np.inf)
     np.savez(folder / "logits.npz", **arrays)
-    assert run(tmp_path, "--skip-unsupported") == 1
+    assert run(tmp_path) == 1
     assert "changed: failed" in capsys.readouterr().out
     assert run(folder, "--json") == 1
     result = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

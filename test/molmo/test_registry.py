@@ -19,8 +19,13 @@ from molmo_ros.molmo.registry import PRECISIONS, ModelEntry, find_model, load_re
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config" / "models"
 VECTORS = ROOT / "test" / "vectors"
-SMALL = {"molmo": "molmo-7b-d-tiny", "molmoe": "molmoe-1b-tiny", "molmo2": "molmo2-4b-tiny"}
-MODELS = [entry for entry in registry().values() if entry.family in SMALL]
+SMALL = {
+    "molmo": "molmo-7b-d-tiny",
+    "molmoe": "molmoe-1b-tiny",
+    "molmo2": "molmo2-4b-tiny",
+    "molmo_point": "molmopoint-8b-tiny",
+}
+MODELS = list(registry().values())
 # Sums over the released checkpoints: 7B-D's as its index file says, the others as counted by other loaders.
 PUBLISHED = {
     "molmo-7b-d": 8_021_025_280,
@@ -42,7 +47,8 @@ def config_of(entry: ModelEntry) -> MolmoConfig:
         output_width=decoder.width,
         **entry.shape["connector"],
     )
-    return replace(small, decoder=decoder, vision=vision, connector=connector)
+    head = small.point_head and replace(small.point_head, **entry.shape.get("point_head", {}))
+    return replace(small, decoder=decoder, vision=vision, connector=connector, point_head=head)
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
@@ -63,14 +69,14 @@ def test_parameters_are_those_of_the_released_checkpoints(name, parameters):
     assert registry()[name].parameters == parameters
 
 
-@pytest.mark.parametrize("entry", registry().values(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
 def test_memory_is_that_of_the_loaded_parameters(entry):
     for name, size in PRECISIONS.items():
         exact = entry.loaded_parameters * size / 1e9
         assert entry.memory_gb[name] == pytest.approx(exact, abs=0.05 if exact > 1 else 0.0005)
 
 
-@pytest.mark.parametrize("entry", registry().values(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
 def test_entries_agree_with_their_family(entry):
     family = FAMILIES[entry.family]
     assert entry.prompt_style == family.prompt.wording
@@ -110,13 +116,26 @@ def test_another_shape_is_refused_with_everything_found_and_expected():
         entry.check(other, "a folder")
 
 
-@pytest.mark.parametrize("name", [*SMALL.values(), "molmopoint-8b-tiny"])
+@pytest.mark.parametrize("name", SMALL.values())
 def test_a_model_of_another_family_is_refused(name):
     config = MolmoConfig.from_folder(VECTORS / name)
     for entry in registry().values():
         if entry.family != config.family:
             with pytest.raises(CheckpointError, match=f"family '{config.family}'.*expected '{entry.family}'"):
                 entry.check(config, "it")
+
+
+def test_a_point_head_of_another_width_is_refused():
+    entry = registry()["molmopoint-8b"]
+    config = config_of(entry)
+    entry.check(config, "it")
+    small = replace(config, point_head=replace(config.point_head, width=24))
+    with pytest.raises(
+        CheckpointError, match=r"not molmopoint-8b; found point_head.width 24 \(expected 512\)"
+    ):
+        entry.check(small, "it")
+    with pytest.raises(CheckpointError, match=r"found point_head.width None \(expected 512\)"):
+        entry.check(replace(config, point_head=None), "it")
 
 
 def test_models_are_found_by_name_and_by_hub_id():
