@@ -181,8 +181,9 @@ class _Comparison:
             is_patch = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
             is_patch[0, cells[cells >= 0]] = True
         elif "pixel_values" in inputs:
-            pooling = inputs["image_token_pooling"]
-            features = self.model.image_features(inputs["pixel_values"], pooling=pooling)
+            features = ImageFeatures.join(
+                [self.model.image_features(crops, pooling=table) for crops, table in self._pictures()]
+            )
             everything = features.tokens
             is_patch = self.model.is_patch_token(inputs["input_ids"])
         else:
@@ -192,6 +193,16 @@ class _Comparison:
                 everything = everything.view_as(self.expected["vision_features"])
             self._note("vision_features", everything)
         return features, is_patch
+
+    def _pictures(self) -> list[tuple[Tensor, Tensor]]:
+        """Crops and pooling table of each image; the hub numbers the patches of each image from 0."""
+        crops, pooling = self.inputs["pixel_values"], self.inputs["image_token_pooling"]
+        counts = self.inputs.get("image_num_crops", torch.tensor([len(crops)])).tolist()
+        if len(counts) == 1:
+            return [(crops, pooling)]
+        grids = self.inputs["image_grids"]
+        tokens = (grids[:, 0] * grids[:, 1] + grids[:, 2] * grids[:, 3]).tolist()
+        return list(zip(crops.split(counts), pooling.split(tokens), strict=True))
 
     def _prompt(self, embeddings: Tensor, mask: Tensor) -> None:
         states: list[Tensor] = []

@@ -12,8 +12,11 @@ from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import ImageFeatures, MolmoModel
 from molmo_ros.molmo.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.point_chooser import PointableImages, PointChooser
+from molmo_ros.molmo.point_head import NEVER
 from molmo_ros.molmo.point_tokens import PointTokens
 
+STEP = ("logits", "patch_logits", "subpatch_logits", "location_logits")
+"""What the vectors call the parts of `PointScores`."""
 Note = Callable[[str, Tensor], None]
 
 
@@ -47,20 +50,18 @@ def compare_points(
     is_image = model.is_image_token(ids) if stored_types is None else stored_types.bool()
     cache = KVCache(model.config.decoder, ids.shape[1] + len(steps))
     output = model(ids, features.tokens, is_patch=is_patch, is_image=is_image, cache=cache)
-    last = chooser.scores(output).logits
+    chooser.scores(output)
 
     def note_if_stored(name: str, value: Tensor | None) -> None:
-        if name in expected and value is not None:
-            note(name, value)
+        if name in expected:
+            note(name, torch.empty(0) if value is None else value)
 
     assert images.keys is not None and model.point_head is not None, "the prompt has just made the keys"
-    count = expected["prefill_logits"].shape[1] if "prefill_logits" in expected else 0
-    if count:
-        words = output.logits[:, -count:].clone()
-        never = last[len(words[0, 0]) :].expand(1, count, -1)
-        head = chooser.config
-        words[..., [head.patch_id, head.subpatch_id, head.location_id]] = last[head.patch_id]
-        note("prefill_logits", torch.cat([words, never], dim=-1))
+    if "prefill_logits" in expected:
+        words = output.logits[:, -expected["prefill_logits"].shape[1] :].clone()
+        words[..., [chooser.config.patch_id, chooser.config.subpatch_id, chooser.config.location_id]] = NEVER
+        points = words.new_full((1, words.shape[1], len(chooser.tokens.all)), NEVER)
+        note("prefill_logits", torch.cat([words, points], dim=-1))
     note_if_stored("patch_k", images.keys.keys.unsqueeze(0))
     note_if_stored("patch_k_mask", images.keys.pointable.unsqueeze(0))
     slots = features.patches[features.pooling.clamp(min=0)] * (features.pooling >= 0).unsqueeze(-1)
@@ -69,11 +70,8 @@ def compare_points(
     for number, token in enumerate(steps):
         position = torch.tensor([[cache.length]])
         scores = chooser.scores(model.decoder(chooser.embed(token), position, None, cache))
-        for name, value in scores._asdict().items():
-            stored = {"logits": "logits", "patches": "patch_logits", "subpatches": "subpatch_logits"}.get(
-                name, "location_logits"
-            )
-            note_if_stored(f"step{number}_{stored}", None if value is None else value.view(1, 1, -1))
+        for name, value in zip(STEP, scores, strict=True):
+            note_if_stored(f"step{number}_{name}", None if value is None else value.view(1, 1, -1))
 
 
 def _bounds(tokens: PointTokens) -> list[int]:

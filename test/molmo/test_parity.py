@@ -67,6 +67,51 @@ def test_reference_vectors_agree(variant, attention):
     assert {value for name, value in report.preprocessing.items() if name != "pixels"} == {0.0}
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "explicit"])
+def test_every_step_of_the_point_head_agrees(attention):
+    folder = VECTORS / "molmopoint-8b-tiny"
+    report = check_folder(folder, attention)
+    assert (report.status, report.reason) == ("ok", "")
+    assert report.errors.keys() == set(np.load(folder / "logits.npz").files) - {"steps"}
+    assert max(report.errors.values()) < 1e-4
+    assert report.errors["bounds"] == report.errors["patch_k_mask"] == report.errors["decoded_points"] == 0
+    assert report.preprocessing.pop("pixels") <= 1e-5
+    assert report.preprocessing == {"pooling": 0, "grids": 0, "mosaic": 0}
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "function", "reason"),
+    [
+        ("logits.npz", "prefill_logits", lambda a: first(a, 2e-4), "prefill_logits differs by 2.0"),
+        ("logits.npz", "patch_k", lambda a: first(a, 2e-4), "patch_k differs"),
+        ("logits.npz", "patch_k_mask", np.logical_not, "patch_k_mask differs by 1.0"),
+        ("logits.npz", "subpatch_k", lambda a: first(a, 2e-4), "subpatch_k differs"),
+        ("logits.npz", "bounds", lambda a: first(a, 1), "bounds differs"),
+        ("logits.npz", "step2_location_logits", lambda a: first(a, 2e-4), "step2_location_logits differs"),
+        ("logits.npz", "step5_subpatch_logits", lambda a: first(a, 2e-4), "step5_subpatch_logits differs"),
+        ("logits.npz", "decoded_points", lambda a: a + 1e-3, "decoded_points differs by 1.0"),
+        ("logits.npz", "decoded_points", lambda a: a[:0], "decoded_points differs by inf"),
+        ("logits.npz", "steps", lambda a: first(a, 1), "step0_patch_logits differs"),
+        ("input.npz", "subpatch_mapping", lambda a: a.T, "preprocessing: mosaic differs by inf"),
+        ("input.npz", "subpatch_mapping", lambda a: a[::-1], "decoded_points differs"),
+        ("input.npz", "point_text", lambda a: np.array(str(a)[::-1]), "decoded_points differs by inf"),
+    ],
+)
+def test_every_difference_of_the_point_head_is_seen(copy, file, name, function, reason):
+    folder = copy("molmopoint-8b-tiny")
+    change(folder, file, name, function)
+    report = check_folder(folder)
+    assert report.status == "failed"
+    assert reason in report.reason
+
+
+def test_steps_that_do_not_score_what_is_stored_are_an_error(copy):
+    folder = copy("molmopoint-8b-tiny")
+    change(folder, "logits.npz", "steps", lambda a: a * 0 + 11)
+    report = check_folder(folder)
+    assert report.status == "error" and "step1_subpatch_logits has shape" in report.reason
+
+
 def test_kinds_without_code_are_unsupported(tmp_path):
     shutil.copytree(VECTORS / "molmo2-4b-tiny", tmp_path / "other")
     (tmp_path / "other" / "config.json").write_text('{"model_type": "llama"}')
