@@ -40,7 +40,7 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "model",
                 default_value="",
-                description="Folder of a Hugging Face checkpoint, or tiny; empty: what params_file says.",
+                description="tiny, the name of a fetched model, or a folder; empty: what params_file says.",
             ),
             DeclareLaunchArgument(
                 "query", default_value="", description="Continuous query; empty: what params_file says."

@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="tiny",
-        help="folder of a Hugging Face checkpoint, or an embedded one (default: tiny)",
+        help="tiny, the name of a fetched model, or the folder of a Hugging Face checkpoint (default: tiny)",
     )
     parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument(

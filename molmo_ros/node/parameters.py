@@ -89,7 +89,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "model",
         "tiny",
-        "The model: `tiny` is the embedded one; otherwise the folder of a Hugging Face checkpoint.",
+        "The model: `tiny` is the embedded one; a name of `molmo-ros models` is one that was fetched; otherwise "
+        "the folder of a Hugging Face checkpoint.",
         read_only=True,
     ),
     ParameterSpec("device", "cpu", "Where the model runs: `cpu`, `cuda` or `cuda:1`.", read_only=True),
