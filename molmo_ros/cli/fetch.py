@@ -95,9 +95,9 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
     damaged = ""
     if note is not None and note.complete and revision in (None, note.commit):
         try:
-            verify_checksums(folder)
-            print(f"{entry.name} is there already: {folder} at commit {note.commit}")
-            return print_start(entry, folder)
+            if verify_checksums(folder):
+                print(f"{entry.name} is there already: {folder} at commit {note.commit}")
+                return print_start(entry, folder)
         except CheckpointError as error:
             damaged = str(error)
             print(f"molmo-ros: {damaged}", file=sys.stderr)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.errors import CheckpointError, RegistryError
+from molmo_ros.molmo.errors import CheckpointError, MolmoError, RegistryError
 from molmo_ros.molmo.registry import ModelEntry, find_model, registry
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints"
@@ -78,14 +78,7 @@ def fetched_folder(entry: ModelEntry) -> Path | None:
     folder = models_home() / entry.name
     if not folder.is_dir():
         return None
-    note = FetchNote.read(folder)
-    if note is None or not note.complete:
-        raise CheckpointError(
-            f"{folder} is not complete; `molmo-ros fetch {entry.name}` goes on with the download"
-        )
-    if note.hub_id != entry.hub_id:
-        raise CheckpointError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
-    entry.check(MolmoConfig.from_folder(folder), str(folder))
+    _check_fetched(folder, entry, FetchNote.read(folder))
     return folder
 
 
@@ -107,7 +100,11 @@ def checkpoint_folder(model: str | Path) -> Path:
     try:
         folder = Path(model).expanduser()
         if folder.is_dir():
+            if note := FetchNote.read(folder):  # `molmo-ros fetch --folder`
+                _check_fetched(folder, _on_the_hub(note.hub_id), note)
             return folder
+    except MolmoError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
         raise CheckpointError(f"{str(model)!r:.200} cannot be a checkpoint folder: {error!s:.200}") from error
     if entry is not None:
@@ -120,6 +117,18 @@ def checkpoint_folder(model: str | Path) -> Path:
         f"{str(model)!r} is neither a checkpoint folder nor a model's name; embedded: {known}; "
         f"`molmo-ros fetch` has: {', '.join(_names_on_the_hub()) or 'none'}"
     )
+
+
+def _check_fetched(folder: Path, entry: ModelEntry | None, note: FetchNote | None) -> None:
+    """Raises CheckpointError where the download did not come to its end, or is not the entry's model."""
+    if note is None or not note.complete:
+        name = entry.name if entry else "MODEL"
+        raise CheckpointError(f"{folder} is not complete; `molmo-ros fetch {name}` goes on with the download")
+    if entry is None:
+        return
+    if note.hub_id != entry.hub_id:
+        raise CheckpointError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
+    entry.check(MolmoConfig.from_folder(folder), str(folder))
 
 
 def _on_the_hub(model: str | Path) -> ModelEntry | None:

@@ -200,6 +200,15 @@ def test_a_fetched_model_that_was_damaged_is_repaired(shell, hub):
     assert (shell.folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
 
 
+def test_a_lost_manifest_is_made_again(shell, hub):
+    assert shell.fetch()[0] == 0
+    (shell.folder / "checksums.json").unlink()
+    hub.requests = []
+    code, out, _ = shell.fetch()
+    assert code == 0 and "every hash as the hub says" in out and hub.paths() == []
+    assert (shell.folder / "checksums.json").is_file()
+
+
 def test_a_moved_main_is_followed_only_when_asked(shell, hub):
     assert shell.fetch()[0] == 0
     old = hub.main

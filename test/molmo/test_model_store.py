@@ -100,7 +100,20 @@ def test_another_model_under_the_name_is_refused(home):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"not small-1b; found decoder.mlp_width 640 \(expected 512\)"):
         Molmo.from_pretrained("small-1b")
-    assert checkpoint_folder(folder) == folder, "as a folder it may be anything"
+    with pytest.raises(CheckpointError, match="decoder.mlp_width 640"):
+        checkpoint_folder(folder)
+    (folder / "molmo_ros.json").unlink()
+    assert checkpoint_folder(folder) == folder, "a folder that was not fetched may hold anything"
+
+
+def test_a_fetched_folder_is_held_to_its_note(home, tmp_path):
+    folder = fetched(home).rename(tmp_path / "elsewhere")
+    assert checkpoint_folder(folder) == folder
+    replace(FetchNote("lab/Small-1B", "main", COMMIT)).write(folder)
+    with pytest.raises(CheckpointError, match="elsewhere is not complete; `molmo-ros fetch small-1b`"):
+        checkpoint_folder(str(folder))
+    FetchNote("lab/Unknown", "main", COMMIT, complete=True).write(folder)
+    assert checkpoint_folder(folder) == folder
 
 
 @pytest.mark.parametrize(
