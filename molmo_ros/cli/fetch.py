@@ -103,7 +103,7 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
             print(f"molmo-ros: {damaged}", file=sys.stderr)
     asked = revision or (note.commit if note else entry.revision) or "main"
     listing = hub.list_files(entry.hub_id, asked)
-    if damaged:
+    if damaged and not dry_run:
         hub.discard_damaged(listing, folder)
     missing = hub.missing_bytes(listing, folder)
     print_needs(entry, folder, listing, missing)

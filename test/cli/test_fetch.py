@@ -193,6 +193,8 @@ def test_verify_reads_every_file_again(shell):
 def test_a_fetched_model_that_was_damaged_is_repaired(shell, hub):
     assert shell.fetch()[0] == 0
     (shell.folder / WEIGHTS).write_bytes(FILES[WEIGHTS][:-5] + b"wrong")
+    assert shell.fetch("--dry-run")[0] == 0
+    assert (shell.folder / WEIGHTS).exists(), "a dry run deletes nothing"
     hub.requests = []
     code, _, err = shell.fetch()
     assert code == 0 and "found SHA-256" in err
