@@ -235,6 +235,15 @@ def test_unknown_model_type(model_type):
         ("molmo2-4b", ("vit_config", "hidden_act"), "relu", "quick_gelu"),
         ("molmo2-4b", ("vit_config",), 5, "wrong value"),
         ("molmo2-4b", ("vit_config", "image_default_input_size"), [7, 7], "grid"),
+        ("molmopoint-8b", ("patch_embed_dim",), 25, "patch_embed_dim 25 is odd"),
+        ("molmopoint-8b", ("patch_embed_dim",), "24", "width is '24'"),
+        ("molmopoint-8b", ("token_prediction_rotary_theta",), 0, "rope_theta is 0"),
+        ("molmopoint-8b", ("location_token_id",), 448, r"\[448\] lie outside the 448 embeddings"),
+        ("molmopoint-8b", ("subpatch_token_id",), None, "subpatch_id is None"),
+        ("molmopoint-8b", ("image_non_indexable_patch_id",), None, "lacks image_non_indexable_patch_id"),
+        ("molmopoint-8b", ("no_more_points_class",), False, "no_more_points_class is False"),
+        ("molmopoint-8b", ("adapter_config", "positional_embeddings"), 16, "positional_embeddings is 16"),
+        ("molmopoint-8b", ("adapter_config", "head_dim"), 8, "2 pooling heads of 8 give 16 values"),
     ],
 )
 def test_values_that_no_model_can_be_built_from(variant, path, value, message):

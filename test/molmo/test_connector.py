@@ -20,6 +20,17 @@ def inference():
         yield
 
 
+def test_pooling_without_output_layer_is_pooling_with_an_identity_as_one():
+    plain = Connector(replace(CONFIG, pooling_output=False))
+    layered = Connector(CONFIG)
+    assert not any(name.startswith("pooling.output") for name in plain.state_dict())
+    layered.load_state_dict(plain.state_dict(), strict=False)
+    layered.pooling.output.weight.copy_(torch.eye(CONFIG.width))
+    layered.pooling.output.bias.zero_()
+    features, table = torch.randn(1, 40, CONFIG.feature_width), torch.randint(-1, 40, (1, 12, 4))
+    assert torch.allclose(plain(features, table), layered(features, table), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("grid", "pool"), [((24, 24), (2, 2)), ((3, 5), (2, 2)), ((4, 7), (2, 3)), ((2, 2), (1, 1))]
 )
