@@ -18,6 +18,7 @@ from molmo_ros.molmo.resize import (
     blocks,
 )
 from molmo_ros.molmo.tiling import (
+    NO_TILES,
     mosaic_patches,
     patch_coverage,
     pooling_table,
@@ -89,7 +90,7 @@ class CropPlan:
         crops: How many crops, the global view included.
         views: The global view and, unless it would be the same, the mosaic of the tiles.
         low_res_grid: Tokens (rows, columns) of the global view.
-        high_res_grid: Tokens (rows, columns) of the mosaic.
+        high_res_grid: Tokens (rows, columns) of the mosaic; (0, 0) without tiles.
         masks: See `tiling.patch_coverage`; None for "stretched".
         input_idx: See `tiling.token_positions`; None for "stretched".
         pooling: See `tiling.pooling_table`; None for "padded".
@@ -119,7 +120,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
     grid = config.grid
     tiling = select_tiling(height, width, grid)
     canvases = [((grid.crop_size, grid.crop_size), (1, 1), 0)]
-    if tiling != (1, 1):
+    if tiling not in (NO_TILES, (1, 1)):
         rows, columns = grid.mosaic(tiling)
         canvases.append(((rows * grid.patch_size, columns * grid.patch_size), tiling, 1))
 
@@ -157,7 +158,7 @@ def plan_crops(config: ImageProcessorConfig, height: int, width: int) -> CropPla
         crops=1 + tiling[0] * tiling[1],
         views=views,
         low_res_grid=grid.pooled((grid.patches, grid.patches)),
-        high_res_grid=grid.pooled(grid.mosaic(tiling)),
+        high_res_grid=NO_TILES if tiling == NO_TILES else grid.pooled(grid.mosaic(tiling)),
         masks=patch_coverage(inside, tiling, grid) if config.style == "padded" else None,
         input_idx=token_positions(tiling, grid) if config.style == "padded" else None,
         pooling=pooling_table(tiling, grid) if config.style == "stretched" else None,

@@ -49,7 +49,7 @@ class ProcessedImage:
         mosaic: "stretched" only: int64 `[rows, columns]`, the patches that cover the image, numbered as in
             `pooling`; those of the global view are not among them.
         low_res_grid: Tokens (rows, columns) of the global view.
-        high_res_grid: Tokens (rows, columns) of the tiles' mosaic.
+        high_res_grid: Tokens (rows, columns) of the tiles' mosaic; (0, 0) without tiles.
         tiling: Tiles (rows, columns).
         image_size: (height, width) of the image [px].
         single_view: Whether `crops[1]` is bit for bit `crops[0]`, so that the vision tower need see only one.
@@ -95,12 +95,7 @@ class ImageProcessor:
             ImageError: Another type or shape, no pixels, or a strip so narrow that nothing of it would be
                 left.
         """
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-            found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-            raise ImageError(f"The image must be a uint8 array, not {found}.")
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise ImageError(f"The image must have shape [height, width, 3] (RGB), not {list(image.shape)}.")
-        plan = plan_crops(self.config, image.shape[0], image.shape[1])
+        plan = self.plan(image)
         grid = self.config.grid
         crops = np.empty((plan.crops, grid.patches**2, grid.patch_size**2 * 3), np.float32)
         if self.config.style == "padded":
@@ -122,6 +117,15 @@ class ImageProcessor:
             image_size=(image.shape[0], image.shape[1]),
             single_view=single_view,
         )
+
+    def plan(self, image: np.ndarray) -> CropPlan:
+        """How one image will be cut, without cutting it. Arguments and errors as of a call."""
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+            raise ImageError(f"The image must be a uint8 array, not {found}.")
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(f"The image must have shape [height, width, 3] (RGB), not {list(image.shape)}.")
+        return plan_crops(self.config, image.shape[0], image.shape[1])
 
     def token_count(self, height: int, width: int) -> int:
         """Image tokens of an image of this size [px], start, end and column tokens included, BOS not.

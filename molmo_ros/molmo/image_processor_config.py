@@ -24,7 +24,8 @@ class ImageProcessorConfig:
         style: "padded" (0924) or "stretched" (Molmo2 and MolmoPoint), see `image_processor.py`.
         crop_size: Side of a crop [px].
         patch_size: Side of a patch [px].
-        max_crops: Most tiles of one image, the global view not counted.
+        max_crops: Most tiles of one image, the global view not counted. 0: only the global view, as for frames of
+            a video ("stretched" only).
         overlap_margins: Patches (left and top, right and bottom) that a tile leaves to its neighbour.
         pool: Patches pooled into one token, (rows, columns).
         mean: Per channel (RGB), of values in 0..1.
@@ -45,9 +46,10 @@ class ImageProcessorConfig:
     def __post_init__(self) -> None:
         if self.style not in STYLES:
             raise CheckpointError(f"Image processor style {self.style!r} is not one of {', '.join(STYLES)}.")
-        for name in ("crop_size", "patch_size", "max_crops"):
-            if getattr(self, name) < 1:
-                raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        lowest = {"crop_size": 1, "patch_size": 1, "max_crops": 0 if self.style == "stretched" else 1}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
         if self.crop_size % self.patch_size:
             raise CheckpointError(
                 f"crop_size {self.crop_size} is not a multiple of patch_size {self.patch_size}."
@@ -115,24 +117,22 @@ class ImageProcessorConfig:
             CheckpointError: No such files, or settings that this processor does not implement.
         """
         folder = Path(folder)
-        processor = _read_json(folder / "processor_config.json")
-        settings = _read_json(folder / "preprocessor_config.json") or processor.get("image_processor", {})
-        style = _style(settings, _read_json(folder / "config.json"), folder)
+        processor = read_json(folder / "processor_config.json")
+        settings = read_json(folder / "preprocessor_config.json") or processor.get("image_processor", {})
+        style = _style(settings, read_json(folder / "config.json"), folder)
         try:
-            read = _molmo_settings(settings) if style == "padded" else _molmo2_settings(settings)
-            for key, name in (("image_mean", "mean"), ("image_std", "std")):
-                if settings.get(key) is not None:
-                    read[name] = tuple(float(value) for value in settings[key])
+            read = _molmo_settings(settings) if style == "padded" else molmo2_settings(settings)
             for key in ("max_crops", "overlap_margins"):
                 if settings.get(key) is not None:
                     read[key] = settings[key]
             if "overlap_margins" in read:
                 read["overlap_margins"] = tuple(int(margin) for margin in read["overlap_margins"])
-            if (
-                "use_single_crop_col_tokens" in processor
-                and processor["use_single_crop_col_tokens"] is not None
-            ):
-                read["low_res_columns"] = bool(processor["use_single_crop_col_tokens"])
+            if read.get("max_crops", 1) < 1:
+                raise CheckpointError(f"max_crops is {read['max_crops']}; it must be at least 1.")
+            _require(processor, image_use_col_tokens=True, use_single_crop_start_token=True)
+            if "use_single_crop_col_tokens" in processor:
+                columns = processor["use_single_crop_col_tokens"]
+                read["low_res_columns"] = columns is None or bool(columns)  # null: as `image_use_col_tokens`
             return cls.molmo(**read) if style == "padded" else cls.molmo2(**read)
         except CheckpointError:
             raise
@@ -142,8 +142,12 @@ class ImageProcessorConfig:
             ) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or an empty one where there is no such file."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an empty one where there is no such file.
+
+    Raises:
+        CheckpointError: It is not JSON, or no object.
+    """
     if not path.is_file():
         return {}
     try:
@@ -175,13 +179,13 @@ def _require(settings: dict[str, Any], **required: Any) -> None:
     for key, value in required.items():
         found = settings.get(key)
         if found is not None and found != value:
-            raise CheckpointError(f"Image processor setting {key} is {found!r}; only {value!r} is supported.")
+            raise CheckpointError(f"Processor setting {key} is {found!r}; only {value!r} is supported.")
 
 
 def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The 0924 hub keys that differ in name or meaning from this config's fields."""
     _require(settings, do_normalize=True, image_padding_mask=True, normalize="openai")
-    read: dict[str, Any] = {}
+    read = _normalisation(settings)
     if settings.get("image_patch_size") is not None:
         read["patch_size"] = int(settings["image_patch_size"])
     if settings.get("base_image_input_size") is not None:
@@ -198,10 +202,14 @@ def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
-def _molmo2_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The Molmo2 keys (hub and transformers) that differ in name or meaning from this config's fields."""
+def molmo2_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The Molmo2 keys (hub and transformers) that differ in name or meaning from this config's fields.
+
+    Raises:
+        CheckpointError: A setting is not supported.
+    """
     _require(settings, do_resize=True, do_rescale=True, do_normalize=True, resample=2)
-    read: dict[str, Any] = {}
+    read = _normalisation(settings)
     if settings.get("size") is not None:
         size = settings["size"]
         read["crop_size"] = _square([int(size["height"]), int(size["width"])])
@@ -210,6 +218,16 @@ def _molmo2_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("pooling_size") is not None:
         read["pool"] = tuple(int(count) for count in settings["pooling_size"])
     return read
+
+
+def _normalisation(settings: dict[str, Any]) -> dict[str, Any]:
+    """The values that colours are normalised with, which every family names alike."""
+    names = {"image_mean": "mean", "image_std": "std"}
+    return {
+        name: tuple(float(value) for value in settings[key])
+        for key, name in names.items()
+        if settings.get(key) is not None
+    }
 
 
 def _square(sides: list[int]) -> int:

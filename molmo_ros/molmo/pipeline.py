@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.answer_stream import AnswerStream
@@ -19,24 +19,38 @@ from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.confidence import AnswerConfidence
 from molmo_ros.molmo.crop_budget import CropBudget
 from molmo_ros.molmo.encoded_image import EncodedImage
-from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
-from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.image_encoder import ImageEncoder, milliseconds
+from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.latency_model import QueryTiming
-from molmo_ros.molmo.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.model import MolmoModel
 from molmo_ros.molmo.model_store import checkpoint_folder
 from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
+from molmo_ros.molmo.part_check import check_parts
 from molmo_ros.molmo.point_format import point_format
 from molmo_ros.molmo.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.wording import not_found_answers, point_prompt
+from molmo_ros.molmo.video_config import VideoConfig
+from molmo_ros.molmo.wording import (
+    About,
+    count_prompt,
+    describe_prompt,
+    not_found_answers,
+    point_prompt,
+    track_prompt,
+)
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
-POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
 CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
+
+
+Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
+"""An image, or several in one prompt."""
+Images = Pictures | EncodedImage
+"""What a query is about: pictures, or what was encoded before."""
 
 
 class Molmo:
@@ -58,14 +72,23 @@ class Molmo:
         tokenizer: Tokenizer,
         image_processor: ImageProcessor,
         calibration: Calibration | None = None,
+        video: VideoConfig | None = None,
     ) -> None:
         """Puts the parts of one checkpoint together; without a calibration, confidences are raw scores.
+
+        Args:
+            model: The network.
+            tokenizer: For its prompts and answers.
+            image_processor: For its images.
+            calibration: Of its confidences.
+            video: How it processes frames; default: as it does where its files say nothing about them.
 
         Raises:
             CheckpointError: They do not fit each other.
         """
         config = model.config
-        _check_parts(model, tokenizer, image_processor)
+        self.video = video or VideoConfig.of_images(image_processor.config)
+        check_parts(config, tokenizer, image_processor.config, self.video)
         self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
         self.family = family(config.family)
         self.point_format = point_format(model, tokenizer)
@@ -76,6 +99,9 @@ class Molmo:
             max_tokens=config.decoder.max_positions,
         )
         self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
+        self._encoder = ImageEncoder(
+            model, image_processor, self.video, self.prompts, self.point_format, self.crop_budget
+        )
         self.calibration = calibration
         self._not_found = [tokenizer.encode(one) for one in not_found_answers(self.family.prompt.wording)]
 
@@ -105,11 +131,13 @@ class Molmo:
             MolmoError: `max_crops` or `latency_target` is out of range.
         """
         folder = checkpoint_folder(model)
+        images = ImageProcessorConfig.from_folder(folder)
         molmo = cls(
             load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True),
             Tokenizer.from_folder(folder),
-            ImageProcessor(ImageProcessorConfig.from_folder(folder)),
+            ImageProcessor(images),
             read_calibration(folder),
+            VideoConfig.from_folder(folder, images),
         )
         molmo.limit_crops(max_crops, latency_target)
         return molmo
@@ -139,7 +167,7 @@ class Molmo:
 
     def point(
         self,
-        image: np.ndarray | EncodedImage,
+        image: Images,
         label: str | Sequence[str],
         *,
         options: GenerateOptions | None = None,
@@ -151,7 +179,8 @@ class Molmo:
         """Points at every thing that the label names.
 
         Args:
-            image: uint8 RGB [h, w, 3], or what `encode` returned.
+            image: uint8 RGB [h, w, 3]; several of them where the model takes several (`Point.image` tells them
+                apart); or what `encode` or `encode_video` returned.
             label: "red cube"; several labels go into one request.
             options: Limits.
             max_points: Stop as soon as this many points are complete; 1 is the fastest way to a point.
@@ -170,13 +199,35 @@ class Molmo:
         """
         name = label.strip() if isinstance(label, str) else ""
         stream = self._stream(max_points, on_text, on_point, name)
-        return self._query(
-            image, point_prompt(label, self.family.prompt.wording), stream, options, cancel, Status.FOUND
-        )
+        text = point_prompt(label, self.family.prompt.wording, _about(image))
+        return self._query(image, text, stream, options, cancel, Status.FOUND)
+
+    def count(self, image: Images, label: str | Sequence[str], **limits: Any) -> Answer:
+        """Counts the things that the label names, with a point on each: `Answer.count` is what the model says.
+
+        NOT_FOUND with a count of 0 where there are none. Arguments as of `point`.
+        """
+        return self.query(image, count_prompt(label, self.family.prompt.wording, _about(image)), **limits)
+
+    def describe(self, image: Images, **limits: Any) -> Answer:
+        """Describes what is seen. Arguments as of `point`."""
+        return self.ask(image, describe_prompt(self.family.prompt.wording, _about(image)), **limits)
+
+    def track(self, video: EncodedImage, label: str | Sequence[str], **limits: Any) -> Answer:
+        """Follows things through a video of `encode_video`: `Point.index` is the thing, `Point.image` the frame.
+
+        Arguments and outcomes otherwise as of `point`.
+
+        Raises:
+            PromptError: The label is empty or too long, or the model takes no video.
+        """
+        answer = self.query(video, track_prompt(label, self.family.prompt.wording), **limits)
+        missing = answer.status is Status.ANSWERED
+        return replace(answer, status=Status.UNPARSEABLE) if missing else answer
 
     def ask(
         self,
-        image: np.ndarray | EncodedImage,
+        image: Images,
         question: str,
         *,
         options: GenerateOptions | None = None,
@@ -191,7 +242,7 @@ class Molmo:
 
     def query(
         self,
-        image: np.ndarray | EncodedImage,
+        image: Images,
         text: str,
         *,
         options: GenerateOptions | None = None,
@@ -209,7 +260,7 @@ class Molmo:
 
     def query_many(
         self,
-        image: np.ndarray | EncodedImage,
+        image: Images,
         texts: Sequence[str],
         *,
         options: GenerateOptions | None = None,
@@ -236,12 +287,7 @@ class Molmo:
     ) -> AnswerStream:
         return AnswerStream(label=label, max_points=max_points, on_text=on_text, on_point=on_point)
 
-    def encode(
-        self,
-        image: np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...],
-        *,
-        max_crops: int | None = None,
-    ) -> EncodedImage:
+    def encode(self, image: Pictures, *, max_crops: int | None = None) -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
 
         Args:
@@ -253,46 +299,28 @@ class Molmo:
             MolmoError: `max_crops` is not a whole number from 1 to 1000.
             PromptError: Several images for a model that takes one, or more than its context holds.
         """
-        started = time.perf_counter()
-        images = image if isinstance(image, (list, tuple)) else [image]
-        crops = self.crop_budget.choose([_size(one) for one in images], max_crops)
-        process = self.image_processor
-        if crops.max_crops != process.config.max_crops:
-            process = ImageProcessor(process.config.with_max_crops(crops.max_crops))
-        processed = [process(one) for one in images]
-        prefix = self.prompts.prefix(processed)
-        preprocessed = time.perf_counter()
-        features = self._image_features(processed)
-        timing = _milliseconds(preprocess=preprocessed - started, vision=time.perf_counter() - preprocessed)
-        encoded = self.point_format.encoded(processed, prefix, features)
-        encoded.timing_ms, encoded.crops = timing, crops
-        return encoded
+        return self._encoder.images(image if isinstance(image, (list, tuple)) else [image], max_crops)
 
-    @torch.inference_mode()
-    def _image_features(self, images: list[ProcessedImage]) -> ImageFeatures:
-        """Features of all images."""
-        device, dtype = self.model.device, self.model.dtype
+    def encode_video(self, frames: Sequence[np.ndarray], times: Sequence[float]) -> EncodedImage:
+        """As `encode`, for frames of a video: seen more coarsely than images, each with its moment.
 
-        def tensor(array: np.ndarray | None) -> Tensor | None:
-            return None if array is None else torch.from_numpy(array).to(device)
+        `Point.image` of an answer is the frame. The models have seen at most two frames a second.
 
-        features = [
-            self.model.image_features(
-                torch.from_numpy(one.crops).to(device, dtype),
-                masks=tensor(one.masks),
-                input_idx=tensor(one.input_idx),
-                pooling=tensor(one.pooling),
-                single_view=one.single_view,
-            )
-            for one in images
-        ]
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return ImageFeatures.join(features)
+        Args:
+            frames: Each uint8 RGB [h, w, 3].
+            times: The moment of each [s], from the start of the video, rising.
+
+        Raises:
+            CheckpointError: The tokenizer has no tokens for frames.
+            ImageError: A frame is not what it should be.
+            PromptError: A model that takes no video, wrong times, or more frames than the model or its context
+                takes.
+        """
+        return self._encoder.video(frames, times)
 
     def _query(
         self,
-        image: np.ndarray | EncodedImage,
+        image: Images,
         text: str,
         stream: AnswerStream,
         options: GenerateOptions | None,
@@ -304,7 +332,7 @@ class Molmo:
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         limits = Limits(deadline, cancel)
         self.prompts.query(text, 0)  # a bad query is refused before any work on the image
-        encoding, crops = _milliseconds(preprocess=0, vision=0), None
+        encoding, crops = milliseconds(preprocess=0, vision=0), None
         stop = limits.reached()
         if stop is not None:
             generation = Generation((), stop)
@@ -326,7 +354,7 @@ class Molmo:
             points=parsed.points,
             truncated=generation.stop in CUT_OFF or (generation.stop is StopReason.EOS and parsed.truncated),
             count=parsed.count,
-            timing_ms=timing | _milliseconds(total=time.perf_counter() - started),
+            timing_ms=timing | milliseconds(total=time.perf_counter() - started),
             tokens=len(generation.token_ids),
             not_found_probability=None if stream.confidence is None else stream.confidence.not_found,
             calibrated=self.calibration is not None,
@@ -374,36 +402,11 @@ class Molmo:
         return AnswerConfidence(not_found, self.point_format.scorer(encoded), self.calibration)
 
 
-def _check_parts(model: MolmoModel, tokenizer: Tokenizer, image_processor: ImageProcessor) -> None:
-    config, images = model.config, image_processor.config
-    style = family(config.family).image_style
-    if images.style != style:
-        raise CheckpointError(
-            f"the image processor makes {images.style} crops; a {config.family} model takes {style} ones"
-        )
-    patches = (images.grid.patches, images.grid.patches)
-    if patches != config.vision.grid or images.patch_size != config.vision.patch_size:
-        raise CheckpointError(
-            f"the image processor makes crops of {patches} patches of {images.patch_size} px; the vision "
-            f"tower takes {config.vision.grid} of {config.vision.patch_size} px"
-        )
-    named = {f"<{name}>": number for name, number in config.token_ids.items()}
-    if config.point_head is not None:
-        named |= {name: getattr(config.point_head, key) for name, key in POINT_TOKENS.items()}
-    for name, expected in named.items():
-        if tokenizer.has(name) and tokenizer.special_id(name) != expected:
-            found = tokenizer.special_id(name)
-            raise CheckpointError(f"{name} is {found} in the tokenizer and {expected} in config.json")
-    rows = config.decoder.vocab + config.decoder.extra_vocab
-    patch = tokenizer.special_id("<im_patch>")
-    if patch >= rows:
-        raise CheckpointError(f"<im_patch> is {patch} in the tokenizer; the model has {rows} embeddings")
-
-
-def _size(image: np.ndarray) -> tuple[int, int]:
-    """(height, width) [px]; of one pixel for what is no image, and what the image processor then refuses."""
-    known = isinstance(image, np.ndarray) and image.ndim == 3
-    return (image.shape[0], image.shape[1]) if known else (1, 1)
+def _about(image: Images) -> About:
+    """What a prompt with this holds."""
+    if isinstance(image, EncodedImage):
+        return image.prefix.about
+    return "images" if isinstance(image, (list, tuple)) and len(image) > 1 else "image"
 
 
 def _status(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
@@ -415,7 +418,3 @@ def _status(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> 
     if parsed.not_found and expected is not Status.ANSWERED:
         return Status.NOT_FOUND
     return Status.UNPARSEABLE if expected is Status.FOUND else Status.ANSWERED
-
-
-def _milliseconds(**seconds: float) -> dict[str, float]:
-    return {stage: value * 1e3 for stage, value in seconds.items()}

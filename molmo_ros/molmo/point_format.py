@@ -54,7 +54,7 @@ class TextPoints:
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
-        return TextStream(self._tokenizer), PointStream(encoded.sizes)
+        return TextStream(self._tokenizer), PointStream(encoded.sizes, encoded.prefix.times)
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""

@@ -5,7 +5,7 @@ Formats read (sources: allenai/molmo and allenai/molmo2, their point decoders an
     <point x="63.5" y="44.5" alt="cup">cup</point>              percent of the image, one point
     <points x1="10.0" y1="20.0" x2="30.5" y2="40.5" …>…         percent, several
     <points coords="1 1 234 567 2 345 678">cups</points>        per mille; image number, then `id x y` triples
-    <tracks coords="0.5 1 100 200;1.0 1 110 210">cup</tracks>   the same, one group per moment
+    <tracks coords="0.5 1 100 200;1.0 1 110 210">cup</tracks>   the same, one group per moment [s] of a video
     Click(12.3, 45.6)   (12.3, 45.6)   p=123,456                only while the text has shown no tag
 
 One character is read once and never again, so the cost is linear in the text whatever it holds, and feeding
@@ -45,6 +45,8 @@ _BRACKETED = re.compile(r"\(([0-9]{1,3}\.[0-9]{1,4}),? ?([0-9]{1,3}\.[0-9]{1,4})
 _ASSIGNED = re.compile(r"(?:\bp|[0-9]) {0,3}= {0,3}([0-9]{3}) {0,3}, {0,3}([0-9]{3})$")
 _FALLBACK_WINDOW = 32
 _LONGEST_NUMBER = 32
+BEYOND = 0.5
+"""How far outside of a video a moment may lie [s]: the interval at which the models see most videos."""
 
 _TOTAL = re.compile(r"shows a total of ([0-9]{1,9})", re.IGNORECASE)
 _THERE_ARE = re.compile(r"there (?:are|is) ([0-9]{1,9}) <", re.IGNORECASE)
@@ -67,21 +69,39 @@ class ParsedPoints:
     not_found: bool = False
 
 
-def parse_points(text: str, image_sizes: Sequence[tuple[int, int]]) -> ParsedPoints:
+def parse_points(
+    text: str, image_sizes: Sequence[tuple[int, int]], times: Sequence[float] | None = None
+) -> ParsedPoints:
     """Reads the points of a whole answer.
 
     Args:
         text: The model's answer.
-        image_sizes: (height, width) [px] of every image of the prompt, in order. With one size every group
-            of coordinates is about it, whatever image number or time the group names; with several, groups
-            that name none of them are dropped.
+        image_sizes: (height, width) [px] of every image of the prompt, or frame of the video, in order. With one
+            size every group of coordinates is about it, whatever image number or time the group names; with
+            several, groups that name none of them are dropped.
+        times: Of a video, the moment of each frame [s], rising: groups then name times, see `frame_at`.
 
     Raises:
         ValueError: `image_sizes` is empty.
     """
-    stream = PointStream(image_sizes)
+    stream = PointStream(image_sizes, times)
     stream.feed(text)
     return stream.finish()
+
+
+def frame_at(seconds: float, times: Sequence[float]) -> int | None:
+    """The frame that a model means by a moment [s], from 0.
+
+    Models are told times rounded to a tenth, and repeat them: the first frame with that tenth, else the nearest
+    (the earlier one where two are). None for a moment more than `BEYOND` before the first or after the last.
+    """
+    tenth = f"{seconds:.1f}"
+    for frame, time in enumerate(times):
+        if f"{time:.1f}" == tenth:
+            return frame
+    if not times[0] - BEYOND <= seconds <= times[-1] + BEYOND:
+        return None
+    return min(range(len(times)), key=lambda frame: abs(times[frame] - seconds))
 
 
 class PointStream:
@@ -92,9 +112,12 @@ class PointStream:
     with their labels, equal to what `parse_points` gives for the whole text.
     """
 
-    def __init__(self, image_sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, image_sizes: Sequence[tuple[int, int]], times: Sequence[float] | None = None) -> None:
         if not image_sizes:
             raise ValueError("image_sizes is empty: points need the size of at least one image")
+        if times is not None and len(times) != len(image_sizes):
+            raise ValueError(f"{len(times)} times for {len(image_sizes)} frames")
+        self._times = times
         self._sizes = [(int(h), int(w)) for h, w in image_sizes]
         self._points: list[Point] = []
         self._read = self._read_text
@@ -271,6 +294,8 @@ class PointStream:
     def _image_of(self, frame: str) -> int | None:
         if len(self._sizes) == 1:
             return 0
+        if self._times is not None:
+            return frame_at(float(frame), self._times) if _NUMBER.fullmatch(frame) else None
         number = int(frame) if _OBJECT_ID.fullmatch(frame) else 0
         return number - 1 if 1 <= number <= len(self._sizes) else None
 

@@ -14,7 +14,8 @@ import numpy as np
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families import PromptStyle, Special
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.wording import clean_text
+from molmo_ros.molmo.video_config import VideoConfig
+from molmo_ros.molmo.wording import About, clean_text
 
 LONGEST_TOKEN = 32
 """Characters per token [1] beyond which a text is refused without tokenising it."""
@@ -40,11 +41,15 @@ class Prefix:
         ids: int64 [n], BOS and the tokens of the images.
         is_patch: Boolean [n], tokens that an image feature is added to, in the features' order.
         is_image: Boolean [n], patch tokens and their separators (the block that Molmo2 attends to both ways).
+        about: What it holds.
+        times: The moments of a video's frames [s]; None for images.
     """
 
     ids: np.ndarray
     is_patch: np.ndarray
     is_image: np.ndarray
+    about: About = "image"
+    times: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,6 +77,12 @@ def image_layout(style: PromptStyle, image: Grids, low_res_columns: bool) -> lis
     ]
 
 
+def frame_layout(video: VideoConfig, image: Grids) -> list[str]:
+    """The names of one video frame's tokens, row by row."""
+    rows, columns = image.low_res_grid
+    return [video.start, *(["<im_patch>"] * columns + ["<im_col>"] * video.columns) * rows, video.end]
+
+
 class PromptBuilder:
     """Builds the token sequences of one checkpoint.
 
@@ -80,7 +91,8 @@ class PromptBuilder:
         molmo    [BOS] image " User: " text " Assistant:"
         molmo2   [BOS] image <|im_start|> "user\\n" text <|im_end|> "\\n" <|im_start|> "assistant\\n"
 
-    with "Image 1", "Image 2", … before the images of Molmo2 where there are several.
+    with "Image 1", "Image 2", … before the images of Molmo2 where there are several, and with "0.0 ", " 0.5 ", …
+    before the frames of a video, their times in seconds.
     """
 
     def __init__(
@@ -113,21 +125,55 @@ class PromptBuilder:
             raise PromptError(
                 f"{len(images)} images: models of the 0924 family take one; Molmo2 takes several"
             )
-        ids, is_image = [self._tokenizer.bos_id], [False]
-        for number, image in enumerate(images, 1):
-            if len(images) > 1:
-                title = self._tokenizer.encode(f"Image {number}")
-                ids += title
-                is_image += [False] * len(title)
-            names = image_layout(self._style, image, self._low_res_columns)
-            id_of = {name: self._tokenizer.special_id(name) for name in set(names)}
+        titles = [f"Image {number}" if len(images) > 1 else "" for number in range(1, len(images) + 1)]
+        layouts = [image_layout(self._style, image, self._low_res_columns) for image in images]
+        return self._prefix("images" if len(images) > 1 else "image", titles, layouts)
+
+    def video_prefix(self, frames: Sequence[Grids], times: Sequence[float], video: VideoConfig) -> Prefix:
+        """BOS and the tokens of a video's frames, each with its time before it.
+
+        Args:
+            frames: The processed frames.
+            times: The moment of each [s], see `VideoConfig.check_times`.
+            video: The checkpoint's.
+
+        Raises:
+            CheckpointError: The tokenizer lacks the tokens around a frame.
+            PromptError: A family that takes no video, or more frames than the context holds.
+        """
+        if not self._style.many_images:
+            raise PromptError("models of the 0924 family take one image, no video; Molmo2 and MolmoPoint do")
+        self._tokenizer.require((video.start, video.end))
+        titles = [f"{' ' * (number > 0)}{time:.1f} " for number, time in enumerate(times)]
+        return self._prefix("video", titles, [frame_layout(video, frame) for frame in frames], tuple(times))
+
+    def _prefix(
+        self,
+        about: About,
+        titles: Sequence[str],
+        layouts: Sequence[Sequence[str]],
+        times: tuple[float, ...] | None = None,
+    ) -> Prefix:
+        """BOS, and the tokens of pictures with ordinary text before each."""
+        ids, is_image, fitting = [self._tokenizer.bos_id], [False], 0
+        id_of = {name: self._tokenizer.special_id(name) for name in set().union(*layouts)}
+        for title, names in zip(titles, layouts, strict=True):
+            words = self._tokenizer.encode(title)
+            ids += words
             ids += [id_of[name] for name in names]
-            is_image += [True] * len(names)
+            is_image += [False] * len(words) + [True] * len(names)
+            fitting += len(ids) < self.max_tokens
         if len(ids) >= self.max_tokens:
-            raise PromptError(f"{len(ids)} image tokens fill the model's context of {self.max_tokens} tokens")
-        array = np.array(ids, dtype=np.int64)
+            what = {"image": "the image has", "images": "images have", "video": "frames have"}[about]
+            several = f"{len(layouts)} {what}" if len(layouts) > 1 else what
+            hold = f"; it holds the first {fitting} of them" if len(layouts) > 1 else ""
+            raise PromptError(
+                f"{several} {len(ids)} image tokens, which fill the model's context of {self.max_tokens} tokens"
+                f"{hold}"
+            )
         patches = [self._tokenizer.special_id(name) for name in ("<im_patch>", self._style.low_res_patch)]
-        return Prefix(array, np.isin(array, patches), np.array(is_image))
+        array = np.array(ids, dtype=np.int64)
+        return Prefix(array, np.isin(array, patches), np.array(is_image), about, times)
 
     def query(self, text: str, prefix_length: int) -> np.ndarray:
         """The tokens after the images, int64 [n].

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NO_TILES = (0, 0)
+"""The tiling of a picture that is looked at whole only, as frames of a video are."""
+
 
 @dataclass(frozen=True)
 class CropGrid:
@@ -21,7 +24,7 @@ class CropGrid:
         patch_size: Side of a patch [px].
         margins: Patches discarded at the (top and left, bottom and right) of a tile with a neighbour there.
         pool: Patches pooled into one token, (rows, columns).
-        max_crops: Most tiles of one image; the global view comes on top.
+        max_crops: Most tiles of one image; the global view comes on top. 0: no tiles.
     """
 
     crop_size: int
@@ -51,7 +54,7 @@ class CropGrid:
 
 
 def select_tiling(height: int, width: int, grid: CropGrid) -> tuple[int, int]:
-    """Rows and columns of tiles for an image: the least upscaling, or else the least downscaling.
+    """Rows and columns of tiles for an image: the least upscaling, or else the least downscaling; or `NO_TILES`.
 
     All comparisons are in float32, as in the reference (hub image_preprocessing_molmo.py; the same rule in
     image_processing_molmo2.py). A side shorter than the margins gives a negative scale, which ends in one
@@ -63,6 +66,8 @@ def select_tiling(height: int, width: int, grid: CropGrid) -> tuple[int, int]:
         grid: Crop sizes.
     """
     most = grid.max_crops
+    if not most:
+        return NO_TILES
     tilings = [(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)]
     tilings.sort(key=lambda tiling: (tiling[0] * tiling[1], tiling[0]))
     margin = sum(grid.margins) * grid.patch_size
@@ -146,7 +151,7 @@ def patch_coverage(inside: tuple[slice, slice], tiling: tuple[int, int], grid: C
 
 
 def mosaic_patches(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
-    """The patches of the tiles, row by row over the whole image.
+    """The patches of the tiles, row by row over the whole image; of the global view where there are no tiles.
 
     Patches are numbered through all crops, the global view's being first (image_processing_molmo2.py,
     `patch_idx_arr`).
@@ -156,10 +161,12 @@ def mosaic_patches(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
         grid: Crop sizes.
 
     Returns:
-        int64 `grid.mosaic(tiling)`.
+        int64 `grid.mosaic(tiling)`; without tiles that of one crop.
     """
     side = grid.patches
     crop = np.arange(side * side, dtype=np.int64).reshape(side, side)
+    if tiling == NO_TILES:
+        return crop
     mosaic = np.empty(grid.mosaic(tiling), np.int64)
     for i in range(tiling[0]):
         for j in range(tiling[1]):
@@ -187,8 +194,8 @@ def pooling_table(tiling: tuple[int, int], grid: CropGrid) -> np.ndarray:
     """
     side = grid.patches
     whole = np.arange(side * side, dtype=np.int64).reshape(side, side)
-    tiles = mosaic_patches(tiling, grid)
-    return np.concatenate([_pooling_windows(whole, grid), _pooling_windows(tiles, grid)])
+    views = [whole] if tiling == NO_TILES else [whole, mosaic_patches(tiling, grid)]
+    return np.concatenate([_pooling_windows(view, grid) for view in views])
 
 
 def _pooling_windows(numbers: np.ndarray, grid: CropGrid) -> np.ndarray:

@@ -32,6 +32,8 @@ class Tokenizer:
     Attributes:
         bos_id: What a sequence starts with: the tokenizer's BOS where it has one, else its EOS.
         eos_ids: Any of these ends an answer: EOS, those of generation_config.json, and `<|endoftext|>`.
+        highest_id: Of all tokens.
+        highest_text_id: Of those that ordinary text can become.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Tokenizer:
         added = description["added_tokens"]
         blanks = [token for token in added if token["content"].isspace()]
         self._markers = frozenset(token["id"] for token in added) - {token["id"] for token in blanks}
+        ids = set(backend.get_vocab(with_added_tokens=True).values())
+        self.highest_id, self.highest_text_id = max(ids), max(ids - self._markers)
         # The library's own `encode_special_tokens` covers only tokens flagged special; fillers and image
         # markers added without the flag would still be recognised. Runs of blanks (GPT-NeoX's tokenizer adds
         # them) are ordinary text; without the markers between them they may get other ids.

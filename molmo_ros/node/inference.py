@@ -49,5 +49,5 @@ def ask_model(
     if query.kind is Kind.POINT:
         return model.point(picture, query.text, max_points=max_points or None, **common)
     if query.kind is Kind.COUNT:
-        return model.query(picture, f"How many {query.text} are there?", **common)
+        return model.count(picture, query.text, **common)
     return model.ask(picture, query.text, **common)

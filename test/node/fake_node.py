@@ -1,9 +1,9 @@
 """molmo_node with a model whose answers are written in the query: the node's plumbing, without weights.
 
-`at 0.25,0.5 0.75,0.5` points there (shares of width and height); `sleep 2 at ...` takes that long and can be
-cancelled; `hang 5` takes that long and cannot; `boom` raises; `size` answers with the image's size and
-corner colour, `limits` with the limits on its crops. `--model broken` cannot be loaded; `--model slow` takes 4 s
-to load.
+`at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
+`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` raises; `size`
+answers with the image's size and corner colour, `limits` with the limits on its crops. `--model broken` cannot be
+loaded; `--model slow` takes 4 s to load.
 """
 
 import re
@@ -34,10 +34,10 @@ class FakeMolmo:
         if hang := re.search(r"hang ([\d.]+)", label):
             time.sleep(float(hang[1]))
         height, width = image.shape[:2]
-        places = re.findall(r"([\d.]+),([\d.]+)", label)
+        places = re.findall(r"([\d.]+),([\d.]+)(?:~([\d.]+))?", label)
         points = tuple(
-            Point(float(x) * width, float(y) * height, label, index)
-            for index, (x, y) in enumerate(places[: max_points or None], 1)
+            Point(float(x) * width, float(y) * height, label, index, confidence=float(sure) if sure else None)
+            for index, (x, y, sure) in enumerate(places[: max_points or None], 1)
         )
         text = f"{width}x{height} {image[0, 0].tolist()}" if "size" in label else "There are none."
         crops = None
@@ -45,13 +45,14 @@ class FakeMolmo:
             text, cost = str(self.limits), ImageCost((1, 2), 3, 536)
             crops = CropChoice(2, (cost, cost), 1.25, "as the moon wishes")
         status = Status.FOUND if points else Status.NOT_FOUND
-        return Answer(status, text, points, timing_ms={"total": 1.0}, crops=crops)
+        measured = {"not_found_probability": 0.25, "calibrated": True} if "~" in label else {}
+        return Answer(status, text, points, timing_ms={"total": 1.0}, crops=crops, **measured)
 
     def ask(self, image, question, *, options, cancel):
         return Answer(Status.ANSWERED, f"ask: {question}")
 
-    def query(self, image, text, *, options, cancel):
-        return Answer(Status.ANSWERED, f"query: {text}", count=3)
+    def count(self, image, label, *, options, cancel):
+        return Answer(Status.ANSWERED, f"count: {label}", count=3)
 
 
 def load(model, device, dtype):

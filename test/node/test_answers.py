@@ -52,7 +52,7 @@ def test_not_found_publishes_a_result_and_no_points(running):
     [
         ("what is this?", "ask", "ask: what is this?"),
         ("ask: name the colour", "ask", "ask: name the colour"),
-        ("COUNT: red cubes", "count", "query: How many red cubes are there?"),
+        ("COUNT: red cubes", "count", "count: red cubes"),
         ("point: where?", "point", "There are none."),
         ("Point to the mug", "point", "There are none."),
         ("чашка 茶碗", "point", "There are none."),
