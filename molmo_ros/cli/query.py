@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.molmo.answer import Answer, Status
+from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import MolmoError
 
 ANSWERED = (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED)
@@ -121,7 +121,9 @@ def answer_object(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer; `error` is there only where there is one."""
     fields: dict[str, Any] = {
         "status": answer.status.value,
-        "points": [{"x": round(p.x, 2), "y": round(p.y, 2), "label": p.label} for p in answer.points],
+        "points": [_point_object(p) for p in answer.points],
+        "not_found_probability": _probability(answer.not_found_probability),
+        "calibrated": answer.calibrated,
         "text": answer.text,
         "timing_ms": {stage: round(value, 2) for stage, value in answer.timing_ms.items()},
         "crops": answer.crops.record() if answer.crops else None,
@@ -131,10 +133,25 @@ def answer_object(answer: Answer) -> dict[str, Any]:
     return fields
 
 
+def _point_object(point: Point) -> dict[str, Any]:
+    confidence = _probability(point.confidence)
+    return {"x": round(point.x, 2), "y": round(point.y, 2), "label": point.label, "confidence": confidence}
+
+
+def _probability(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
 def answer_text(answer: Answer) -> str:
-    """For people: the status, a line per point, and the text where it says more than the points."""
+    """For people: the status, a line per point, and the text where it says more than the points.
+
+    A confidence that is not calibrated has a "~" before it.
+    """
+    mark = "" if answer.calibrated else "~"
     lines = [answer.status.value]
-    lines += [f"  {p.index}  x {p.x:.1f} px  y {p.y:.1f} px  {p.label}".rstrip() for p in answer.points]
+    for p in answer.points:
+        sure = "" if p.confidence is None else f"{mark}{p.confidence:.2f}  "
+        lines.append(f"  {p.index}  x {p.x:.1f} px  y {p.y:.1f} px  {sure}{p.label}".rstrip())
     if answer.text and not answer.points:
         lines.append(f"  {answer.text}")
     return "\n".join(lines)

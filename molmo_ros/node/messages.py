@@ -32,6 +32,7 @@ class Outcome:
         reason: Why the status is what it is, or why points have no metres; may be empty.
         frame_age_ms: Age of the frame when the work on it started [ms].
         timing_ms: The node's own stages [ms], added to the model's.
+        dropped_points: How many points were left out for their low confidence.
     """
 
     written: str
@@ -42,6 +43,7 @@ class Outcome:
     reason: str = ""
     frame_age_ms: float | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
+    dropped_points: int = 0
 
     @property
     def status(self) -> Status:
@@ -70,6 +72,9 @@ def result_message(outcome: Outcome, *, age_ms: float | None = None, dropped: in
                 "status": answer.status.value,
                 "text": answer.text,
                 "points": [_point_record(point) for point in points],
+                "dropped_points": outcome.dropped_points,
+                "not_found_probability": _probability(answer.not_found_probability),
+                "calibrated": answer.calibrated,
                 "count": answer.count,
                 "truncated": answer.truncated,
                 "reason": outcome.reason,
@@ -95,10 +100,15 @@ def _point_record(point: LocatedPoint) -> dict[str, Any]:
         "y": round(point.pixel.y, 3),
         "label": point.pixel.label,
         "index": point.pixel.index,
+        "confidence": _probability(point.pixel.confidence),
         "xyz": [round(value, 6) for value in point.xyz] if point.xyz else None,
         "spread": round(point.spread, 6) if point.xyz else None,
         "reason": point.reason,
     }
+
+
+def _probability(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _rounded(milliseconds: float | None) -> float | None:
@@ -118,8 +128,8 @@ def points_message(header: Any, points: Sequence[LocatedPoint]) -> PoseArray:
 def best_point_message(header: Any, points: Sequence[LocatedPoint]) -> PointStamped | None:
     """The best point in metres: the one nearest to the camera; None where no point has a place.
 
-    The models sort their points left to right and give no confidence, so the first is not the best; the
-    nearest one is the one a robot reaches first and nothing pointed at stands before it.
+    The models sort their points left to right, so the first is not the best; the nearest one is the one a robot
+    reaches first and nothing pointed at stands before it. `min_confidence` has taken unsure ones out before.
     """
     places = [point.xyz for point in points if point.xyz]
     if not places:

@@ -47,6 +47,7 @@ from molmo_ros.node.messages import (
 )
 from molmo_ros.node.parameters import declare_parameters
 from molmo_ros.node.query import Query, QueryError, parse_query
+from molmo_ros.node.sure_points import sure_points
 from molmo_ros.node.worker import Pace, QueryWorker
 
 STALLED_INTERVAL = 1.0
@@ -233,6 +234,7 @@ class MolmoNode(Node):
         )
         answered = time.perf_counter()
         self._note_crops(answer)
+        answer, dropped, unsure = sure_points(answer, self._value("min_confidence"))
         located, reason = self._locate(answer, picture.shape[1], picture.shape[0])
         timing = {
             "wait": (begin - frame.arrived) * 1e3,
@@ -240,9 +242,8 @@ class MolmoNode(Node):
             "model": (answered - decoded) * 1e3,
             "geometry": (time.perf_counter() - answered) * 1e3,
         }
-        return Outcome(
-            query.written, query, answer, header, located, answer.error or reason, age_ms, timing_ms=timing
-        )
+        reason = "; ".join(filter(None, (answer.error or reason, unsure)))
+        return Outcome(query.written, query, answer, header, located, reason, age_ms, timing, dropped)
 
     def _limit_crops(self) -> None:
         """Passes the parameters on. A first target is measured, which takes seconds: before a frame is taken."""

@@ -119,6 +119,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "max_queued_queries", 16, "Queries from the topic that may wait; more are refused.", 1, 1000
     ),
     ParameterSpec("max_points", 0, "Stop after this many points; 0 means all.", 0, 10000),
+    ParameterSpec(
+        "min_confidence",
+        0.0,
+        "Points below this confidence are left out, and counted in the result; 0 keeps all. The result says whether "
+        "the model's confidences are calibrated.",
+        0.0,
+        1.0,
+    ),
     ParameterSpec("max_new_tokens", 448, "Longest answer [tokens].", 1, 8192),
     ParameterSpec("time_limit", 30.0, "Longest time for one answer [s]; 0 means no limit.", 0.0, 3600.0),
     ParameterSpec(

@@ -39,9 +39,9 @@ def test_point_finds_the_object_inside_its_mask(capsys, picture, scene, tmp_path
     assert code == 0 and answer["status"] == "FOUND"
     (point,) = answer["points"]
     assert render(scene, *SENSOR).segmentation[int(point["y"]), int(point["x"])] == 0
-    assert (
-        set(answer) == {"status", "points", "text", "timing_ms", "crops"} and answer["timing_ms"]["total"] > 0
-    )
+    fields = {"status", "points", "not_found_probability", "calibrated", "text", "timing_ms", "crops"}
+    assert set(answer) == fields and answer["timing_ms"]["total"] > 0
+    assert 0.5 < point["confidence"] <= 1 and 0 <= answer["not_found_probability"] < 0.1
     drawn, plain = cv2.imread(str(saved)), cv2.imread(str(picture))
     assert drawn.shape[0] > plain.shape[0] and np.any(drawn[: plain.shape[0]] != plain)
 

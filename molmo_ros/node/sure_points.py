@@ -1,0 +1,30 @@
+"""Leaving out the points of an answer that the model was not sure enough of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from molmo_ros.molmo.answer import Answer, Status
+
+
+def sure_points(answer: Answer, minimum: float) -> tuple[Answer, int, str]:
+    """An answer without the points below a confidence.
+
+    Args:
+        answer: What the model said.
+        minimum: Lowest confidence that is kept; 0 keeps every point. Above 0 a point of unknown confidence is
+            below it.
+
+    Returns:
+        The answer, NOT_FOUND where it was FOUND and none of its points is left; how many points were left
+        out; and a sentence about them, empty where there are none.
+    """
+    kept = tuple(one for one in answer.points if (one.confidence or 0.0) >= minimum)
+    dropped = len(answer.points) - len(kept)
+    if not dropped:
+        return answer, 0, ""
+    status = Status.NOT_FOUND if answer.status is Status.FOUND and not kept else answer.status
+    known = [one.confidence for one in answer.points if one.confidence is not None]
+    highest = f"the highest confidence is {max(known):.3f}" if known else "none has a confidence"
+    reason = f"{dropped} of {len(answer.points)} points are below min_confidence {minimum:g}; {highest}"
+    return replace(answer, status=status, points=kept), dropped, reason
