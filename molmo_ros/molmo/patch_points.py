@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -107,13 +108,16 @@ class PatchPointStream(PointStream):
     """Reads points written as tokens from text that arrives in pieces; labels and totals as `PointStream`.
 
     A point is complete when its object's number is, that is with the character after it. Points with ids that
-    name nothing on an image are dropped.
+    name nothing on an image are dropped. "No more points" before any point means that nothing is there.
     """
 
     def __init__(self, places: PatchPlaces) -> None:
         super().__init__(places.sizes)
         self._patch_places = places
         self._tail = ""  # may still become a triple
+        self._triples = 0
+        self._none = False
+        self._no_more_points = places.tokens.spelling(places.tokens.no_more_points)
         self._seen_tag = True  # bare numbers in brackets are no points for a model that has tokens for them
 
     def feed(self, piece: str) -> list[Point]:
@@ -123,19 +127,25 @@ class PatchPointStream(PointStream):
             if char not in _DIGITS or set(self._tail[-_MOST_DIGITS:]) <= _DIGITS:
                 self._end_triple()
             self._tail = (self._tail + char)[-_LONGEST_TRIPLE:]
+            if char == ">" and self._tail.endswith(self._no_more_points):
+                self._none |= not self._triples
             super().feed(char)
         return self._points[before:]
 
     def finish(self) -> ParsedPoints:
         """See `PointStream.finish`."""
         self._end_triple()
-        return super().finish()
+        parsed = super().finish()
+        if not self._none or parsed.points:
+            return parsed
+        return replace(parsed, not_found=True, count=0 if parsed.count is None else parsed.count)
 
     def _end_triple(self) -> None:
         """Called where a run of digits may have ended."""
         if self._tail[-1:] not in _DIGITS or not (found := _TRIPLE.search(self._tail)):
             return
         self._tail = ""
+        self._triples += 1
         tokens = self._patch_places.tokens
         patch, subpatch, location, number = (int(value) for value in found.groups())
         place = self._patch_places.locate(

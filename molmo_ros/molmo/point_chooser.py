@@ -85,7 +85,7 @@ class PointChooser:
     def choose(self, output: DecoderOutput) -> Choice:
         """See `generate.Chooser`."""
         scores = self.scores(output)
-        logits = scores.logits.clone()
+        logits = scores.logits
         for ids in self._grammar.forbidden():
             logits[ids.start : ids.stop] = float("-inf")
         choice = likeliest(logits)

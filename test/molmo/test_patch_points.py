@@ -153,6 +153,17 @@ def test_labels_totals_and_not_found_as_in_other_answers(prompt):
     assert read(prompt.places, ["At (12.3, 45.6), p=123,456."])[1].points == ()
 
 
+def test_no_more_points_before_any_point_means_that_nothing_is_there(prompt):
+    end = prompt.tokens.spelling(prompt.tokens.no_more_points)
+    parsed = read(prompt.places, [f'<points coords="{end}">cup</point>'])[1]
+    assert (parsed.points, parsed.not_found, parsed.count) == ((), True, 0)
+    unusable = spelled(prompt, 0, 0, 0) + "1"  # a patch of the global view
+    parsed = read(prompt.places, [f'<points coords="{unusable}{end}">cup</point>'])[1]
+    assert (parsed.points, parsed.not_found, parsed.count) == ((), False, None)
+    good = spelled(prompt, 300, 0, 0) + "1"
+    assert not read(prompt.places, [f'<points coords="{good}{end}">cup</point>'])[1].not_found
+
+
 def test_a_point_is_complete_with_its_number(prompt):
     stream = PatchPointStream(prompt.places)
     assert stream.feed(spelled(prompt, 300, 0, 0)) == stream.feed("1") == stream.feed("2") == []

@@ -139,7 +139,7 @@ def test_patches_in_reading_order_across_images(recite):
 
 def test_no_more_points(recite):
     answer = recite(stops=True).point(IMAGE, "cup")
-    assert answer.points == () and answer.status is Status.UNPARSEABLE
+    assert answer.points == () and answer.status is Status.NOT_FOUND and answer.count == 0
     assert answer.text == f"{START}<POINT_{2 * PER_IMAGE}>{END}"
 
 
