@@ -24,6 +24,12 @@ TELLING = (
     "decoder.blocks.0.mlp.down.weight",
 )
 
+# Beginnings of names that other programs give the same weights.
+FOREIGN = {
+    "model.language_model.": "transformers' own names; save_pretrained writes the hub's, which are expected here, "
+    "unless it is given save_original_format=False",
+}
+
 
 def check_tensors(
     folder: Path, config: MolmoConfig, wanted: Mapping[str, Shape], stored: Mapping[str, StoredTensor]
@@ -64,7 +70,7 @@ def check_tensors(
     complaints = [f"{kind}: {listed(names)}" for kind, names in groups.items() if names]
     if complaints:
         shapes = {name: tensor.shape for name, tensor in stored.items()}
-        hints = [*_other_family(own_family, shapes), *_differences(config, own_family, shapes)]
+        hints = [*_whose_names(own_family, shapes), *_differences(config, own_family, shapes)]
         reason = f" ({'; '.join(hints)})" if hints else ""
         raise CheckpointError(
             f"the tensors in {folder} do not fit its config.json{reason}; " + "; ".join(complaints)
@@ -79,13 +85,16 @@ def _unused(name: str, config: MolmoConfig, own_family: Family) -> bool:
     return config.decoder.tied_head and name == own_family.tensor_names.name("decoder.head.weight")
 
 
-def _other_family(own_family: Family, shapes: Mapping[str, Shape]) -> Iterator[str]:
-    """The family whose names these are, if it is not the config's."""
+def _whose_names(own_family: Family, shapes: Mapping[str, Shape]) -> Iterator[str]:
+    """Whose names these are, if not those of the config's family."""
 
     def known(candidate: Family) -> int:
         return sum(candidate.tensor_names.name(own) in shapes for own in TELLING)
 
     best = max(FAMILIES.values(), key=known)
+    for prefix, whose in FOREIGN.items():
+        if any(name.startswith(prefix) for name in shapes):
+            yield f"the tensors have {whose}"
     if known(best) > known(own_family):
         yield (
             f"the tensors have the names of family {best.name!r}, {best.members}; "

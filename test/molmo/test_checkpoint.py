@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.molmo.checksums import MANIFEST, read_checksums, write_checksums
@@ -356,6 +357,13 @@ def test_weights_of_another_family(tmp_path, config, weights):
     told = f"the tensors have the names of family {found!r}" in str(error.value)
     assert told == (said != found)
     assert not told or f"config.json says {said!r}" in str(error.value)
+
+
+def test_the_own_layout_of_transformers(folder):
+    reference = Molmo2ForConditionalGeneration.from_pretrained(folder)
+    reference.save_pretrained(folder, save_original_format=False)
+    with pytest.raises(CheckpointError, match=r"transformers' own names; .* save_original_format=False"):
+        load_checkpoint(folder)
 
 
 def test_numbers_that_float16_cannot_hold(folder):
