@@ -24,7 +24,7 @@ COLUMNS = (
     "name",
     "on the hub",
     "family",
-    "numbers",
+    "params",
     "bf16 / fp32 GB",
     "crops",
     "licence",

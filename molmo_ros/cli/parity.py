@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
 def describe(report: ParityReport) -> str:
     """A few lines for people."""
     lines = [f"{report.variant}: {report.status}"]
-    lines += [f"  {name:<24}{value:.2e}" for name, value in report.errors.items()]
+    lines += [f"  {name:<26}{value:.2e}" for name, value in report.errors.items()]
     if report.greedy_agree is not None:
         verdict = "agree" if report.greedy_agree else "DIFFER"
-        lines.append(f"  {'greedy tokens':<24}{verdict} ({len(report.greedy_tokens)}, static KV cache)")
+        lines.append(f"  {'greedy tokens':<26}{verdict} ({len(report.greedy_tokens)}, static KV cache)")
     for name, value in (report.preprocessing or {}).items():
-        lines.append(f"  {'preprocessing ' + name:<24}{'equal' if value == 0 else f'{value:.2e}'}")
+        lines.append(f"  {'preprocessing ' + name:<26}{'equal' if value == 0 else f'{value:.2e}'}")
     if report.reason:
         lines.append(f"  {report.reason}")
     return "\n".join(lines)

@@ -37,15 +37,8 @@ class Experts(nn.Module):
         Returns:
             [N, width].
         """
-        # On a CPU the time of a token is that of reading weights, so nothing may copy them. On a GPU it is
-        # that of launching kernels and of waiting for lists on the host; there the few tokens of a decoding
-        # step gather their experts, as long as the copy is no larger than the weights themselves.
-        if tokens.device.type != "cpu" and chosen.numel() <= self.down.shape[0]:
-            return self.gathered(tokens, weights, chosen)
-        return self.grouped(tokens, weights, chosen)
-
-    def grouped(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """`forward`, with one product per expert in use, over all of its tokens, and no copy of weights."""
+        # One product per expert in use, on a view of its weights: the time of a token is that of reading weights,
+        # and gathering the chosen ones into one tensor would read and write them once more.
         sums = torch.zeros_like(tokens)
         experts, order = chosen.flatten().sort(stable=True)
         groups = torch.stack(experts.unique_consecutive(return_counts=True), dim=1).tolist()
@@ -61,12 +54,6 @@ class Experts(nn.Module):
             sums.index_add_(0, rows, (output * share[places].unsqueeze(1)).to(sums.dtype))
             start += count
         return sums
-
-    def gathered(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """`forward`, with a copy of the experts of each token; nothing waits for the device."""
-        up, gate = torch.einsum("nd,nkhd->nkh", tokens, self.up_gate[chosen]).chunk(2, dim=-1)
-        outputs = torch.einsum("nkh,nkdh->nkd", functional.silu(gate) * up, self.down[chosen])
-        return (outputs * weights.unsqueeze(-1)).sum(1).to(tokens.dtype)
 
 
 class MixtureOfExperts(nn.Module):
