@@ -50,3 +50,28 @@ def write_tokenizer():
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_released_tokenizer():
+    """Writes tokenizer files with the released ids: the special tokens, and the part of the vocabulary that
+    the prompts in `vectors/prompts` need."""
+    vectors = Path(__file__).parents[1] / "vectors" / "prompts"
+    families = json.loads((vectors / "prompts.json").read_text())["families"]
+
+    def write(folder: Path, family: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        described = families[family]
+        document = json.loads((vectors / f"{described['vocabulary']}.json").read_text())
+        document["model"]["vocab"] |= described["ids"]
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+        document["added_tokens"] = [
+            {"id": number, "content": name, "special": not name.isspace(), **flags}
+            for name, number in sorted(described["ids"].items(), key=lambda item: item[1])
+        ]
+        (folder / "tokenizer.json").write_text(json.dumps(document))
+        settings = {"bos_token": None, "eos_token": described["eos"]}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        return folder
+
+    return write

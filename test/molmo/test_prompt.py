@@ -1,19 +1,23 @@
-"""Prompts: image tokens against the vectors, and the text around them."""
+"""Prompts: whole sequences of ids against the published processors', and the text in them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from molmo_ros.molmo.crop_plan import plan_crops
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families import family as family_of
 from molmo_ros.molmo.families import molmo, molmo2
+from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.prompt import PromptBuilder, image_layout
 from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.video_config import VideoConfig
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+WHOLE = json.loads((VECTORS / "prompts" / "prompts.json").read_text())["cases"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,49 @@ def builder(folder: Path, family: str, max_tokens: int = 2048) -> PromptBuilder:
     return PromptBuilder(
         Tokenizer.from_folder(folder),
         family_of(family).prompt,
-        low_res_columns=family == "molmo",
+        low_res_columns=family in ("molmo", "molmoe"),
         max_tokens=max_tokens,
     )
+
+
+def case_name(case):
+    times = f" at {case['times']} {case['frame_tokens']}" if "times" in case else ""
+    return f"{case['family']} {case['images']}{times}"
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=case_name)
+def test_whole_prompts(write_released_tokenizer, tmp_path, case):
+    """Made by the hub's processors (0924, MolmoPoint) and transformers' (Molmo2) with the whole vocabularies."""
+    family = case["family"]
+    old = family in ("molmo", "molmoe")
+    prompts = builder(write_released_tokenizer(tmp_path, family), family, max_tokens=10_000)
+    images = ImageProcessorConfig.molmo() if old else ImageProcessorConfig.molmo2()
+    if "times" in case:
+        frame_tokens = (
+            ("<frame_start>", "<frame_end>") if case["frame_tokens"] else ("<im_start>", "<im_end>")
+        )
+        video = VideoConfig(VideoConfig.of_images(images).frame, None, *frame_tokens)
+        plans = [plan_crops(video.frame, *size) for size in case["images"]]
+        prefix = prompts.video_prefix(plans, case["times"], video)
+        assert prefix.about == "video" and prefix.times == tuple(case["times"])
+    else:
+        prefix = prompts.prefix([plan_crops(images, *size) for size in case["images"]])
+        assert prefix.about == ("image" if len(case["images"]) == 1 else "images")
+    expected = []
+    for run in case["ids"]:
+        expected += [run[0]] * run[1] if isinstance(run, list) else [run]
+    found = [*prefix.ids.tolist(), *prompts.query(case["text"], len(prefix)).tolist()]
+    assert found == expected
+
+
+def test_whole_prompts_cover_what_they_should():
+    single = [(case["family"], tuple(case["images"][0])) for case in WHOLE if len(case["images"]) == 1]
+    assert {
+        sum(family == name for name, _ in single) for family in ("molmo", "molmoe", "molmo2", "molmo_point")
+    } == {10}
+    assert len(set(single)) == len(single)
+    several = {(case["family"], len(case["images"])) for case in WHOLE if "times" not in case}
+    assert {("molmo2", 2), ("molmo2", 3), ("molmo_point", 2), ("molmo_point", 3)} <= several
 
 
 @pytest.mark.parametrize("image", images("molmo0924"), ids=lambda image: f"{image['h']}x{image['w']}")
@@ -129,8 +173,37 @@ def test_several_images(write_tokenizer, tmp_path):
         builder(write_tokenizer(tmp_path / "one", "molmo"), "molmo").prefix([small, small])
     with pytest.raises(PromptError, match="needs an image"):
         prompts.prefix([])
-    with pytest.raises(PromptError, match=r"200 images have 3965 image tokens.* context of 2048 tokens; it holds the first 104 "):
+    with pytest.raises(
+        PromptError,
+        match="200 images have 3965 image tokens.* of 2048 tokens; it holds the first 104 ",
+    ):
         prompts.prefix([small] * 200)
+
+
+def test_what_a_video_needs(write_tokenizer, tmp_path):
+    prompts = builder(write_tokenizer(tmp_path / "two"), "molmo2", max_tokens=400)
+    tokenizer = Tokenizer.from_folder(tmp_path / "two")
+    frame, video = Grids((3, 2), (0, 0)), VideoConfig.of_images(ImageProcessorConfig.molmo2())
+    prefix = prompts.video_prefix([frame, frame], [0.04, 10.25], video)
+    start, end = (tokenizer.special_id(name) for name in ("<frame_start>", "<frame_end>"))
+    patches = [322] * 6
+    first, second = tokenizer.encode("0.0 "), tokenizer.encode(" 10.2 ")  # rounded as Python prints
+    assert prefix.ids.tolist() == [
+        *[tokenizer.bos_id, *first, start, *patches, end, *second, start, *patches, end]
+    ]
+    assert prefix.is_image.sum() == 16 and prefix.is_patch.sum() == 12
+    columns = prompts.video_prefix([frame], [0], replace(video, columns=True))
+    assert (columns.ids == tokenizer.special_id("<im_col>")).sum() == 3
+    lengths = [8 + len(tokenizer.encode(f"{' ' * (i > 0)}{i}.0 ")) for i in range(40)]
+    total = 1 + np.cumsum(lengths)
+    fitting = int((total < 400).sum())
+    asked = f"40 frames have {total[-1]} image tokens.* 400 tokens; it holds the first {fitting} of them"
+    with pytest.raises(PromptError, match=asked):
+        prompts.video_prefix([frame] * 40, [float(i) for i in range(40)], video)
+    with pytest.raises(CheckpointError, match="<no_such>"):
+        prompts.video_prefix([frame], [0], replace(video, start="<no_such>"))
+    with pytest.raises(PromptError, match="0924 family take one image, no video"):
+        builder(write_tokenizer(tmp_path / "one", "molmo"), "molmo").video_prefix([frame], [0], video)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\r", "\x00\x07\x1b", "\ud800"])
