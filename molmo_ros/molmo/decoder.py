@@ -11,6 +11,7 @@ from torch.nn import functional
 from molmo_ros.molmo.attention import additive, attend
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.experts import MixtureOfExperts
+from molmo_ros.molmo.initial import normal_parameter
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.rope import RotaryEmbedding, rotate
 
@@ -49,8 +50,8 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.base = nn.Parameter(torch.randn(config.vocab, config.width) * 0.02)
-        self.extra = nn.Parameter(torch.randn(config.extra_vocab, config.width) * 0.02)
+        self.base = normal_parameter(config.vocab, config.width)
+        self.extra = normal_parameter(config.extra_vocab, config.width)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings [..., width] of `ids` [...]."""

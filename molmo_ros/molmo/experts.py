@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molmo_ros.molmo.config import DecoderConfig
+from molmo_ros.molmo.initial import normal_parameter
 
 
 class Experts(nn.Module):
@@ -23,8 +24,8 @@ class Experts(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         experts, width, inner = config.experts, config.width, config.mlp_width
-        self.up_gate = nn.Parameter(torch.randn(experts, 2 * inner, width) * 0.02)
-        self.down = nn.Parameter(torch.randn(experts, width, inner) * 0.02)
+        self.up_gate = normal_parameter(experts, 2 * inner, width)
+        self.down = normal_parameter(experts, width, inner)
 
     def forward(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Sums of the chosen experts' outputs.

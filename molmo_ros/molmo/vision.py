@@ -9,6 +9,7 @@ from torch.nn import functional
 from molmo_ros.molmo.attention import attend
 from molmo_ros.molmo.config import VisionConfig
 from molmo_ros.molmo.errors import ImageError
+from molmo_ros.molmo.initial import normal_parameter
 
 
 class VisionAttention(nn.Module):
@@ -102,9 +103,9 @@ class VisionTower(nn.Module):
         super().__init__()
         self.config = config
         if config.class_token:
-            self.class_embedding = nn.Parameter(torch.randn(config.width) * 0.02)
+            self.class_embedding = normal_parameter(config.width)
         positions = config.patches + int(config.class_token)
-        self.position_embedding = nn.Parameter(torch.randn(positions, config.width) * 0.02)
+        self.position_embedding = normal_parameter(positions, config.width)
         self.patch_embedding = nn.Linear(config.patch_values, config.width, bias=config.patch_bias)
         self.pre_norm = nn.LayerNorm(config.width, eps=config.norm_eps) if config.pre_norm else nn.Identity()
         self.blocks = nn.ModuleList(VisionBlock(config, attention) for _ in range(config.blocks_used))

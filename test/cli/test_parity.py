@@ -25,7 +25,7 @@ def test_text_for_people(capsys):
     printed = capsys.readouterr().out
     assert "molmo-7b-d-tiny: ok" in printed
     assert "greedy tokens             agree (6, static KV cache)" in printed
-    assert "preprocessing pooling   equal" in printed
+    assert "preprocessing pooling     equal" in printed
     assert "2 of 2 agree within 0.0001" in printed
 
 
