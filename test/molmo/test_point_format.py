@@ -77,6 +77,7 @@ def reciting_folder(folder, write_tokenizer, distance=0, stops=False):
 
         for part in (head.patch_query, head.patch_key, head.subpatch_query, head.subpatch_key, head.location):
             part.weight.zero_()
+        head.subpatch_query.bias.zero_()
         key = torch.randn(config.width, generator=torch.Generator().manual_seed(1))
         head.patch_key.bias.copy_(key)
         cosine, sine = RotaryEmbedding(config.width, config.rope_theta)(torch.tensor([[distance]]))
@@ -135,6 +136,41 @@ def test_patches_in_reading_order_across_images(recite):
     assert [point.image for point in answer.points] == [1, 2]
     for point in answer.points:
         assert positions([point], images[point.image]) == SLOTS[:1]
+
+
+def test_frames_of_a_video(recite):
+    """Nine subpatches a patch; the distance is that of the frames' first tokens."""
+    molmo = recite(distance=81)
+    frames = [np.roll(IMAGE, 7 * number, axis=1) for number in range(3)]
+    answer = molmo.point(molmo.encode_video(frames, [0.0, 0.5, 1.0]), "cup", max_points=2)
+    assert [point.image for point in answer.points] == [1, 2]
+    assert positions(answer.points) == [pytest.approx((X, Y))] * 2
+    assert answer.text.startswith(
+        f"{START}<POINT_81><POINT_{243 + 1}><POINT_{243 + 1 + 9 + PLACE}>1<POINT_162>"
+    )
+
+
+def add_tokens(folder, names):
+    """Adds tokens that are not flagged special behind the last id."""
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    settings = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    first = max(token["id"] for token in tokenizer["added_tokens"]) + 1
+    tokenizer["added_tokens"] += [
+        {"id": number, "content": name, **settings} for number, name in enumerate(names, first)
+    ]
+    path.write_text(json.dumps(tokenizer))
+    return {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+
+
+def test_a_tokenizer_may_know_the_point_tokens(write_tokenizer, tmp_path, same_patch):
+    folder = reciting_folder(tmp_path, write_tokenizer)
+    highest = max(add_tokens(folder, []).values())
+    filler = [f"<EXTRA_TOKENS_POINT_{k}>" for k in range(448 - 1 - highest)]
+    ids = add_tokens(folder, [*filler, *(f"<POINT_{k}>" for k in range(500))])
+    assert ids["<POINT_0>"] == 448
+    answer = Molmo.from_pretrained(folder).point(IMAGE, "<POINT_3> cup")
+    assert answer.points and answer.text == same_patch.point(IMAGE, "cup").text
 
 
 def test_no_more_points(recite):
@@ -226,15 +262,7 @@ def test_a_prefill_that_was_not_seen_is_done_again(same_patch):
 def test_ids_at_odds_with_the_tokenizer_are_refused(write_tokenizer, tmp_path, name, key):
     write_tokenizer(tmp_path)
     shutil.copy(VECTOR / "model.safetensors", tmp_path)
-    path = tmp_path / "tokenizer.json"
-    tokenizer = json.loads(path.read_text())
-    added = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
-    names = [f"<unused{i}>" for i in range(2)] + ["<|token_index|>", "<|vit_index|>", "<|vit_loc|>"]
-    known = max(token["id"] for token in tokenizer["added_tokens"])
-    for number, one in enumerate(names, known + 1):
-        tokenizer["added_tokens"].append({"id": number, "content": one, **added})
-    path.write_text(json.dumps(tokenizer))
-    ids = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    ids = add_tokens(tmp_path, ["<unused>", "<|token_index|>", "<|vit_index|>", "<|vit_loc|>"])
     config = json.loads((VECTOR / "config.json").read_text())
     config |= {"patch_token_id": ids["<|token_index|>"], "subpatch_token_id": ids["<|vit_index|>"]}
     config |= {"location_token_id": ids["<|vit_loc|>"]}
