@@ -9,19 +9,40 @@ import torch
 
 from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.generate import generate
+from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.kv_cache import KVCache
 from molmo_ros.molmo.model import ImageFeatures
+from molmo_ros.molmo.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.point_chooser import PointableImages, PointChooser
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-CASES = json.loads((VECTORS / "points" / "molmopoint_free_run.json").read_text())["cases"]
+STORED = json.loads((VECTORS / "points" / "molmopoint_free_run.json").read_text())
+CASES, VIDEO_CASES = STORED["cases"], STORED["video_cases"]
 FOLDER = VECTORS / "molmopoint-8b-tiny"
 
 
-class Prompt:
-    """The vector's image with the words of one stored answer, and the model changed as for that."""
+def image_prompt():
+    """Ids without the words, crops, pooling, and which tokens are an image's."""
+    inputs = np.load(FOLDER / "input.npz")
+    ids, pooling = inputs["input_ids"][0, :-9], inputs["image_token_pooling"]
+    return ids, inputs["pixel_values"], pooling, inputs["token_type_ids"][0, :-9].astype(bool)
 
-    def __init__(self, case, dtype="float32", attention="sdpa"):
+
+def video_prompt():
+    """The same of three frames, with nine patches to a token."""
+    image = np.load(FOLDER / "input.npz")["image_u8"]
+    process = ImageProcessor(ImageProcessorConfig.molmo2())
+    frames = [process(np.ascontiguousarray(one)) for one in (image, image[:, ::-1], image[::-1])]
+    numbers = np.arange(27 * 27).reshape(9, 3, 9, 3).transpose(0, 2, 1, 3).reshape(81, 9)
+    ids = np.array([3, *[7, 8, 327, *[322] * 81, 328] * 3])
+    pooling = np.concatenate([numbers + 27 * 27 * frame for frame in range(3)])
+    return ids, np.concatenate([one.crops[:1] for one in frames]), pooling, np.isin(ids, (322, 327, 328))
+
+
+class Prompt:
+    """Images with the words of one stored answer, and the vector's model changed as for that."""
+
+    def __init__(self, case, dtype="float32", attention="sdpa", images=image_prompt):
         self.model = load_checkpoint(FOLDER, dtype=dtype, attention=attention)
         head, decoder = self.model.point_head, self.model.decoder
         with torch.no_grad():
@@ -30,18 +51,15 @@ class Prompt:
             head.patch_query.weight *= case["query_scale"]
             head.patch_query.bias *= case["query_scale"]
             head.no_more_points *= case["no_more_points_scale"]
-        inputs = {name: torch.from_numpy(array) for name, array in np.load(FOLDER / "input.npz").items()
-                  if array.dtype.kind != "U"}  # fmt: skip
-        self.ids = inputs["input_ids"].clone()
-        self.ids[0, -9:] = torch.tensor(case["text_ids"])
+        ids, crops, pooling, is_image = (torch.from_numpy(array) for array in images())
+        self.ids = torch.cat([ids, torch.tensor(case["text_ids"])]).unsqueeze(0)
+        is_image = torch.nn.functional.pad(is_image, (0, len(case["text_ids"]))).unsqueeze(0)
         is_patch = self.model.is_patch_token(self.ids)
         pointable = self.ids[is_patch] == self.model.config.token_ids["im_patch"]
         with torch.inference_mode():
-            features = self.model.image_features(
-                inputs["pixel_values"].to(self.model.dtype), pooling=inputs["image_token_pooling"]
-            )
+            features = self.model.image_features(crops.to(self.model.dtype), pooling=pooling)
             self.embeddings = self.model.embed(self.ids, features.tokens)
-            self.mask = self.model.prefill_mask(inputs["token_type_ids"].bool())
+            self.mask = self.model.prefill_mask(is_image)
         self.images = PointableImages(features, is_patch[0], pointable)
 
     def run(self, count, chooser=None, cut=0, cache=None, **options):
@@ -64,6 +82,20 @@ def test_decodes_what_the_reference_decodes(number, attention):
     case = CASES[number]
     found = Prompt(case, attention=attention).run(len(case["tokens"]))
     assert list(found.token_ids) == case["tokens"]
+
+
+@pytest.mark.parametrize("number", range(len(VIDEO_CASES)))
+def test_decodes_what_the_reference_decodes_about_a_video(number):
+    case = VIDEO_CASES[number]
+    prompt = Prompt(case, images=video_prompt)
+    assert list(prompt.run(len(case["tokens"])).token_ids) == case["tokens"]
+    mosaics = [np.arange(27 * 27).reshape(27, 27) + 27 * 27 * frame for frame in range(3)]
+    pooling = prompt.images.features.pooling.numpy()
+    places = PatchPlaces(prompt.images.tokens(prompt.model), pooling, mosaics, [(200, 500)] * 3)
+    stream = PatchPointStream(places)
+    stream.feed(case["answer"])
+    found = [(point.index, point.image, point.x, point.y) for point in stream.finish().points]
+    assert np.allclose(found, case["points"], rtol=0, atol=1e-9) and len(found) == len(case["points"]) > 0
 
 
 def test_the_stored_answers_show_every_kind_of_token():
