@@ -135,8 +135,8 @@ class ImageProcessor:
         """
         plan = plan_crops(self.config, height, width)
         (low_rows, low_columns), (high_rows, high_columns) = plan.low_res_grid, plan.high_res_grid
-        low = low_rows * (low_columns + self.config.low_res_columns)
-        return low + 2 + high_rows * (high_columns + 1) + 2
+        low = low_rows * (low_columns + self.config.low_res_columns) + 2
+        return low + (high_rows * (high_columns + 1) + 2 if high_rows else 0)
 
     def _fill_padded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """0924: resized in float and normalised; padding is black before normalisation.

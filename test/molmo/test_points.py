@@ -112,6 +112,40 @@ def test_neither_points_nor_not_found(text):
     assert parse(text) == ParsedPoints()
 
 
+TIMES = [0.0, 0.5, 1.04, 1.06, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("written", "frame"),
+    [
+        ("0.0", 0), ("0", 0), ("0.5", 1), ("0.50", 1), ("1.0", 2), ("1.1", 3), ("3.0", 4), ("3", 4),
+        ("0.2", 0), ("0.3", 1), ("2.0", 3), ("2.1", 4), ("3.4", 4), ("3.5", 4), ("3.6", None), ("100", None),
+        ("one", None), ("1.2.3", None),
+    ],
+)  # fmt: skip
+def test_moments_become_frames(written, frame):
+    points = parse_points(f'<points coords="{written} 1 250 500">a</points>', [(10, 20)] * 5, TIMES).points
+    assert [(p.image, p.x, p.y) for p in points] == ([] if frame is None else [(frame, 5.0, 5.0)])
+
+
+def test_tracks_through_frames_of_their_own_sizes():
+    text = '<tracks coords="0.0 1 100 200 2 500 500;0.5 2 500 600;1.0 1 110 210">cup</tracks>'
+    sizes = [(100, 200), (300, 400), (50, 60), (50, 60), (50, 60)]
+    points = parse_points(text, sizes, TIMES).points
+    assert [(p.image, p.index) for p in points] == [(0, 1), (0, 2), (1, 2), (2, 1)]
+    expected = [(20, 20), (100, 50), (200, 180), (6.6, 10.5)]
+    assert [(round(p.x, 9), round(p.y, 9)) for p in points] == expected
+    assert parse_points(text, [(100, 200)], [0.0]).points[-1].image == 0  # one picture: nothing to tell apart
+    with pytest.raises(ValueError, match="2 times for 1 frames"):
+        parse_points(text, [(100, 200)], [0.0, 1.0])
+
+
+def test_two_frames_within_a_tenth_cannot_be_told_apart():
+    """Both are "0.3" to the model; the first is taken."""
+    text = '<points coords="0.3 1 250 500">a</points>'
+    assert parse_points(text, [(10, 20)] * 2, [0.26, 0.33]).points[0].image == 0
+
+
 def test_points_win_over_not_found():
     for text in (
         'There are none. <point x="10.0" y="20.0" alt="c">c</point>',
