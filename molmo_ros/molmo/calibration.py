@@ -37,7 +37,8 @@ class Curve:
 
     def __call__(self, score: float) -> float:
         """The calibrated probability, in [0, 1]."""
-        return 1 / (1 + math.exp(-self.slope * logit(score) - self.offset))
+        # The logistic function by its hyperbolic tangent, which does not overflow.
+        return 0.5 + 0.5 * math.tanh((self.slope * logit(score) + self.offset) / 2)
 
 
 @dataclass(frozen=True)

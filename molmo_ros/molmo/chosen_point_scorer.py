@@ -26,11 +26,14 @@ class ChosenPointScorer:
         self._last: tuple[int, PointEvidence] | None = None  # with the text's length when it was complete
         self._length = 0
         self._first = True
+        self.empty = 0.0
 
     def feed(self, choice: Choice, piece: str) -> None:
         """See `PointScorer`."""
         self._length += len(piece)
         tokens = self._places.tokens
+        if self._first and (choice.token in tokens.patch or choice.token == tokens.no_more_points):
+            self.empty = float(_probabilities(choice)[-1])
         if choice.token in tokens.patch:
             self._parts = [choice]
         elif choice.token in tokens.subpatch or choice.token in tokens.location:

@@ -2,8 +2,8 @@
 
 Two questions about each point:
 
-* Is there such a point at all? For the first point of an answer, one minus the probability of the not-found
-  sentence (`not_found.py`); for a later one, the probability of having gone on with the list instead of closing it.
+* Is there such a point at all? For the first point of an answer, one minus the probability of an answer without
+  any (`not_found.py`); for a later one, the probability of having gone on with the list instead of closing it.
 * Is it there? The probability mass near the place that was chosen: a model that hesitates between 234 and 235 is
   sure, one that hesitates between 234 and 731 is not.
 
@@ -37,16 +37,23 @@ class PointEvidence:
     tokens: tuple[float, ...]
 
     def exists(self, not_found: float) -> float:
-        """Probability that there is such a point, given that of the not-found sentence."""
+        """Probability that there is such a point, given that of an answer without any."""
         return 1 - not_found if self.continued is None else self.continued
 
     def score(self, not_found: float) -> float:
-        """The point's score in [0, 1], given the probability of the not-found sentence."""
+        """The point's score in [0, 1], given the probability of an answer without any."""
         return min(max(self.exists(not_found) * math.prod(self.near), 0.0), 1.0)
 
 
 class PointScorer(Protocol):
-    """Follows an answer and tells about its points; one class for each way in which points are made of tokens."""
+    """Follows an answer and tells about its points; one class for each way in which points are made of tokens.
+
+    Attributes:
+        empty: Probability that the list of points would have been closed before its first; 0 where a model
+            never does that, or has not come to it.
+    """
+
+    empty: float
 
     def feed(self, choice: Choice, piece: str) -> None:
         """Takes the next token, and the text that it completed."""
@@ -83,13 +90,18 @@ class AnswerConfidence:
         evidence = self._points.point(end)
         if evidence is None:
             return None
-        score = evidence.score(self._not_found.probability or 0.0)
+        score = evidence.score(self._nothing or 0.0)
         return score if self._calibration is None else self._calibration.point(score)
 
     @property
     def not_found(self) -> float | None:
-        """Probability that there is no such thing: raw, of saying so; None before the first token."""
-        probability = self._not_found.probability
-        if probability is None or self._calibration is None:
-            return probability
-        return self._calibration.not_found(probability)
+        """Probability that there is no such thing; None before the first token."""
+        if self._nothing is None or self._calibration is None:
+            return self._nothing
+        return self._calibration.not_found(self._nothing)
+
+    @property
+    def _nothing(self) -> float | None:
+        """Probability of an answer without points: of saying so, or of a list with nothing in it."""
+        said = self._not_found.probability
+        return None if said is None else said + (1 - said) * self._points.empty

@@ -93,6 +93,7 @@ class WrittenPointScorer:
         self._numbers, self._tolerance = numbers, tolerance
         self._steps: deque[_Step] = deque(maxlen=LOOKBACK)
         self._text = ""
+        self.empty = 0.0
         self._last: tuple[int, int] | None = None  # the last point's end, and where its tag was opened
 
     def feed(self, choice: Choice, piece: str) -> None:
@@ -100,7 +101,7 @@ class WrittenPointScorer:
         start = len(self._text)
         self._text += piece
         is_number = bool(self._numbers.digits(choice.token))
-        if not is_number and self._text.rfind("<") < self._text.rfind(">", 0, start):
+        if not is_number and self._text.rfind("<") <= self._text.rfind(">", 0, start):
             return  # outside of a tag: no part of a point
         probabilities = torch.softmax(choice.logits.float(), dim=-1)
         alternatives = None

@@ -93,6 +93,7 @@ class ManyTolerances:
     """A `PointScorer` that is the product's, and keeps what others would say."""
 
     def __init__(self, numbers: NumberTokens) -> None:
+        self.empty = 0.0
         self._scorers = [WrittenPointScorer(numbers, tolerance) for tolerance in TOLERANCES]
         self.evidence: list[tuple[PointEvidence, ...]] = []
 
@@ -215,6 +216,11 @@ def scaled(curve: Curve, scores: np.ndarray) -> np.ndarray:
     return np.array([curve(score) for score in scores])
 
 
+def rounded(curve: Curve) -> Curve:
+    """To as many digits as some thousand points can tell."""
+    return Curve(round(curve.slope, 4), round(curve.offset, 4))
+
+
 def reliability(scores: np.ndarray, right: np.ndarray) -> str:
     """The reliability table, as Markdown."""
     lines = ["| confidence | n | mean | right | 95 % interval |", "|---|---|---|---|---|"]
@@ -271,8 +277,8 @@ def main() -> None:
     fit, test = (collect(model, first, args.scenes) for first in (FIT_SEED, TEST_SEED))
     folder = checkpoint_folder(args.model)
     calibration = Calibration(
-        point=fit_platt(*arrays(fit.points)),
-        not_found=fit_platt(*arrays(fit.answers)),
+        point=rounded(fit_platt(*arrays(fit.points))),
+        not_found=rounded(fit_platt(*arrays(fit.answers))),
         weights=weights_fingerprint(folder),
         fitted_on={
             "images": "simulated tabletops, 640x480, some of them disturbed; see docs/confidence.md",
