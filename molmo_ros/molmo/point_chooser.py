@@ -89,21 +89,14 @@ class PointChooser:
         for ids in self._grammar.forbidden():
             logits[ids.start : ids.stop] = float("-inf")
         choice = likeliest(logits)
-        for ids in (
-            range(self.tokens.start, self.tokens.no_more_points + 1),
-            self.tokens.subpatch,
-            self.tokens.location,
-        ):
-            if choice.token in ids:
-                return self._among(choice, ids, scores.patches if ids.start == self.tokens.start else None)
-        return choice
-
-    def _among(self, choice: Choice, ids: range, patches: Tensor | None) -> Choice:
-        """The choice with its candidates: the head's scores, without what the grammar forbids."""
-        candidates = choice.logits[ids.start : ids.stop]
-        if patches is not None:
-            candidates = torch.where(torch.isneginf(candidates), candidates, patches)
-        return Choice(choice.token, choice.logits, candidates, choice.token - ids.start)
+        ids = next((group for group in self.tokens.groups if choice.token in group), None)
+        if ids is None:
+            return choice
+        candidates = logits[ids.start : ids.stop]
+        if choice.token < self.tokens.subpatch.start and scores.patches is not None:
+            # Among the words only the likeliest patch has a score; the head has one for each.
+            candidates = torch.where(torch.isneginf(candidates), candidates, scores.patches)
+        return Choice(choice.token, logits, candidates, choice.token - ids.start)
 
     def scores(self, output: DecoderOutput) -> PointScores:
         """The scores of the next token, and of what it may point at, from the output for the last position.

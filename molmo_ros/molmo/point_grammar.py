@@ -48,8 +48,9 @@ class PointGrammar:
         if self._ended:
             return [tokens.all]
         if last in tokens.patch:
-            again = last == self._patch and self._subpatch is not None
-            first = self._subpatch + 1 if again and self._subpatch is not None else tokens.subpatch.start
+            first = tokens.subpatch.start
+            if last == self._patch and self._subpatch is not None:
+                first = self._subpatch + 1
             return [range(first), tokens.location]
         if last in tokens.subpatch:
             return [range(tokens.location.start)]

@@ -51,6 +51,11 @@ class PointTokens:
         """All of these ids."""
         return range(self.start, self.location.stop)
 
+    @cached_property
+    def groups(self) -> tuple[range, range, range]:
+        """Ids that are chosen among each other: patches with "no more points", subpatches, locations."""
+        return range(self.start, self.no_more_points + 1), self.subpatch, self.location
+
     def spelling(self, token: int) -> str:
         """How the released tokenizers write one of these ids."""
         return f"<POINT_{token - self.start}>"
