@@ -117,6 +117,9 @@ def test_all_subpatches_of_one_patch(same_patch):
     assert positions(answer.points) == SLOTS
     assert {(point.label, point.index, point.image) for point in answer.points} == {("cups", 1, 0)}
     assert [(point.x, point.y) for point in given_out] == [(point.x, point.y) for point in answer.points]
+    assert [point.confidence for point in given_out] == [point.confidence for point in answer.points]
+    assert all(0 < point.confidence <= 1 for point in answer.points) and not answer.calibrated
+    assert 0 < answer.not_found_probability < 1
     first, slot = PER_IMAGE, 2 * PER_IMAGE + 1
     triples = [f"<POINT_{first}><POINT_{slot + n}><POINT_{slot + 4 + PLACE}>1" for n in range(4)]
     assert answer.text == "".join(pieces) == START + "".join(triples) + END
