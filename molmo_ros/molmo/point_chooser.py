@@ -86,8 +86,8 @@ class PointChooser:
         """See `generate.Chooser`."""
         scores = self.scores(output)
         logits = scores.logits
-        for ids in self._grammar.forbidden():
-            logits[ids.start : ids.stop] = float("-inf")
+        for part in self._grammar.forbidden():
+            logits[part.start : part.stop] = float("-inf")
         choice = likeliest(logits)
         ids = next((group for group in self.tokens.groups if choice.token in group), None)
         if ids is None:
