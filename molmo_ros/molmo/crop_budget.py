@@ -210,7 +210,7 @@ class CropBudget:
             if tiles > 1 and image_cost(self.config, size, tiles).tokens + TEXT_ROOM > self._max_tokens:
                 break
             ask(size, tiles)
-            timings += [ask(size, tiles) for _ in range(2)]
+            timings += [ask(size, tiles) for _ in range(3)]
             if timings[-1].total > enough or tiles >= self.config.max_crops:
                 break
             tiles = min(2 * tiles, self.config.max_crops)

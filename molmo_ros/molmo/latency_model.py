@@ -57,7 +57,8 @@ class LatencyModel:
     def fit(cls, timings: Sequence[QueryTiming]) -> LatencyModel:
         """The model of least squared relative error, stage by stage, no coefficient below zero.
 
-        From timings of one tiling alone, everything counts as proportional to it, which overrates larger ones.
+        Timings of the same crops and tokens count as one, their median. From timings of one tiling alone,
+        everything counts as proportional to it, which overrates larger ones.
 
         Args:
             timings: At least one.
@@ -83,10 +84,14 @@ class LatencyModel:
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Intercept and slope, neither negative, of the line of least squared relative error through points."""
-    xs, ys = np.array(x, float), np.maximum(np.array(y, float), 1e-9)
+    """Intercept and slope, neither negative, of the line of least squared relative error.
+
+    It goes through the medians of the y that share an x: other work on the machine makes some of them much too long.
+    """
+    xs = np.unique(np.array(x, float))
+    ys = np.array([np.median(np.array(y, float)[np.array(x) == one]) for one in xs]).clip(1e-9)
     slope_alone = (xs / ys).sum() / (xs / ys).dot(xs / ys)
-    if len(set(x)) == 1:
+    if len(xs) == 1:
         return 0.0, float(slope_alone)
     intercept, slope = np.linalg.lstsq(np.stack([1 / ys, xs / ys], 1), np.ones(len(ys)), rcond=None)[0]
     if intercept < 0:

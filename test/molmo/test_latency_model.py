@@ -30,6 +30,11 @@ def test_small_errors_of_the_times_are_small_errors_of_the_prediction():
             assert model.predict(*cost, 20) == pytest.approx(timing(*cost).total, rel=0.2)
 
 
+def test_a_query_that_something_held_up_does_not_count():
+    timings = [timing(*cost, factor=factor) for cost in COSTS for factor in (1, 5, 1)]
+    assert LatencyModel.fit(timings).predict(7, 900, 20) == pytest.approx(timing(7, 900).total)
+
+
 def test_one_tiling_alone_overrates_larger_ones():
     model = LatencyModel.fit([timing(1, 410), timing(1, 410, factor=1.2)])
     assert timing(1, 410).total <= model.predict(1, 410, 20) <= timing(1, 410, factor=1.2).total
