@@ -274,6 +274,10 @@ def main() -> None:
     parser.add_argument("--diagram", type=Path, metavar="OUT.png", help="draw the reliability of both")
     args = parser.parse_args()
     model = Molmo.from_pretrained(args.model)
+    if model.model.config.point_head is not None:
+        raise SystemExit(
+            f"{args.model} chooses its points among patches; this compares scores of written ones"
+        )
     fit, test = (collect(model, first, args.scenes) for first in (FIT_SEED, TEST_SEED))
     folder = checkpoint_folder(args.model)
     calibration = Calibration(
