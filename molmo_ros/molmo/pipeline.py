@@ -197,17 +197,16 @@ class Molmo:
             ImageError: The image is not what it should be.
             PromptError: The label is empty or too long, or `max_points` is below 1.
         """
-        name = label.strip() if isinstance(label, str) else ""
-        stream = self._stream(max_points, on_text, on_point, name)
         text = point_prompt(label, self.family.prompt.wording, _about(image))
-        return self._query(image, text, stream, options, cancel, Status.FOUND)
+        return self._answer(image, text, Status.FOUND, label, options, max_points, cancel, on_text, on_point)
 
     def count(self, image: Images, label: str | Sequence[str], **limits: Any) -> Answer:
         """Counts the things that the label names, with a point on each: `Answer.count` is what the model says.
 
         NOT_FOUND with a count of 0 where there are none. Arguments as of `point`.
         """
-        return self.query(image, count_prompt(label, self.family.prompt.wording, _about(image)), **limits)
+        text = count_prompt(label, self.family.prompt.wording, _about(image))
+        return self._answer(image, text, None, label, **limits)
 
     def describe(self, image: Images, **limits: Any) -> Answer:
         """Describes what is seen. Arguments as of `point`."""
@@ -221,9 +220,8 @@ class Molmo:
         Raises:
             PromptError: The label is empty or too long, or the model takes no video.
         """
-        answer = self.query(video, track_prompt(label, self.family.prompt.wording), **limits)
-        missing = answer.status is Status.ANSWERED
-        return replace(answer, status=Status.UNPARSEABLE) if missing else answer
+        text = track_prompt(label, self.family.prompt.wording)
+        return self._answer(video, text, Status.FOUND, label, **limits)
 
     def ask(
         self,
@@ -237,8 +235,9 @@ class Molmo:
         on_point: Callable[[Point], None] | None = None,
     ) -> Answer:
         """Answers a question: ANSWERED, or FOUND where the answer holds points. Arguments as of `point`."""
-        stream = self._stream(max_points, on_text, on_point)
-        return self._query(image, question, stream, options, cancel, Status.ANSWERED)
+        return self._answer(
+            image, question, Status.ANSWERED, "", options, max_points, cancel, on_text, on_point
+        )
 
     def query(
         self,
@@ -255,8 +254,7 @@ class Molmo:
 
         Arguments as of `point`.
         """
-        stream = self._stream(max_points, on_text, on_point)
-        return self._query(image, text, stream, options, cancel, None)
+        return self._answer(image, text, None, "", options, max_points, cancel, on_text, on_point)
 
     def query_many(
         self,
@@ -277,15 +275,6 @@ class Molmo:
             total = first["total"] + sum(encoded.timing_ms.values())
             answers[0] = replace(answers[0], timing_ms=first | encoded.timing_ms | {"total": total})
         return answers
-
-    def _stream(
-        self,
-        max_points: int | None,
-        on_text: Callable[[str], None] | None,
-        on_point: Callable[[Point], None] | None,
-        label: str = "",
-    ) -> AnswerStream:
-        return AnswerStream(label=label, max_points=max_points, on_text=on_text, on_point=on_point)
 
     def encode(self, image: Pictures, *, max_crops: int | None = None) -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
@@ -318,15 +307,21 @@ class Molmo:
         """
         return self._encoder.video(frames, times)
 
-    def _query(
+    def _answer(
         self,
         image: Images,
         text: str,
-        stream: AnswerStream,
-        options: GenerateOptions | None,
-        cancel: threading.Event | None,
         expected: Status | None,
+        label: str | Sequence[str] = "",
+        options: GenerateOptions | None = None,
+        max_points: int | None = None,
+        cancel: threading.Event | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_point: Callable[[Point], None] | None = None,
     ) -> Answer:
+        """Sends a text and reads the answer, with points labelled `label` until the model has said its own."""
+        name = label.strip() if isinstance(label, str) else ""
+        stream = AnswerStream(label=name, max_points=max_points, on_text=on_text, on_point=on_point)
         started = time.perf_counter()
         options = options or GenerateOptions()
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit

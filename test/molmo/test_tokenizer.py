@@ -181,6 +181,22 @@ def test_damaged_folders(write_tokenizer, tmp_path, name, content, message):
         Tokenizer.from_folder(tmp_path)
 
 
+def test_stale_files_beside_tokenizer_json(write_released_tokenizer, tmp_path):
+    """As MolmoE's folder on the hub has them: another model's ids and another's padding token."""
+    write_released_tokenizer(tmp_path, "molmoe")
+    names = ["<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<|image|>"]
+    stale = {name: 100278 + i for i, name in enumerate(names)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(stale))
+    special = {"additional_special_tokens": names, "eos_token": "<|end|>", "pad_token": "<|pad|>"}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(special))
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    settings["added_tokens_decoder"] = {str(i): {"content": name} for name, i in stale.items()}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert [tokenizer.special_id(name) for name in names] == [50280, 50281, 50282, 50283, 50284]
+    assert (tokenizer.bos_id, tokenizer.eos_ids, tokenizer.highest_id) == (50279, {50279}, 50284)
+
+
 def test_no_folder_and_no_byte_level(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint folder"):
         Tokenizer.from_folder(tmp_path / "none")
