@@ -1,5 +1,6 @@
 """A second truth: transformers' own Molmo2 with the same weights, on images and texts of no vector."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,38 @@ def test_a_model_of_our_own_shape_loads_in_transformers(tmp_path, norm_after):
         parameter += 0.1 * torch.randn_like(parameter)
     save_checkpoint(model, tmp_path)
     compare(model, native(tmp_path), (300, 180), 3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "changes"),
+    [
+        ([1, 3], {"attention_factor": None}),
+        ([0, 2], {"factor": 4.0}),
+        ([2], {"factor": 2.5, "attention_factor": None}),
+        ([0, 1, 2, 3], {"factor": 16.0, "beta_fast": 16, "beta_slow": 2}),
+        ([0], {"original_max_position_embeddings": 64, "attention_factor": None}),
+        ([], {}),
+    ],
+    ids=str,
+)
+def test_yarn_by_layer_list(tmp_path, layers, changes):
+    folder = VECTORS / "molmo2-o-7b-tiny"
+    raw = json.loads((folder / "config.json").read_text())
+    text = raw["text_config"]
+    raw["text_config"] = text | {
+        "rope_scaling_layers": layers,
+        "rope_scaling": text["rope_scaling"] | changes,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    model = load_checkpoint(tmp_path)
+    compare(model, native(tmp_path), (300, 180), 21)
+    ids, crops, pooling, _ = example(model.config, (300, 180), 21)
+    features = model.encode_image(crops, pooling=pooling)
+    as_published = load_checkpoint(folder)
+    same = (model(ids, features).logits - as_published(ids, features).logits).abs().max()
+    # The attention factor in the file is what the factor would give anyway.
+    assert same < 1e-5 if (layers, changes) == ([1, 3], {"attention_factor": None}) else same > 1e-3
 
 
 @pytest.mark.parametrize("variant", MOLMO2)
