@@ -232,6 +232,7 @@ def test_unknown_model_type(model_type):
         ("molmo2-4b", ("text_config", "hidden_act"), "relu", "hidden_act is 'relu'"),
         ("molmo2-4b", ("text_config", "qk_norm_type"), "other", "qwen3, olmo"),
         ("molmo2-4b", ("text_config", "rope_scaling"), {"rope_type": "llama3"}, "llama3"),
+        ("molmo2-o-7b", ("text_config", "rope_scaling_layers"), [1, 4], r"\[4\] lie outside the 4 layers"),
         ("molmo2-4b", ("vit_config", "hidden_act"), "relu", "quick_gelu"),
         ("molmo2-4b", ("vit_config",), 5, "wrong value"),
         ("molmo2-4b", ("vit_config", "image_default_input_size"), [7, 7], "grid"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from molmo_ros.molmo.config import ConnectorConfig, DecoderConfig, MolmoConfig, RopeScaling, VisionConfig
-from molmo_ros.molmo.errors import UnsupportedModelError
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families.family import Family, PromptStyle, Special
 from molmo_ros.molmo.families.reading import ACTIVATION_NAMES, absolute_layers, activation, grid, require
 from molmo_ros.molmo.families.tensor_names import (
@@ -151,11 +151,15 @@ def _rope_scaling(text: dict[str, Any]) -> RopeScaling | None:
         require(scaling, key, None)
     if scaling.get("truncate") is False:
         raise UnsupportedModelError("YaRN with truncate false is not supported")
+    count = text["num_hidden_layers"]
     layers = text.get("rope_scaling_layers")
+    outside = [layer for layer in layers or () if not 0 <= layer < count]
+    if outside:
+        raise CheckpointError(f"rope_scaling_layers {outside} lie outside the {count} layers of the decoder")
     return RopeScaling(
         factor=scaling["factor"],
         original_length=scaling.get("original_max_position_embeddings") or text["max_position_embeddings"],
-        layers=tuple(range(text["num_hidden_layers"]) if layers is None else layers),
+        layers=tuple(range(count) if layers is None else layers),
         attention_factor=scaling.get("attention_factor"),
         beta_fast=scaling.get("beta_fast") or 32.0,
         beta_slow=scaling.get("beta_slow") or 1.0,
