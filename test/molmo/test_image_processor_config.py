@@ -73,6 +73,13 @@ def test_settings_nested_in_processor_config(tmp_path):
     assert config == ImageProcessorConfig.molmo2(max_crops=5)
 
 
+@pytest.mark.parametrize(("written", "columns"), [(True, True), (False, False), (None, True)])
+def test_low_res_columns_as_written(tmp_path, written, columns):
+    """Null means as in the tiles, which always have them (processing_molmo2.py)."""
+    files = {"preprocessor_config": MOLMO2, "processor_config": {"use_single_crop_col_tokens": written}}
+    assert ImageProcessorConfig.from_folder(folder_with(tmp_path, **files)).low_res_columns is columns
+
+
 def test_low_res_columns_count_as_tokens():
     with_columns = ImageProcessor(ImageProcessorConfig.molmo2(low_res_columns=True)).token_count(480, 640)
     assert with_columns == ImageProcessor(ImageProcessorConfig.molmo2()).token_count(480, 640) + 14
@@ -95,6 +102,14 @@ def test_low_res_columns_count_as_tokens():
         ({"preprocessor_config": MOLMO2 | {"max_crops": 0}}, "max_crops"),
         ({"preprocessor_config": MOLMO2 | {"image_std": [0.5, 0, 0.5]}}, "std"),
         ({"preprocessor_config": MOLMO2 | {"image_mean": "half"}}, "image_mean|half|settings"),
+        (
+            {"preprocessor_config": MOLMO2, "processor_config": {"use_single_crop_start_token": False}},
+            "use_single_crop_start_token is False; only True",
+        ),
+        (
+            {"preprocessor_config": MOLMO2, "processor_config": {"image_use_col_tokens": False}},
+            "image_use_col_tokens is False; only True",
+        ),
         ({"preprocessor_config": MOLMO | {"image_padding_mask": False}}, "image_padding_mask"),
         ({"preprocessor_config": MOLMO | {"overlap_margins": [3, 3]}}, "pooling"),
         ({"preprocessor_config": MOLMO | {"image_token_length_w": 7}}, "7"),
