@@ -19,7 +19,7 @@ import torch
 from transformers import Molmo2ForConditionalGeneration
 from transformers.utils import logging
 
-from molmo_ros.molmo.model_store import checkpoint_folder
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.wording import count_prompt
 from molmo_ros.sim.renderer import render

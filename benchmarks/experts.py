@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molmo_ros.molmo.config import DecoderConfig
-from molmo_ros.molmo.experts import MixtureOfExperts
+from molmo_ros.molmo.network.experts import MixtureOfExperts
 
 LAYERS = 16
 MOLMOE = DecoderConfig(

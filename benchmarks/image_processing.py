@@ -25,9 +25,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from molmo_ros.molmo.crop_plan import fit_inside  # noqa: E402
-from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig  # noqa: E402
-from molmo_ros.molmo.tiling import pooling_table, select_tiling, token_positions  # noqa: E402
+from molmo_ros.molmo.images.crop_plan import fit_inside  # noqa: E402
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig  # noqa: E402
+from molmo_ros.molmo.images.tiling import pooling_table, select_tiling, token_positions  # noqa: E402
 
 SIZES = ((480, 640), (720, 1280), (1080, 1920), (2160, 3840))
 

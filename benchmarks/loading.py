@@ -29,10 +29,10 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.checkpoint import DTYPES, load_checkpoint
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
 
 GB = 1e9
 SHARD_BYTES = 5 * 10**9

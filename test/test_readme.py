@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,7 @@ def test_commands_are_understood():
     commands = re.findall(r"^molmo-ros (.*)$", README, re.MULTILINE)
     assert len(commands) >= 4
     for command in commands:
-        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
-        build_parser().parse_args(words)
+        build_parser().parse_args(shlex.split(command, comments=True))
 
 
 def test_make_targets_exist():

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.molmo import hub
-from molmo_ros.molmo.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
+from molmo_ros.molmo.catalog import hub
+from molmo_ros.molmo.catalog.model_store import FetchNote, models_home
+from molmo_ros.molmo.catalog.registry import PRECISIONS, ModelEntry, find_model
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
-from molmo_ros.molmo.model_store import FetchNote, models_home
-from molmo_ros.molmo.registry import PRECISIONS, ModelEntry, find_model
+from molmo_ros.molmo.weights.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
 
 GB = 1e9
 RESERVE = 100 * 10**6

@@ -15,9 +15,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from molmo_ros.molmo.crop_budget import ImageCost, shapes
+from molmo_ros.molmo.catalog.registry import (
+    CHECKS,
+    POINT_FORMATS,
+    PRECISIONS,
+    ModelEntry,
+    find_model,
+    registry,
+)
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.molmo.registry import CHECKS, POINT_FORMATS, PRECISIONS, ModelEntry, find_model, registry
+from molmo_ros.molmo.images.crop_budget import ImageCost, shapes
 
 LARGEST_SIDE = 65535
 COLUMNS = (

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molmo_ros.molmo.parity import ParityReport
+    from molmo_ros.molmo.reference.parity import ParityReport
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Checks every folder and prints what was found; returns the exit code."""
     # Here, so that the other subcommands do not wait for torch.
-    from molmo_ros.molmo.parity import TOLERANCE, VectorError, check_folder, find_vector_folders
+    from molmo_ros.molmo.reference.parity import TOLERANCE, VectorError, check_folder, find_vector_folders
 
     try:
         folders = find_vector_folders(args.folders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from molmo_ros.molmo.crop_budget import CropChoice
+from molmo_ros.molmo.images.crop_budget import CropChoice
 
 
 class Status(str, Enum):

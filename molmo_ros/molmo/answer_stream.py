@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from molmo_ros.molmo.answer import Point
-from molmo_ros.molmo.confidence import AnswerConfidence
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.generate import Choice
-from molmo_ros.molmo.points import ParsedPoints, PointStream
+from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
+from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 from molmo_ros.molmo.tokenizer import TextStream
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from molmo_ros.molmo.crop_budget import CropChoice
-from molmo_ros.molmo.kv_cache import KVCache
-from molmo_ros.molmo.model import MolmoModel
-from molmo_ros.molmo.patch_points import PatchPlaces
-from molmo_ros.molmo.point_chooser import PointableImages
+from molmo_ros.molmo.images.crop_budget import CropChoice
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.pointing.patch_points import PatchPlaces
+from molmo_ros.molmo.pointing.point_chooser import PointableImages
 from molmo_ros.molmo.prompt import Prefix
 
 

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.decoder import DecoderOutput
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.molmo.kv_cache import KVCache
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.network.decoder import DecoderOutput
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.network.model import MolmoModel
 
 
 class GenerationError(RuntimeError):

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.crop_budget import CropBudget
 from molmo_ros.molmo.encoded_image import EncodedImage
-from molmo_ros.molmo.image_processor import ImageProcessor, ProcessedImage
-from molmo_ros.molmo.model import ImageFeatures, MolmoModel
-from molmo_ros.molmo.point_format import PointFormat
+from molmo_ros.molmo.images.crop_budget import CropBudget
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ProcessedImage
+from molmo_ros.molmo.images.video_config import VideoConfig
+from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.pointing.point_format import PointFormat
 from molmo_ros.molmo.prompt import Prefix, PromptBuilder
-from molmo_ros.molmo.video_config import VideoConfig
 
 
 class ImageEncoder:

@@ -14,26 +14,26 @@ import torch
 
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.answer_stream import AnswerStream
-from molmo_ros.molmo.calibration import Calibration, read_calibration
-from molmo_ros.molmo.checkpoint import load_checkpoint
-from molmo_ros.molmo.confidence import AnswerConfidence
-from molmo_ros.molmo.crop_budget import CropBudget
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_encoder import ImageEncoder, milliseconds
-from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
-from molmo_ros.molmo.kv_cache import KVCache
-from molmo_ros.molmo.latency_model import QueryTiming
-from molmo_ros.molmo.model import MolmoModel
-from molmo_ros.molmo.model_store import checkpoint_folder
-from molmo_ros.molmo.not_found import NotFoundScorer, continuation_probability
+from molmo_ros.molmo.images.crop_budget import CropBudget
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.latency_model import QueryTiming
+from molmo_ros.molmo.images.video_config import VideoConfig
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.part_check import check_parts
-from molmo_ros.molmo.point_format import point_format
-from molmo_ros.molmo.points import ParsedPoints
+from molmo_ros.molmo.pointing.point_format import point_format
+from molmo_ros.molmo.pointing.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder
+from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
+from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.video_config import VideoConfig
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.wording import (
     About,
     count_prompt,

@@ -13,8 +13,8 @@ import numpy as np
 
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families import PromptStyle, Special
+from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.video_config import VideoConfig
 from molmo_ros.molmo.wording import About, clean_text
 
 LONGEST_TOKEN = 32

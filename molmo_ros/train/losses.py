@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.train.batches import IGNORE, Batch, attention_mask
 from molmo_ros.train.shape import POOLED

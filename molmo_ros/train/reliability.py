@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molmo_ros.molmo.calibration import Curve, logit
+from molmo_ros.molmo.scoring.calibration import Curve, logit
 
 BINS = 10
 Z = 1.96

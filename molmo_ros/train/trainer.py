@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from molmo_ros.molmo.checkpoint import save_checkpoint
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.weights.checkpoint import save_checkpoint
 from molmo_ros.train.batches import Batch, BatchStream
 from molmo_ros.train.losses import Trainee
 from molmo_ros.train.scenes import VIEW

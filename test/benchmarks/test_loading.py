@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.loading import MODELS, hub_shapes, load_plain, measure, shrink, write_checkpoint
-from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 # Tensors and values of the released checkpoints (7B-D: as its index says).
 RELEASED = {"4b": (706, 4_850_869_200), "7b-d": (585, 8_021_025_280)}

@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 
 from molmo_ros.cli.main import main
-from molmo_ros.molmo import hub as hub_module
-from molmo_ros.molmo.checksums import read_checksums
+from molmo_ros.molmo.catalog import hub as hub_module
+from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import FetchError
-from molmo_ros.molmo.model_store import EMBEDDED
+from molmo_ros.molmo.weights.checksums import read_checksums
 
 # The embedded checkpoint under another name, as a model of the registry that lies on the hub.
 DRIVER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 import sys
 from dataclasses import replace
-from molmo_ros.molmo import registry
+from molmo_ros.molmo.catalog import registry
 tiny = registry.registry()["tiny"]
 small = replace(tiny, name="small-1b", hub_id="lab/Small-1B", notes="a small one")
 registry.registry = lambda: {"tiny": tiny, "small-1b": small}

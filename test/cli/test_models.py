@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from molmo_ros.cli.main import main
-from molmo_ros.molmo.image_processor import ImageProcessor
-from molmo_ros.molmo.registry import registry
+from molmo_ros.molmo.catalog.registry import registry
+from molmo_ros.molmo.images.image_processor import ImageProcessor
 
 
 def printed(capsys, *arguments):

@@ -4,7 +4,7 @@ import pytest
 
 from molmo_ros.molmo.answer_stream import AnswerStream
 from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.points import ParsedPoints, PointStream, parse_points
+from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream, parse_points
 from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 
 SIZES = [(480, 640)]

@@ -126,7 +126,7 @@ def molmo2(text):
 
 def parameters(config):
     torch = pytest.importorskip("torch")
-    from molmo_ros.molmo.model import MolmoModel
+    from molmo_ros.molmo.network.model import MolmoModel
 
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in MolmoModel(config).parameters())

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.checkpoint import load_checkpoint
 from molmo_ros.molmo.errors import MolmoError, PromptError
 from molmo_ros.molmo.generate import Choice, GenerateOptions, GenerationError, Limits, StopReason, generate
-from molmo_ros.molmo.kv_cache import KVCache
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NEW = 12

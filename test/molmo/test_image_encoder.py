@@ -12,7 +12,7 @@ from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.errors import CheckpointError, ImageError, PromptError
 from molmo_ros.molmo.generate import GenerateOptions
-from molmo_ros.molmo.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.pipeline import Molmo
 
 VECTORS = Path(__file__).parents[1] / "vectors"

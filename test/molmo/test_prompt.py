@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molmo_ros.molmo.crop_plan import plan_crops
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families import family as family_of
 from molmo_ros.molmo.families import molmo, molmo2
-from molmo_ros.molmo.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.crop_plan import plan_crops
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.prompt import PromptBuilder, image_layout
 from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.video_config import VideoConfig
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 WHOLE = json.loads((VECTORS / "prompts" / "prompts.json").read_text())["cases"]

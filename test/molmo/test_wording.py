@@ -4,7 +4,7 @@ import pytest
 
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families import FAMILIES
-from molmo_ros.molmo.points import parse_points
+from molmo_ros.molmo.pointing.points import parse_points
 from molmo_ros.molmo.wording import (
     WORDINGS,
     clean_text,

@@ -11,8 +11,8 @@ import sys
 import time
 
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.crop_budget import CropChoice, ImageCost
 from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.images.crop_budget import CropChoice, ImageCost
 from molmo_ros.node.molmo_node import main
 
 

@@ -64,7 +64,7 @@ def test_what_is_not_there_is_not_found(molmo, make):
 
 
 def test_special_tokens_and_control_characters_are_ordinary_text(molmo, make):
-    from molmo_ros.molmo.model_store import checkpoint_folder
+    from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 
     markers = Tokenizer.from_folder(checkpoint_folder("tiny")).marker_ids
     assert len(markers) > 10

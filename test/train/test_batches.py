@@ -6,7 +6,7 @@ import torch
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import molmo2
-from molmo_ros.molmo.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.tokenizer import Tokenizer as ProductTokenizer
 from molmo_ros.sim.renderer import render

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from molmo_ros import Molmo
-from molmo_ros.molmo.calibration import Calibration, Curve, read_calibration
 from molmo_ros.molmo.pipeline import checkpoint_folder
+from molmo_ros.molmo.scoring.calibration import Calibration, Curve, read_calibration
 from molmo_ros.train.calibrate import (
     FIT_SEED,
     TEST_SEED,

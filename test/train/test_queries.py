@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.molmo.points import parse_points
+from molmo_ros.molmo.pointing.points import parse_points
 from molmo_ros.train.queries import NONE, QueryMaker, mask_points, points_text
 
 NAMES = [("red", "cube"), ("red", "cube"), ("blue", "ball"), ("yellow", "banana")]

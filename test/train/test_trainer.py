@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.checkpoint import load_checkpoint
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.train import scenes
 from molmo_ros.train.losses import soft_coordinate_loss
 from molmo_ros.train.trainer import Run, Stage, learning_rate, stages

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from molmo_ros.molmo.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families import family
-from molmo_ros.molmo.model import MolmoModel
+from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 VARIANTS = ["molmoe-1b-tiny", "molmoe-deep-tiny"]

@@ -1,0 +1,245 @@
+"""Downloads from the Hugging Face hub: one repository at one commit, file by file, resumed where it was broken off.
+
+Through huggingface_hub (addresses, token, retries, progress bars), which is imported only here and only when
+something is downloaded. Its own `snapshot_download` throws a partial file away when it is interrupted; a shard has
+5 GB, so partial files are kept here, under the hash of what they are to become.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from molmo_ros.molmo.catalog.model_store import NOTE
+from molmo_ros.molmo.errors import FetchError
+from molmo_ros.molmo.weights.checksums import MANIFEST, sha256_of
+
+WANTED = (
+    *("*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"),
+    *("LICENSE*", "NOTICE*"),
+)
+"""Weights, settings, tokenizer and licence. No code: this package runs none from a checkpoint."""
+PARTS = ".parts"
+TIMEOUT = 30
+"""How long the hub may take to list a repository [s]."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository.
+
+    Attributes:
+        name: Its name; only files at the top of the repository are of interest.
+        size: Bytes.
+        sha256: Of its content, for large files.
+        git_sha1: Of its content as git counts it, for small files, which have no SHA-256 on the hub.
+    """
+
+    name: str
+    size: int
+    sha256: str | None
+    git_sha1: str | None
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether it holds tensors."""
+        return self.name.endswith(".safetensors")
+
+    @property
+    def digest(self) -> str:
+        """What tells this content from any other."""
+        return self.sha256 or self.git_sha1 or ""
+
+    def intact(self, path: Path) -> bool:
+        """Whether the file at `path` has this content."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        if self.sha256:
+            return sha256_of(path) == self.sha256
+        return not self.git_sha1 or git_sha1_of(path) == self.git_sha1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a repository at one commit that a model needs."""
+
+    hub_id: str
+    commit: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def git_sha1_of(path: Path) -> str:
+    """The hash by which git knows a small file's content."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def list_files(hub_id: str, revision: str) -> Listing:
+    """Asks the hub which commit a revision is, and for its files.
+
+    Args:
+        hub_id: The repository.
+        revision: A branch, a tag or a commit.
+
+    Raises:
+        FetchError: The hub cannot be reached or refuses, or the repository holds no safetensors weights.
+    """
+    with _hub_errors(hub_id, revision):
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+    files = tuple(
+        HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
+        for one in info.siblings or ()
+        if any(fnmatchcase(one.rfilename, pattern) for pattern in WANTED) and _plain(one.rfilename)
+    )
+    if info.sha is None or not any(file.is_weights for file in files):
+        raise FetchError(f"{hub_id} at revision {revision!r} holds no safetensors weights")
+    return Listing(hub_id, info.sha, files)
+
+
+def missing_bytes(listing: Listing, folder: Path) -> int:
+    """How many bytes are still to come: those of files that are not there, less what their parts hold."""
+    return sum(
+        file.size - _part_size(file, folder)
+        for file in listing.files
+        if not _has_size(folder / file.name, file.size)
+    )
+
+
+def download(listing: Listing, folder: Path) -> None:
+    """Downloads what is not there yet; a partial file goes on where it ended.
+
+    Args:
+        listing: What to download.
+        folder: Where to; files that are there with the right size are left alone.
+
+    Raises:
+        FetchError: The hub cannot be reached or refuses, or the disk is full.
+    """
+    parts = folder / PARTS
+    for file in listing.files:
+        target = folder / file.name
+        if _has_size(target, file.size):
+            continue
+        with _hub_errors(listing.hub_id, listing.commit, file.name):
+            from huggingface_hub import hf_hub_url
+            from huggingface_hub.file_download import http_get
+            from huggingface_hub.utils import build_hf_headers
+
+            parts.mkdir(parents=True, exist_ok=True)
+            done = _part_size(file, folder)
+            with open(_part(file, folder), "ab" if done else "wb") as part:
+                http_get(
+                    hf_hub_url(listing.hub_id, file.name, revision=listing.commit),
+                    part,
+                    resume_size=done,
+                    # A compressed answer could not be continued in the middle.
+                    headers=build_hf_headers() | {"Accept-Encoding": "identity"},
+                    expected_size=file.size,
+                    displayed_filename=file.name,
+                )
+            os.replace(_part(file, folder), target)
+
+
+def discard_damaged(listing: Listing, folder: Path) -> list[str]:
+    """Deletes files whose content is not what the hub says, and returns their names."""
+    damaged = [file for file in listing.files if not file.intact(folder / file.name)]
+    for file in damaged:
+        (folder / file.name).unlink(missing_ok=True)
+    return [file.name for file in damaged]
+
+
+def discard_parts(folder: Path) -> None:
+    """Deletes what is left of broken-off downloads."""
+    for path in (folder / PARTS).glob("*"):
+        path.unlink()
+    if (folder / PARTS).is_dir():
+        (folder / PARTS).rmdir()
+
+
+class HashingBar:
+    """A progress bar over the bytes that are hashed, for the functions of `checksums.py`."""
+
+    def __init__(self, total: int) -> None:
+        from huggingface_hub.utils import tqdm
+
+        self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="checking")
+
+    def __call__(self, name: str, count: int) -> None:
+        self._bar.update(count)
+
+    def __enter__(self) -> HashingBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+
+def _plain(name: str) -> bool:
+    """Whether it is a visible file at the top of the repository, and none that this package writes itself."""
+    return "/" not in name and "\\" not in name and not name.startswith(".") and name not in (MANIFEST, NOTE)
+
+
+def _part(file: HubFile, folder: Path) -> Path:
+    return folder / PARTS / f"{file.name}.{file.digest[:16]}"
+
+
+def _part_size(file: HubFile, folder: Path) -> int:
+    """Bytes of the file that have come; 0 where its part cannot be a beginning of it."""
+    part = _part(file, folder)
+    size = part.stat().st_size if part.is_file() else 0
+    return size if size <= file.size else 0
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+@contextmanager
+def _hub_errors(hub_id: str, revision: str, name: str = "its list of files") -> Iterator[None]:
+    """Turns whatever goes wrong in a call of huggingface_hub into a `FetchError` that says what to do."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "huggingface_hub":
+            raise
+        raise FetchError("fetching a model needs the package huggingface_hub: pip install it") from error
+    # Not only its own errors: those of the HTTP library come through, which changes with its version.
+    except Exception as error:
+        raise FetchError(f"{hub_id}: {_reason(error, revision, name)}") from error
+
+
+def _reason(error: Exception, revision: str, name: str) -> str:
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so nothing can be fetched; unset it, or fetch on another machine"
+    if isinstance(error, errors.GatedRepoError):
+        return "it is gated: accept its terms on its page on the hub, and set HF_TOKEN to a token of that account"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"it has no revision {revision!r}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub has no such repository, or it is private; for a private one set HF_TOKEN"
+    if status in (401, 403):
+        return f"the hub refuses {name} (HTTP {status}); is HF_TOKEN right, and may its account read this?"
+    if status is not None:
+        return f"the hub answered HTTP {status} when asked for {name}; try again later"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full; {name} goes on where it ended once there is room"
+    text = " ".join(str(error).split())
+    return f"{name} could not be fetched ({type(error).__name__}: {text:.300}). Is the hub reachable? " + (
+        "What has come so far is kept; the same command goes on from there"
+    )

@@ -1,0 +1,147 @@
+"""Where models lie on this machine: embedded in the package, fetched by name, or in a folder of one's own.
+
+A fetched model is a plain Hugging Face folder with a note of which commit it is. Nothing here asks the network;
+`hub.py` does, when a person runs `molmo-ros fetch`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, registry
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError, MolmoError, RegistryError
+
+EMBEDDED = Path(__file__).parents[2] / "checkpoints"
+NOTE = "molmo_ros.json"
+
+
+def models_home() -> Path:
+    """The folder of all fetched models: $MOLMO_ROS_HOME/models, or ~/.cache/molmo_ros/models."""
+    home = os.environ.get("MOLMO_ROS_HOME") or os.path.join("~", ".cache", "molmo_ros")
+    return Path(os.path.expanduser(home)) / "models"
+
+
+@dataclass(frozen=True)
+class FetchNote:
+    """What a folder was fetched from.
+
+    Attributes:
+        hub_id: The repository.
+        revision: What was asked for: a branch, a tag or a commit.
+        commit: The commit that this was when it was first fetched.
+        complete: Whether all files have arrived and were verified.
+    """
+
+    hub_id: str
+    revision: str
+    commit: str
+    complete: bool = False
+
+    @classmethod
+    def read(cls, folder: Path) -> FetchNote | None:
+        """The note of a folder; None where it has none.
+
+        Raises:
+            CheckpointError: The note is damaged.
+        """
+        path = folder / NOTE
+        if not path.is_file():
+            return None
+        try:
+            note = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} is damaged: {error!r}; delete it and fetch the model again"
+            ) from error
+        texts = (note.hub_id, note.revision, note.commit)
+        if not (all(isinstance(text, str) for text in texts) and isinstance(note.complete, bool)):
+            raise CheckpointError(f"{path} is damaged: {note}; delete it and fetch the model again")
+        return note
+
+    def write(self, folder: Path) -> None:
+        """Leaves the note in a folder, in one step."""
+        temporary = folder / f".{NOTE}.new"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / NOTE)
+
+
+def fetched_folder(entry: ModelEntry) -> Path | None:
+    """The folder of a fetched model; None where it was not fetched.
+
+    Raises:
+        CheckpointError: The download did not come to its end, or what lies there is another model.
+    """
+    folder = models_home() / entry.name
+    if not folder.is_dir():
+        return None
+    _check_fetched(folder, entry, FetchNote.read(folder))
+    return folder
+
+
+def checkpoint_folder(model: str | Path) -> Path:
+    """The folder of an embedded checkpoint's name, of a fetched model's name or hub id, or the folder itself.
+
+    A name goes before a folder of that name in the working directory; "./tiny" is the folder.
+
+    Raises:
+        CheckpointError: None of these. For a model that could be fetched the message says how, for others it
+            lists the names.
+    """
+    embedded = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
+    if isinstance(model, str) and model in embedded:
+        return EMBEDDED / model
+    entry = _on_the_hub(model)
+    if entry is not None and (fetched := fetched_folder(entry)) is not None:
+        return fetched
+    try:
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            if note := FetchNote.read(folder):  # `molmo-ros fetch --folder`
+                _check_fetched(folder, _on_the_hub(note.hub_id), note)
+            return folder
+    except MolmoError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
+        raise CheckpointError(f"{str(model)!r:.200} cannot be a checkpoint folder: {error!s:.200}") from error
+    if entry is not None:
+        raise CheckpointError(
+            f"{str(model)!r} is not on this machine; `molmo-ros fetch {entry.name}` downloads it to "
+            f"{models_home() / entry.name}"
+        )
+    known = ", ".join(embedded) or "none"
+    raise CheckpointError(
+        f"{str(model)!r} is neither a checkpoint folder nor a model's name; embedded: {known}; "
+        f"`molmo-ros fetch` has: {', '.join(_names_on_the_hub()) or 'none'}"
+    )
+
+
+def _check_fetched(folder: Path, entry: ModelEntry | None, note: FetchNote | None) -> None:
+    """Raises CheckpointError where the download did not come to its end, or is not the entry's model."""
+    if note is None or not note.complete:
+        name = entry.name if entry else "MODEL"
+        raise CheckpointError(f"{folder} is not complete; `molmo-ros fetch {name}` goes on with the download")
+    if entry is None:
+        return
+    if note.hub_id != entry.hub_id:
+        raise CheckpointError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
+    entry.check(MolmoConfig.from_folder(folder), str(folder))
+
+
+def _on_the_hub(model: str | Path) -> ModelEntry | None:
+    """The description of a model that can be fetched, by name or hub id."""
+    try:
+        entry = find_model(model) if isinstance(model, str) else None
+    except RegistryError:  # no such name, or the descriptions are not installed: folders still work
+        return None
+    return None if entry is None or entry.hub_id is None else entry
+
+
+def _names_on_the_hub() -> list[str]:
+    try:
+        return [entry.name for entry in registry().values() if entry.hub_id is not None]
+    except RegistryError:
+        return []

@@ -1,0 +1,1 @@
+"""From pixels to patches, and what a picture costs. Without torch."""

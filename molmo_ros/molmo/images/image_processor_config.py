@@ -1,0 +1,236 @@
+"""The constants of a checkpoint's image processing, and how its Hugging Face files spell them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from molmo_ros.molmo.errors import CheckpointError, MolmoError
+from molmo_ros.molmo.images.tiling import CropGrid
+
+STYLES = ("padded", "stretched")
+MAX_CROPS = 1000
+"""Highest limit on tiles that can be set: more than fills the context of any Molmo."""
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class ImageProcessorConfig:
+    """The constants of one checkpoint's image processing.
+
+    Attributes:
+        style: "padded" (0924) or "stretched" (Molmo2 and MolmoPoint), see `image_processor.py`.
+        crop_size: Side of a crop [px].
+        patch_size: Side of a patch [px].
+        max_crops: Most tiles of one image, the global view not counted. 0: only the global view, as for frames of
+            a video ("stretched" only).
+        overlap_margins: Patches (left and top, right and bottom) that a tile leaves to its neighbour.
+        pool: Patches pooled into one token, (rows, columns).
+        mean: Per channel (RGB), of values in 0..1.
+        std: Per channel (RGB), of values in 0..1.
+        low_res_columns: Whether the rows of the global view end in a column token; counts in `token_count`.
+    """
+
+    style: str
+    crop_size: int
+    patch_size: int = 14
+    max_crops: int = 8
+    overlap_margins: tuple[int, int] = (4, 4)
+    pool: tuple[int, int] = (2, 2)
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    low_res_columns: bool = False
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise CheckpointError(f"Image processor style {self.style!r} is not one of {', '.join(STYLES)}.")
+        lowest = {"crop_size": 1, "patch_size": 1, "max_crops": 0 if self.style == "stretched" else 1}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        if self.crop_size % self.patch_size:
+            raise CheckpointError(
+                f"crop_size {self.crop_size} is not a multiple of patch_size {self.patch_size}."
+            )
+        if len(self.overlap_margins) != 2 or min(self.overlap_margins) < 0 or self.grid.window < 1:
+            raise CheckpointError(
+                f"overlap_margins {self.overlap_margins} do not fit: they must be two counts of patches, "
+                f"and a crop of {self.grid.patches} patches must keep at least one."
+            )
+        if len(self.pool) != 2 or min(self.pool) < 1:
+            raise CheckpointError(f"pool {self.pool} must be two counts of patches, at least 1 each.")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise CheckpointError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0.")
+        cells = (self.grid.patches, *self.overlap_margins)
+        if self.style == "padded" and any(count % pool for count in cells for pool in self.pool):
+            raise CheckpointError(
+                f"Crops of {self.grid.patches} patches with margins {self.overlap_margins} are not whole "
+                f"pooling windows of {self.pool}, which this family needs."
+            )
+
+    @property
+    def grid(self) -> CropGrid:
+        """The sizes that tiling depends on."""
+        return CropGrid(self.crop_size, self.patch_size, self.overlap_margins, self.pool, self.max_crops)
+
+    def with_max_crops(self, max_crops: int) -> ImageProcessorConfig:
+        """The same with another limit on the tiles of one image.
+
+        Raises:
+            MolmoError: It is not a whole number from 1 to `MAX_CROPS`.
+        """
+        if isinstance(max_crops, bool) or not isinstance(max_crops, int) or not 1 <= max_crops <= MAX_CROPS:
+            raise MolmoError(f"max_crops is {max_crops!r}; it must be a whole number from 1 to {MAX_CROPS}")
+        return replace(self, max_crops=max_crops)
+
+    @classmethod
+    def molmo(cls, **changes: Any) -> ImageProcessorConfig:
+        """The released 0924 models' constants (hub preprocessor_config.json), with `changes`."""
+        defaults: dict[str, Any] = {
+            "crop_size": 336,
+            "max_crops": 12,
+            "mean": CLIP_MEAN,
+            "std": CLIP_STD,
+            "low_res_columns": True,
+        }
+        return cls(style="padded", **(defaults | changes))
+
+    @classmethod
+    def molmo2(cls, **changes: Any) -> ImageProcessorConfig:
+        """The released Molmo2 models' constants (hub preprocessor_config.json), with `changes`."""
+        defaults: dict[str, Any] = {"crop_size": 378}
+        return cls(style="stretched", **(defaults | changes))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> ImageProcessorConfig:
+        """Reads `preprocessor_config.json`, or the "image_processor" part of `processor_config.json`.
+
+        Absent keys take the family's released value. The style comes from `image_processor_type`, else from
+        `model_type` in `config.json`.
+
+        Args:
+            folder: A checkpoint in Hugging Face layout.
+
+        Raises:
+            CheckpointError: No such files, or settings that this processor does not implement.
+        """
+        folder = Path(folder)
+        processor = read_json(folder / "processor_config.json")
+        settings = read_json(folder / "preprocessor_config.json") or processor.get("image_processor", {})
+        style = _style(settings, read_json(folder / "config.json"), folder)
+        try:
+            read = _molmo_settings(settings) if style == "padded" else molmo2_settings(settings)
+            for key in ("max_crops", "overlap_margins"):
+                if settings.get(key) is not None:
+                    read[key] = settings[key]
+            if "overlap_margins" in read:
+                read["overlap_margins"] = tuple(int(margin) for margin in read["overlap_margins"])
+            if read.get("max_crops", 1) < 1:
+                raise CheckpointError(f"max_crops is {read['max_crops']}; it must be at least 1.")
+            _require(processor, image_use_col_tokens=True, use_single_crop_start_token=True)
+            if "use_single_crop_col_tokens" in processor:
+                columns = processor["use_single_crop_col_tokens"]
+                read["low_res_columns"] = columns is None or bool(columns)  # null: as `image_use_col_tokens`
+            return cls.molmo(**read) if style == "padded" else cls.molmo2(**read)
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            raise CheckpointError(
+                f"Image processor settings in {folder} cannot be read: {error!r}."
+            ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an empty one where there is no such file.
+
+    Raises:
+        CheckpointError: It is not JSON, or no object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a JSON object.")
+    return content
+
+
+def _style(settings: dict[str, Any], model: dict[str, Any], folder: Path) -> str:
+    """Which style the settings are for, from their type or else from the model's."""
+    name = str(settings.get("image_processor_type") or model.get("model_type") or "").lower()
+    if name.startswith(("molmo2", "molmo_point", "molmopoint")):
+        return "stretched"
+    if name in ("molmo", "molmoe", "molmoimageprocessor"):
+        return "padded"
+    if not name and not settings:
+        raise CheckpointError(f"{folder} holds neither preprocessor_config.json nor config.json.")
+    raise CheckpointError(
+        f"{folder} is for {name or 'an unnamed model'!r}; image_processor_type or model_type must be one of "
+        "Molmo2ImageProcessor, MolmoImageProcessor, molmo, molmoe, molmo2, molmo_point."
+    )
+
+
+def _require(settings: dict[str, Any], **required: Any) -> None:
+    """Refuses settings that would change the pixels in a way that is not implemented."""
+    for key, value in required.items():
+        found = settings.get(key)
+        if found is not None and found != value:
+            raise CheckpointError(f"Processor setting {key} is {found!r}; only {value!r} is supported.")
+
+
+def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The 0924 hub keys that differ in name or meaning from this config's fields."""
+    _require(settings, do_normalize=True, image_padding_mask=True, normalize="openai")
+    read = _normalisation(settings)
+    if settings.get("image_patch_size") is not None:
+        read["patch_size"] = int(settings["image_patch_size"])
+    if settings.get("base_image_input_size") is not None:
+        size = settings["base_image_input_size"]
+        sides = [size, size] if isinstance(size, int) else [int(side) for side in size]
+        read["crop_size"] = _square(sides)
+    keys = ("image_token_length_h", "image_token_length_w")
+    if all(settings.get(key) is not None for key in keys):
+        tokens = [int(settings[key]) for key in keys]
+        patches = read.get("crop_size", 336) // read.get("patch_size", 14)
+        if any(count < 1 or patches % count for count in tokens):
+            raise CheckpointError(f"A crop of {patches} patches a side does not pool into {tokens} tokens.")
+        read["pool"] = tuple(patches // count for count in tokens)
+    return read
+
+
+def molmo2_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The Molmo2 keys (hub and transformers) that differ in name or meaning from this config's fields.
+
+    Raises:
+        CheckpointError: A setting is not supported.
+    """
+    _require(settings, do_resize=True, do_rescale=True, do_normalize=True, resample=2)
+    read = _normalisation(settings)
+    if settings.get("size") is not None:
+        size = settings["size"]
+        read["crop_size"] = _square([int(size["height"]), int(size["width"])])
+    if settings.get("patch_size") is not None:
+        read["patch_size"] = int(settings["patch_size"])
+    if settings.get("pooling_size") is not None:
+        read["pool"] = tuple(int(count) for count in settings["pooling_size"])
+    return read
+
+
+def _normalisation(settings: dict[str, Any]) -> dict[str, Any]:
+    """The values that colours are normalised with, which every family names alike."""
+    names = {"image_mean": "mean", "image_std": "std"}
+    return {
+        name: tuple(float(value) for value in settings[key])
+        for key, name in names.items()
+        if settings.get(key) is not None
+    }
+
+
+def _square(sides: list[int]) -> int:
+    if sides[0] != sides[1]:
+        raise CheckpointError(f"Crops must be square; these are {sides[0]} x {sides[1]}.")
+    return sides[0]

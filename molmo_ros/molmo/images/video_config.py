@@ -1,0 +1,104 @@
+"""The constants of a checkpoint's video processing: each frame is one small picture with its time before it.
+
+Frames are stretched to one crop and never tiled; more patches are pooled into a token than for images.
+Source: hub video_processing_molmo2.py and processing_molmo2.py; transformers' own Molmo2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig, molmo2_settings, read_json
+
+POOL = (3, 3)
+"""Patches per token (rows, columns) of the released models' frames."""
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """The constants of one checkpoint's video processing.
+
+    Attributes:
+        frame: How one frame is processed; without tiles.
+        max_frames: Most frames of one video; None where only the model's context limits them.
+        start: The token before a frame's patches.
+        end: The token after them.
+        columns: Whether rows of a frame end in a column token.
+    """
+
+    frame: ImageProcessorConfig
+    max_frames: int | None = None
+    start: str = "<frame_start>"
+    end: str = "<frame_end>"
+    columns: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_frames is not None and self.max_frames < 1:
+            raise CheckpointError(f"num_frames is {self.max_frames}; it must be at least 1.")
+
+    @classmethod
+    def of_images(cls, images: ImageProcessorConfig) -> VideoConfig:
+        """What the models do whose files say nothing about video, given how they process images."""
+        return cls(replace(images, style="stretched", max_crops=0, pool=POOL, low_res_columns=False))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, images: ImageProcessorConfig) -> VideoConfig:
+        """Reads `video_preprocessor_config.json`, or the "video_processor" part of `processor_config.json`.
+
+        Absent keys are as in `of_images`; `use_frame_special_tokens` then is true.
+
+        Args:
+            folder: A checkpoint in Hugging Face layout.
+            images: How it processes images.
+
+        Raises:
+            CheckpointError: Settings that are not implemented.
+        """
+        folder = Path(folder)
+        processor = read_json(folder / "processor_config.json")
+        settings = (
+            read_json(folder / "video_preprocessor_config.json") or processor.get("video_processor") or {}
+        )
+        own_tokens = processor.get("use_frame_special_tokens")
+        start, end = ("<im_start>", "<im_end>") if own_tokens is False else (cls.start, cls.end)
+        try:
+            frame = replace(cls.of_images(images).frame, **molmo2_settings(settings))
+            most = settings.get("num_frames")
+            columns = bool(processor.get("video_use_col_tokens"))
+            return cls(frame, None if most is None else int(most), start, end, columns)
+        except CheckpointError:
+            raise
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
+            raise CheckpointError(f"Video settings in {folder} cannot be read: {error!r}.") from error
+
+    def check_times(self, frames: int, times: Sequence[float]) -> tuple[float, ...]:
+        """The moments of the frames of one video.
+
+        Args:
+            frames: How many frames there are.
+            times: A moment for each, in seconds from the start of the video.
+
+        Raises:
+            PromptError: No frames, more than the model was made for, not one time for each, or times that are not
+                finite, negative, or not rising.
+        """
+        if not frames:
+            raise PromptError("a video needs at least one frame")
+        if self.max_frames is not None and frames > self.max_frames:
+            raise PromptError(f"{frames} frames; this model takes at most {self.max_frames} of one video")
+        if len(times) != frames:
+            raise PromptError(f"{frames} frames and {len(times)} times; each frame needs one")
+        moments = tuple(float(time) for time in times)
+        for number, moment in enumerate(moments):
+            if not math.isfinite(moment) or moment < 0:
+                raise PromptError(f"times[{number}] is {moment} s; times must be finite and not negative")
+            if number and moment <= moments[number - 1]:
+                raise PromptError(
+                    f"times[{number}] is {moment} s after {moments[number - 1]} s; times must rise from frame to "
+                    "frame"
+                )
+        return moments

@@ -1,0 +1,1 @@
+"""The network: torch modules from patches and tokens to scores."""

@@ -1,0 +1,1 @@
+"""Points in an answer: written as numbers, or chosen among patches."""

@@ -1,0 +1,157 @@
+"""Choosing tokens as MolmoPoint does: words and points in one distribution, and what they feed back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from molmo_ros.molmo.generate import Choice, likeliest
+from molmo_ros.molmo.network.decoder import DecoderOutput
+from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.network.point_head import NEVER, PatchKeys, PointHead
+from molmo_ros.molmo.pointing.point_grammar import PointGrammar
+from molmo_ros.molmo.pointing.point_tokens import PointTokens
+
+
+@dataclass
+class PointableImages:
+    """The images of a prompt as something to point into; the same for every query.
+
+    Attributes:
+        features: Of all images, joined.
+        is_patch: Boolean [length of the prompt's prefix], where the image tokens are.
+        pointable: Boolean [image tokens], which can be pointed at: those of the tiles, not of global views.
+        keys: What the image tokens' states became in the prefill; None before it.
+    """
+
+    features: ImageFeatures
+    is_patch: Tensor
+    pointable: Tensor
+    keys: PatchKeys | None = None
+
+    def tokens(self, model: MolmoModel) -> PointTokens:
+        """The ids of the points."""
+        decoder, head = model.config.decoder, model.config.point_head
+        assert head is not None, "only a model with a point head points into images"
+        patches, subpatches = self.features.pooling.shape
+        start = decoder.vocab + decoder.extra_vocab
+        return PointTokens(start, patches, subpatches, head.locations[0] * head.locations[1])
+
+
+class PointScores(NamedTuple):
+    """The scores of one step, before the grammar. None where the step does not score such tokens.
+
+    Attributes:
+        logits: float32 [ids of the vocabulary and of the points].
+        patches: float32 [patches + 1], the last one "no more points".
+        subpatches: float32 [subpatches].
+        locations: float32 [locations].
+    """
+
+    logits: Tensor
+    patches: Tensor | None = None
+    subpatches: Tensor | None = None
+    locations: Tensor | None = None
+
+
+class PointChooser:
+    """Greedy decoding of one answer with points; a `generate.Chooser`.
+
+    Whether a point comes next is decided among the words, by the score of `<|token_index|>`; which patch, by
+    the head. So the likeliest patch gets that score, and the token itself is never written.
+    Source: hub modeling_molmo_point.py.
+    """
+
+    def __init__(self, model: MolmoModel, images: PointableImages) -> None:
+        """Starts an answer.
+
+        Args:
+            model: With a point head.
+            images: Those of the prompt. Where they have no keys yet, the first output that `choose` gets must
+                hold the whole prompt, and they are kept in there.
+        """
+        config, head = model.config.point_head, model.point_head
+        assert config is not None and head is not None, "only a model with a point head points into images"
+        self._model, self._images, self.config = model, images, config
+        self._head: PointHead = head
+        self.tokens = images.tokens(model)
+        self._grammar = PointGrammar(self.tokens)
+        self._input: int | None = None
+        self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches
+
+    def choose(self, output: DecoderOutput) -> Choice:
+        """See `generate.Chooser`."""
+        scores = self.scores(output)
+        logits = scores.logits
+        for part in self._grammar.forbidden():
+            logits[part.start : part.stop] = float("-inf")
+        choice = likeliest(logits)
+        ids = next((group for group in self.tokens.groups if choice.token in group), None)
+        if ids is None:
+            return choice
+        candidates = logits[ids.start : ids.stop]
+        if choice.token < self.tokens.subpatch.start and scores.patches is not None:
+            # Among the words only the likeliest patch has a score; the head has one for each.
+            candidates = torch.where(torch.isneginf(candidates), candidates, scores.patches)
+        return Choice(choice.token, logits, candidates, choice.token - ids.start)
+
+    def scores(self, output: DecoderOutput) -> PointScores:
+        """The scores of the next token, and of what it may point at, from the output for the last position.
+
+        Call once for every output, in order. The prompt itself scores no points.
+        """
+        tokens, config = self.tokens, self.config
+        if self._images.keys is None:
+            states = output.states[0, : len(self._images.is_patch)][self._images.is_patch]
+            self._images.keys = self._head.patch_keys(states, self._images.pointable)
+        # Not in the model's dtype: float16 does not reach as low as NEVER.
+        words = output.logits[0, -1].float()
+        logits = torch.cat([words, words.new_full((len(tokens.all),), NEVER)])
+        logits[[config.patch_id, config.subpatch_id, config.location_id]] = NEVER
+        if self._input is None:
+            return PointScores(logits)
+        state = output.states[0, -1]
+        patches = self._head.patch_scores(state, self._images.keys, self._patch)
+        logits[tokens.start + int(patches.argmax())] = words[config.patch_id]
+        subpatches = locations = None
+        if self._input in tokens.patch:
+            self._patch = self._input - tokens.start
+            filled = self._images.features.pooling[self._patch] >= 0
+            subpatches = self._head.subpatch_scores(state, self._subpatch_features(), filled)
+            logits[tokens.subpatch.start : tokens.subpatch.stop] = subpatches
+        elif self._input in tokens.subpatch:
+            locations = self._head.location_scores(state)
+            logits[tokens.location.start : tokens.location.stop] = locations
+        return PointScores(logits, patches, subpatches, locations)
+
+    def embed(self, token: int) -> Tensor:
+        """See `generate.Chooser`.
+
+        A patch is the embedding of `<|token_index|>` plus the image's feature, "no more points" that embedding
+        alone; a subpatch is made of the vision tower's feature; every location is `<|vit_loc|>`.
+        """
+        tokens, config = self.tokens, self.config
+        self._input = token
+        self._grammar.accept(token)
+        if token in tokens.subpatch:
+            feature = self._subpatch_features()[token - tokens.subpatch.start]
+            return self._head.subpatch_embedding(feature).view(1, 1, -1)
+        if token in tokens.location:
+            return self._word(config.location_id)
+        if token == tokens.no_more_points:
+            return self._word(config.patch_id)
+        if token in tokens.patch:
+            return self._word(config.patch_id) + self._images.features.tokens[token - tokens.start]
+        return self._word(token)
+
+    def _word(self, token: int) -> Tensor:
+        return self._model.embed(torch.tensor([[token]], device=self._model.device))
+
+    def _subpatch_features(self) -> Tensor:
+        """The tower's features of the last patch's slots [slots, feature width]; zero for an empty slot."""
+        slots = self._images.features.pooling[self._patch]
+        features = self._images.features.patches[slots.clamp(min=0)]
+        return features * (slots >= 0).unsqueeze(-1).to(features.dtype)

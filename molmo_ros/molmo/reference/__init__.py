@@ -1,0 +1,1 @@
+"""Comparing everything with reference vectors."""

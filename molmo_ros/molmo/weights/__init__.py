@@ -1,0 +1,1 @@
+"""Checkpoint folders: files, checksums, and tensors into parameters."""
