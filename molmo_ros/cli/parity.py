@@ -41,6 +41,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Checks every folder and prints what was found; returns the exit code."""
     # Here, so that the other subcommands do not wait for torch.
+    import torch
+
     from molmo_ros.molmo.reference.parity import TOLERANCE, VectorError, check_folder, find_vector_folders
 
     try:
@@ -48,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     except VectorError as error:
         print(f"molmo-ros parity: {error}", file=sys.stderr)
         return 2
+    # Several threads sum in another order, which large values show.
+    torch.set_num_threads(1)
     reports = []
     for folder in folders:
         reports.append(check_folder(folder, args.attention))

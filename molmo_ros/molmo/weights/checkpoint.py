@@ -80,6 +80,9 @@ def load_checkpoint(
     config = MolmoConfig.from_folder(folder)
     stored = stored_tensors(folder)
     verify_checksums(folder, full=verify)
+    if config.decoder.tied_head and family(config.family).tensor_names.name(HEAD) in stored:
+        # The published code never ties: a head that is stored counts, whatever the flag says, whose default is true.
+        config = replace(config, decoder=replace(config.decoder, tied_head=False))
     with torch.device("meta"):
         model = MolmoModel(config, attention)
     shapes = {own: tuple(value.shape) for own, value in model.state_dict().items()}

@@ -78,11 +78,9 @@ def check_tensors(
 
 
 def _unused(name: str, config: MolmoConfig, own_family: Family) -> bool:
-    """Whether a stored tensor may be left alone: blocks above the deepest feature, a copy of a tied head."""
+    """Whether a stored tensor may be left alone: that of a block above the deepest feature."""
     block = re.match(_numbered(own_family, "vision.blocks.0."), name)
-    if block:
-        return config.vision.blocks_used <= int(block[1]) < config.vision.layers
-    return config.decoder.tied_head and name == own_family.tensor_names.name("decoder.head.weight")
+    return bool(block) and config.vision.blocks_used <= int(block[1]) < config.vision.layers
 
 
 def _whose_names(own_family: Family, shapes: Mapping[str, Shape]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from transformers import Molmo2ForConditionalGeneration
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
-from molmo_ros.molmo.reference.parity import FILES, VectorError, check_folder, find_vector_folders
-from molmo_ros.molmo.weights.checkpoint import save_checkpoint
+from molmo_ros.molmo.reference.parity import FILES, WEIGHTS, VectorError, check_folder, find_vector_folders
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 DENSE = [
@@ -32,7 +32,7 @@ def copy(tmp_path):
     def make(variant):
         folder = tmp_path / variant
         folder.mkdir()
-        for name in FILES:
+        for name in (*FILES, WEIGHTS[0]):
             shutil.copyfile(VECTORS / variant / name, folder / name)
         return folder
 
@@ -254,6 +254,39 @@ def test_folders_are_found_themselves_or_below(tmp_path, copy):
     (folder / "logits.npz").unlink()
     with pytest.raises(VectorError, match=r"is not a vector folder: it lacks logits.npz"):
         find_vector_folders([folder])
+
+
+def test_vectors_with_sharded_weights(copy):
+    folder = copy("molmo-7b-d-tiny")
+    tensors = load_file(folder / WEIGHTS[0])
+    names = sorted(tensors)
+    weight_map = {}
+    for number, part in enumerate([names[::2], names[1::2]], 1):
+        shard = f"model-0000{number}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / shard)
+        weight_map |= dict.fromkeys(part, shard)
+    (folder / WEIGHTS[0]).unlink()
+    with pytest.raises(VectorError, match="lacks model.safetensors or model.safetensors.index.json"):
+        find_vector_folders([folder])
+    (folder / WEIGHTS[1]).write_text(json.dumps({"weight_map": weight_map}))
+    assert find_vector_folders([folder]) == find_vector_folders([folder.parent]) == [folder]
+    assert check_folder(folder).status == "ok"
+
+
+def test_greedy_scores_of_words_alone(copy):
+    """Without an image, the family tells which of the scores around a token are stored."""
+    folder = copy("molmo-7b-d-tiny")
+    model = load_checkpoint(folder)
+    ids = torch.arange(5, 14)[None]
+    logits, tokens, after = model(ids).logits, [], []
+    while len(tokens) < 3:
+        tokens.append(int(model(torch.tensor([[*ids[0], *tokens]])).logits[0, -1].argmax()))
+        after.append(model(torch.tensor([[*ids[0], *tokens]])).logits[0, -1])
+    np.savez(folder / "input.npz", input_ids=ids.numpy())
+    stored = {"logits": logits, "greedy_tokens": torch.tensor(tokens), "greedy_logits": torch.stack(after)}
+    np.savez(folder / "logits.npz", **{name: value.detach().numpy() for name, value in stored.items()})
+    report = check_folder(folder)
+    assert report.status == "ok" and report.errors["greedy_logits"] < 1e-4, report
 
 
 @torch.inference_mode()

@@ -163,12 +163,23 @@ def test_a_head_that_differs_in_one_value_is_never_tied(folder, row):
     assert torch.equal(decoder.head.weight, load_file(folder / WEIGHTS)["lm_head.weight"])
 
 
-def test_tied_config_needs_no_head_and_ignores_a_stored_copy(folder):
+def test_tied_config_needs_no_head(folder):
     raw = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": True}))
-    with_copy = load_checkpoint(folder)
     rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
-    assert equal(with_copy, load_checkpoint(folder))
+    decoder = load_checkpoint(folder).decoder
+    hidden = torch.randn(2, decoder.config.width)
+    assert torch.equal(decoder.logits(hidden), hidden @ decoder.embedding.base.T)
+
+
+def test_stored_head_counts_whatever_the_config_says(folder):
+    untied = load_checkpoint(folder)
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": True}))
+    assert equal(load_checkpoint(folder), untied)
+    rewrite(folder, equal_head)
+    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
+    assert decoder.head.weight.data_ptr() == decoder.embedding.base.data_ptr()
 
 
 def test_vision_blocks_above_the_features_may_be_stored_or_not(tmp_path):
