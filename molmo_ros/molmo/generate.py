@@ -136,7 +136,7 @@ class Greedy:
 
     def embed(self, token: int) -> Tensor:
         """See `Chooser`."""
-        return self._model.embed(torch.tensor([[token]], device=self._model.device))
+        return self._model.decoder.embedding.row(token)
 
 
 def likeliest(logits: Tensor) -> Choice:
@@ -145,11 +145,11 @@ def likeliest(logits: Tensor) -> Choice:
     Raises:
         GenerationError: The scores are not finite.
     """
-    token = int(logits.argmax())
-    best = float(logits[token])
+    score, token = logits.max(dim=-1)
+    best = float(score)
     if not math.isfinite(best):
         raise GenerationError(f"the model's scores hold {best}; try dtype bfloat16 or float32")
-    return Choice(token, logits)
+    return Choice(int(token), logits)
 
 
 @torch.inference_mode()
@@ -208,7 +208,7 @@ def generate(
         if len(token_ids) >= max_new_tokens:
             stop = StopReason.MAX_NEW_TOKENS
             break
-        position = torch.tensor([[cache.length]], device=cache.keys.device)
+        position = torch.full((1, 1), cache.length, device=cache.keys.device)
         choice = chooser.choose(model.decoder(chooser.embed(choice.token), position, None, cache))
     ended = time.perf_counter()
     return Generation(tuple(token_ids), stop, (prefilled - started) * 1e3, (ended - prefilled) * 1e3)

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from molmo_ros.molmo.errors import MolmoError, PromptError
-from molmo_ros.molmo.generate import Choice, GenerateOptions, GenerationError, Limits, StopReason, generate
+from molmo_ros.molmo.generate import (
+    Choice,
+    GenerateOptions,
+    GenerationError,
+    Limits,
+    StopReason,
+    generate,
+    likeliest,
+)
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
@@ -196,6 +204,22 @@ def test_scores_that_are_no_numbers():
         prompt.model.decoder.norm.weight[0] = float("nan")
     with pytest.raises(GenerationError, match="nan"):
         prompt.run()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_of_equal_scores_the_lowest_id_comes(dtype):
+    scores = torch.tensor([-1.0, 0.5, 3, -torch.inf, 3, 3], dtype=dtype)
+    for _ in range(3):
+        assert likeliest(scores).token == 2
+        scores = scores.repeat(100)
+
+
+@pytest.mark.parametrize(
+    "scores", [[1.0, float("nan"), 2], [1.0, torch.inf], [-torch.inf, -torch.inf]], ids=str
+)
+def test_no_token_is_chosen_by_scores_that_are_not_finite(scores):
+    with pytest.raises(GenerationError, match="scores hold"):
+        likeliest(torch.tensor(scores))
 
 
 def test_options_are_checked():

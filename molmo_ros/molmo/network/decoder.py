@@ -63,6 +63,12 @@ class TokenEmbedding(nn.Module):
         extra = functional.embedding((ids - vocab).clamp(min=0), self.extra)
         return torch.where((ids < vocab).unsqueeze(-1), base, extra)
 
+    def row(self, token: int) -> Tensor:
+        """The embedding [1, 1, width] of one id, a view: nothing is sent to the device for it."""
+        vocab = self.base.shape[0]
+        table, number = (self.base, token) if token < vocab else (self.extra, token - vocab)
+        return table[number].view(1, 1, -1)
+
 
 class DecoderAttention(nn.Module):
     """Grouped-query attention with fused projections, optional q/k norms and rotary positions."""

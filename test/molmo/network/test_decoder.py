@@ -175,6 +175,8 @@ def test_embedding_rows_are_the_base_then_the_extra_ones(decoder):
     table = torch.cat([decoder.embedding.base, decoder.embedding.extra])
     ids = torch.tensor([[0, decoder.config.vocab - 1, decoder.config.vocab, table.shape[0] - 1]])
     close(decoder.embedding(ids), table[ids])
+    for token in ids.flatten().tolist():
+        assert torch.equal(decoder.embedding.row(token), table[token][None, None])
 
 
 def test_tied_head_scores_with_the_embedding():
