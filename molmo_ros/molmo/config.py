@@ -74,6 +74,8 @@ class ConnectorConfig:
         hidden_width: Inner width of the projector.
         output_width: Width of the decoder.
         pool: Patches per pooled token (rows, columns).
+        crop_pooling: Whether each crop is pooled by itself; otherwise by the table of the image processor, in
+            which a token may have patches of several crops.
         mask_empty_slots: Whether slots without a patch are left out of the mean query and of the attention
             (otherwise they count as zero vectors).
         pad_embed: Whether patches that lie wholly or partly in the padding get a learned embedding.
@@ -88,6 +90,7 @@ class ConnectorConfig:
     hidden_width: int
     output_width: int
     pool: tuple[int, int] = (2, 2)
+    crop_pooling: bool = False
     mask_empty_slots: bool = True
     pad_embed: bool = False
     pooling_output: bool = True

@@ -378,7 +378,7 @@ class Molmo:
             self.model,
             cache,
             self.model.embed(ids[:, start:], features, is_patch[:, start:]),
-            self.model.prefill_mask(is_image)[:, :, start:],
+            self.model.prefill_mask(is_image, start),
             max_new_tokens=max_new_tokens,
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,

@@ -99,6 +99,7 @@ def connector_config(vision: VisionConfig, hidden_width: int, output_width: int)
         head_dim=vision.head_dim,
         hidden_width=hidden_width,
         output_width=output_width,
+        crop_pooling=True,
         mask_empty_slots=False,
         pad_embed=True,
     )

@@ -18,30 +18,47 @@ from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.network.vision import VisionAttention, VisionTower
 
 
+class PatchFeatures(NamedTuple):
+    """The patches that image tokens are made of.
+
+    Attributes:
+        values: [n_patches, feature width], the tower's features of all crops, one after another.
+        pooling: int64 [n_tokens, slots], which patches each token is made of; -1 for empty slots.
+    """
+
+    values: Tensor
+    pooling: Tensor
+
+    @classmethod
+    def join(cls, images: Sequence[PatchFeatures]) -> PatchFeatures:
+        """The patches of several images of one prompt, numbered through."""
+        pooling, first = [], 0
+        for image in images:
+            pooling.append(torch.where(image.pooling < 0, -1, image.pooling + first))
+            first += len(image.values)
+        return cls(torch.cat([image.values for image in images]), torch.cat(pooling))
+
+
 class ImageFeatures(NamedTuple):
     """What the vision side makes of an image, or of all images of a prompt.
 
     Attributes:
         tokens: [n_tokens, decoder width], one for each patch token, in the order in which `embed` adds them.
-        patches: [n_patches, feature width], the tower's features of all crops, one after another.
-        pooling: int64 [n_tokens, slots], which patches each token is made of; -1 for empty slots.
+        patches: What a point head chooses from; None without one, since patches take several times the memory
+            of the tokens.
     """
 
     tokens: Tensor
-    patches: Tensor
-    pooling: Tensor
+    patches: PatchFeatures | None
 
     @classmethod
     def join(cls, images: Sequence[ImageFeatures]) -> ImageFeatures:
-        """The features of several images of one prompt; patches are numbered through."""
+        """The features of several images of one prompt."""
         if len(images) == 1:
             return images[0]  # joining would copy it
-        pooling, first = [], 0
-        for image in images:
-            pooling.append(torch.where(image.pooling < 0, -1, image.pooling + first))
-            first += len(image.patches)
-        tokens, patches = [image.tokens for image in images], [image.patches for image in images]
-        return cls(torch.cat(tokens), torch.cat(patches), torch.cat(pooling))
+        patches = [image.patches for image in images if image.patches is not None]
+        tokens = torch.cat([image.tokens for image in images])
+        return cls(tokens, PatchFeatures.join(patches) if patches else None)
 
 
 class MolmoModel(nn.Module):
@@ -117,21 +134,18 @@ class MolmoModel(nn.Module):
             features = self.connector.mark_padding(features, masks)
         elif masks is not None:
             raise ImageError("this model takes no masks: it does not mark padding")
-        table = self._table(count, input_idx) if pooling is None else pooling
-        if pooling is None and self.config.image_block:
+        if pooling is None and not self.config.connector.crop_pooling:
             raise ImageError("this model needs the pooling table that its image processor makes")
-        table = table[(table >= 0).any(-1)]
-        patches = count * crops.shape[1]
-        if table.numel() and int(table.max()) >= patches:
-            raise ImageError(
-                f"the pooling table points at patch {int(table.max())}; there are {patches} patches"
-            )
-        table = table.to(features.device)
-        patches_of_all = features.flatten(0, 1)
-        tokens = self.connector(patches_of_all.unsqueeze(0), table.unsqueeze(0)).squeeze(0)
-        return ImageFeatures(tokens, patches_of_all, table)
+        table = self._crop_table(count, input_idx) if pooling is None else pooling
+        table = table[(table >= 0).any(-1)].to(features.device)
+        patches = features.flatten(0, 1)
+        highest = int(table.max()) if table.numel() else -1
+        if highest >= len(patches):
+            raise ImageError(f"the pooling table points at patch {highest}; there are {len(patches)} patches")
+        tokens = self.connector(patches.unsqueeze(0), table.unsqueeze(0)).squeeze(0)
+        return ImageFeatures(tokens, None if self.point_head is None else PatchFeatures(patches, table))
 
-    def _table(self, crops: int, input_idx: Tensor | None) -> Tensor:
+    def _crop_table(self, crops: int, input_idx: Tensor | None) -> Tensor:
         """Pooling within crops: every cell, or the used ones in the order of their positions."""
         table = crop_table(self.config.vision.grid, self.config.connector.pool, crops).flatten(0, 1)
         if input_idx is None:
@@ -199,16 +213,17 @@ class MolmoModel(nn.Module):
         )
         return torch.isin(input_ids, known)
 
-    def prefill_mask(self, is_image: Tensor) -> Tensor:
-        """The attention mask of a whole prompt.
+    def prefill_mask(self, is_image: Tensor, start: int = 0) -> Tensor:
+        """The attention mask of a whole prompt, or of what follows the part that is in the cache.
 
         Args:
             is_image: Boolean [B, L], True for patch tokens and their separators.
+            start: How many tokens are in the cache.
 
         Returns:
-            Boolean [B, 1, L, L]: causal; where the model wants it, image tokens also attend to later ones.
+            Boolean [B, 1, L - start, L]: causal; where the model wants it, image tokens also attend to later ones.
         """
-        return prefill_mask(is_image, self.config.image_block)
+        return prefill_mask(is_image, self.config.image_block, start)
 
     def forward(
         self,
@@ -242,10 +257,10 @@ class MolmoModel(nn.Module):
         return self.decoder(embeddings, positions, mask, cache, logits_for)
 
 
-def prefill_mask(is_image: Tensor, image_block: bool) -> Tensor:
-    """Boolean [B, 1, L, L]: causal, or (with `image_block`) both query and key are image tokens ([B, L])."""
-    length = is_image.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=is_image.device).tril().unsqueeze(0)
+def prefill_mask(is_image: Tensor, image_block: bool, start: int = 0) -> Tensor:
+    """Boolean [B, 1, L - start, L]: causal, or (with `image_block`) both query and key are image tokens ([B, L])."""
+    positions = torch.arange(is_image.shape[1], device=is_image.device)
+    mask = (positions <= positions[start:].unsqueeze(1)).unsqueeze(0)
     if image_block:
-        causal = causal | (is_image.unsqueeze(2) & is_image.unsqueeze(1))
-    return causal.expand(is_image.shape[0], -1, -1).unsqueeze(1)
+        mask = mask | (is_image[:, start:].unsqueeze(2) & is_image.unsqueeze(1))
+    return mask.expand(is_image.shape[0], -1, -1).unsqueeze(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.generate import Choice, likeliest
 from molmo_ros.molmo.network.decoder import DecoderOutput
-from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.network.model import MolmoModel, PatchFeatures
 from molmo_ros.molmo.network.point_head import NEVER, PatchKeys, PointHead
 from molmo_ros.molmo.pointing.point_grammar import PointGrammar
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
@@ -21,22 +21,24 @@ class PointableImages:
     """The images of a prompt as something to point into; the same for every query.
 
     Attributes:
-        features: Of all images, joined.
+        tokens: [image tokens, width], the features of all images.
+        patches: The patches that they are made of.
         is_patch: Boolean [length of the prompt's prefix], where the image tokens are.
         pointable: Boolean [image tokens], which can be pointed at: those of the tiles, not of global views.
         keys: What the image tokens' states became in the prefill; None before it.
     """
 
-    features: ImageFeatures
+    tokens: Tensor
+    patches: PatchFeatures
     is_patch: Tensor
     pointable: Tensor
     keys: PatchKeys | None = None
 
-    def tokens(self, model: MolmoModel) -> PointTokens:
+    def point_tokens(self, model: MolmoModel) -> PointTokens:
         """The ids of the points."""
         decoder, head = model.config.decoder, model.config.point_head
         assert head is not None, "only a model with a point head points into images"
-        patches, subpatches = self.features.pooling.shape
+        patches, subpatches = self.patches.pooling.shape
         start = decoder.vocab + decoder.extra_vocab
         return PointTokens(start, patches, subpatches, head.locations[0] * head.locations[1])
 
@@ -77,7 +79,7 @@ class PointChooser:
         assert config is not None and head is not None, "only a model with a point head points into images"
         self._model, self._images, self.config = model, images, config
         self._head: PointHead = head
-        self.tokens = images.tokens(model)
+        self.tokens = images.point_tokens(model)
         self._grammar = PointGrammar(self.tokens)
         self._input: int | None = None
         self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches
@@ -119,7 +121,7 @@ class PointChooser:
         subpatches = locations = None
         if self._input in tokens.patch:
             self._patch = self._input - tokens.start
-            filled = self._images.features.pooling[self._patch] >= 0
+            filled = self._images.patches.pooling[self._patch] >= 0
             subpatches = self._head.subpatch_scores(state, self._subpatch_features(), filled)
             logits[tokens.subpatch.start : tokens.subpatch.stop] = subpatches
         elif self._input in tokens.subpatch:
@@ -144,14 +146,14 @@ class PointChooser:
         if token == tokens.no_more_points:
             return self._word(config.patch_id)
         if token in tokens.patch:
-            return self._word(config.patch_id) + self._images.features.tokens[token - tokens.start]
+            return self._word(config.patch_id) + self._images.tokens[token - tokens.start]
         return self._word(token)
 
     def _word(self, token: int) -> Tensor:
-        return self._model.embed(torch.tensor([[token]], device=self._model.device))
+        return self._model.decoder.embedding.row(token)
 
     def _subpatch_features(self) -> Tensor:
         """The tower's features of the last patch's slots [slots, feature width]; zero for an empty slot."""
-        slots = self._images.features.pooling[self._patch]
-        features = self._images.features.patches[slots.clamp(min=0)]
+        slots = self._images.patches.pooling[self._patch]
+        features = self._images.patches.values[slots.clamp(min=0)]
         return features * (slots >= 0).unsqueeze(-1).to(features.dtype)

@@ -76,7 +76,8 @@ class TokenPoints:
     ) -> EncodedImage:
         """See `PointFormat`."""
         head, device = self._model.config.point_head, self._model.device
-        assert head is not None, "only a model with a point head points with tokens"
+        patches = features.patches
+        assert head is not None and patches is not None, "only a model with a point head points with tokens"
         mosaics, first = [], 0
         for one in images:
             assert one.mosaic is not None, "a model with a point head takes stretched images"
@@ -84,10 +85,13 @@ class TokenPoints:
             first += one.crops.shape[0] * one.crops.shape[1]
         pointable = prefix.ids[prefix.is_patch] == self._tokenizer.special_id("<im_patch>")
         into = PointableImages(
-            features, torch.from_numpy(prefix.is_patch).to(device), torch.from_numpy(pointable).to(device)
+            features.tokens,
+            patches,
+            torch.from_numpy(prefix.is_patch).to(device),
+            torch.from_numpy(pointable).to(device),
         )
-        sizes, pooling = [one.image_size for one in images], features.pooling.cpu().numpy()
-        places = PatchPlaces(into.tokens(self._model), pooling, mosaics, sizes, head.locations)
+        sizes, pooling = [one.image_size for one in images], patches.pooling.cpu().numpy()
+        places = PatchPlaces(into.point_tokens(self._model), pooling, mosaics, sizes, head.locations)
         return EncodedImage(sizes, prefix, features.tokens, pointable=into, places=places)
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:

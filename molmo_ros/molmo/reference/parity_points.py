@@ -44,7 +44,9 @@ def compare_points(
     )
     is_patch = model.is_patch_token(ids)
     pointable = ids[is_patch] == model.config.token_ids["im_patch"]
-    images = PointableImages(features, is_patch[0], pointable)
+    patches = features.patches
+    assert patches is not None, "a model with a point head keeps the patches"
+    images = PointableImages(features.tokens, patches, is_patch[0], pointable)
     chooser = PointChooser(model, images)
     stored_types = inputs.get("token_type_ids")
     is_image = model.is_image_token(ids) if stored_types is None else stored_types.bool()
@@ -64,7 +66,7 @@ def compare_points(
         note("prefill_logits", torch.cat([words, points], dim=-1))
     note_if_stored("patch_k", images.keys.keys.unsqueeze(0))
     note_if_stored("patch_k_mask", images.keys.pointable.unsqueeze(0))
-    slots = features.patches[features.pooling.clamp(min=0)] * (features.pooling >= 0).unsqueeze(-1)
+    slots = patches.values[patches.pooling.clamp(min=0)] * (patches.pooling >= 0).unsqueeze(-1)
     note_if_stored("subpatch_k", model.point_head.subpatch_keys(slots).unsqueeze(0))
     note_if_stored("bounds", torch.tensor(_bounds(chooser.tokens)))
     for number, token in enumerate(steps):

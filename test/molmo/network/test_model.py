@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molmo_ros.molmo.errors import ImageError, PromptError
-from molmo_ros.molmo.network.model import MolmoModel, prefill_mask
+from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel, prefill_mask
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -99,6 +99,20 @@ def test_prefill_masks():
         [1, 1, 1, 0],
         [1, 1, 1, 1],
     ]
+
+
+@pytest.mark.parametrize("image_block", [False, True])
+def test_prefill_masks_of_what_follows_the_cache(image_block):
+    is_image = torch.rand(3, 20, generator=torch.Generator().manual_seed(0)) < 0.5
+    whole = prefill_mask(is_image, image_block)
+    for start in (0, 1, 7, 19):
+        assert torch.equal(prefill_mask(is_image, image_block, start), whole[:, :, start:])
+
+
+def test_without_a_point_head_no_patches_are_kept():
+    inputs = arrays("molmo2-4b", "input")
+    features = load("molmo2-4b").image_features(inputs["pixel_values"], pooling=inputs["image_token_pooling"])
+    assert features.patches is None and ImageFeatures.join([features, features]).patches is None
 
 
 @pytest.mark.parametrize("variant", ["molmo-7b-d", "molmo2-4b"])

@@ -10,7 +10,7 @@ import torch
 from molmo_ros.molmo.generate import generate
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.network.model import ImageFeatures
+from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
@@ -60,7 +60,7 @@ class Prompt:
             features = self.model.image_features(crops.to(self.model.dtype), pooling=pooling)
             self.embeddings = self.model.embed(self.ids, features.tokens)
             self.mask = self.model.prefill_mask(is_image)
-        self.images = PointableImages(features, is_patch[0], pointable)
+        self.images = PointableImages(features.tokens, features.patches, is_patch[0], pointable)
 
     def run(self, count, chooser=None, cut=0, cache=None, **options):
         cache = cache or KVCache(self.model.config.decoder, self.ids.shape[1] + count, dtype=self.model.dtype)
@@ -90,8 +90,8 @@ def test_decodes_what_the_reference_decodes_about_a_video(number):
     prompt = Prompt(case, images=video_prompt)
     assert list(prompt.run(len(case["tokens"])).token_ids) == case["tokens"]
     mosaics = [np.arange(27 * 27).reshape(27, 27) + 27 * 27 * frame for frame in range(3)]
-    pooling = prompt.images.features.pooling.numpy()
-    places = PatchPlaces(prompt.images.tokens(prompt.model), pooling, mosaics, [(200, 500)] * 3)
+    pooling = prompt.images.patches.pooling.numpy()
+    places = PatchPlaces(prompt.images.point_tokens(prompt.model), pooling, mosaics, [(200, 500)] * 3)
     stream = PatchPointStream(places)
     stream.feed(case["answer"])
     found = [(point.index, point.image, point.x, point.y) for point in stream.finish().points]
@@ -99,7 +99,7 @@ def test_decodes_what_the_reference_decodes_about_a_video(number):
 
 
 def test_the_stored_answers_show_every_kind_of_token():
-    tokens = Prompt(CASES[0]).images.tokens(load_checkpoint(FOLDER))
+    tokens = Prompt(CASES[0]).images.point_tokens(load_checkpoint(FOLDER))
     patches = [[token for token in case["tokens"] if token in tokens.patch] for case in CASES]
     assert all(patch == sorted(patch) for patch in patches)
     assert any(len(set(patch)) < len(patch) for patch in patches)  # one patch more than once
@@ -124,7 +124,7 @@ def test_several_answers_on_one_image():
 def test_choices_tell_what_they_were_chosen_among():
     prompt, choices = Prompt(CASES[0]), []
     prompt.run(24, on_token=lambda choice: choices.append(choice))
-    tokens, seen = prompt.images.tokens(prompt.model), set()
+    tokens, seen = prompt.images.point_tokens(prompt.model), set()
     for choice in choices:
         assert choice.logits.shape == (tokens.all.stop,) and int(choice.logits.argmax()) == choice.token
         sizes = {tokens.patches + 1: tokens.patch, 4: tokens.subpatch, 9: tokens.location}
@@ -146,18 +146,19 @@ def test_choices_tell_what_they_were_chosen_among():
 def test_other_dtypes_keep_to_the_grammar(dtype):
     prompt = Prompt(CASES[0], dtype)
     found = prompt.run(40).token_ids
-    tokens = prompt.images.tokens(prompt.model)
+    tokens = prompt.images.point_tokens(prompt.model)
     at = [number for number, token in enumerate(found[:-2]) if token in tokens.patch]
     assert at and all(found[i + 1] in tokens.subpatch and found[i + 2] in tokens.location for i in at)
 
 
 def test_images_are_numbered_through():
     def features(tokens, patches, pooling):
-        return ImageFeatures(torch.randn(tokens, 3), torch.randn(patches, 5), torch.tensor(pooling))
+        values = torch.randn(patches, 5)
+        return ImageFeatures(torch.randn(tokens, 3), PatchFeatures(values, torch.tensor(pooling)))
 
     one, two = features(2, 4, [[0, -1], [1, 3]]), features(1, 3, [[2, -1]])
     joined = ImageFeatures.join([one, two])
-    assert joined.pooling.tolist() == [[0, -1], [1, 3], [6, -1]]
-    assert torch.equal(joined.patches[joined.pooling[2, 0]], two.patches[2])
+    assert joined.patches.pooling.tolist() == [[0, -1], [1, 3], [6, -1]]
+    assert torch.equal(joined.patches.values[joined.patches.pooling[2, 0]], two.patches.values[2])
     assert torch.equal(joined.tokens, torch.cat([one.tokens, two.tokens]))
     assert ImageFeatures.join([one]).tokens is one.tokens
