@@ -25,7 +25,8 @@ from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 TOLERANCE = 1e-4
 TEXTS = ("point_text",)
-FILES = ("config.json", "model.safetensors", "input.npz", "logits.npz")
+FILES = ("config.json", "input.npz", "logits.npz")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 class VectorError(MolmoError):
@@ -83,15 +84,23 @@ def find_vector_folders(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.is_dir():
             raise VectorError(f"no such folder: {path}")
-        missing = [name for name in FILES if not (path / name).is_file()]
-        inside = sorted(sub for sub in path.iterdir() if all((sub / name).is_file() for name in FILES))
+        missing = _missing(path)
+        inside = sorted(sub for sub in path.iterdir() if not _missing(sub))
         if not missing:
             found.append(path)
-        elif inside and len(missing) == len(FILES):
+        elif inside and len(missing) == len(FILES) + 1:
             found += inside
         else:
             raise VectorError(f"{path} is not a vector folder: it lacks {', '.join(missing)}")
     return found
+
+
+def _missing(folder: Path) -> list[str]:
+    """What a folder lacks of a vector folder; the weights may be one file, or shards with an index."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        missing.append(" or ".join(WEIGHTS))
+    return missing
 
 
 def check_folder(folder: str | Path, attention: str = "sdpa") -> ParityReport:
@@ -233,8 +242,8 @@ class _Comparison:
             steps.append(output.logits[0, -1])
         self.report.greedy_agree = self.report.greedy_tokens == wanted
         if "greedy_logits" in self.expected and self.report.greedy_agree:
-            # Vectors of 0924's format store the scores after each token, the others those that chose it.
-            first = 1 if "images" in self.inputs else 0
+            # Vectors of the 0924 family store the scores after each token, the others those that chose it.
+            first = 0 if self.model.config.image_block else 1
             self._note("greedy_logits", torch.stack(steps[first : first + len(wanted)]))
 
     def _logits(self, embeddings: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ def compare_preprocessing(
     """Processes the stored image and compares what comes out with what is stored.
 
     Args:
-        folder: The vector folder; a preprocessor_config.json is obeyed, else the family's constants.
+        folder: The vector folder; its image processing files are obeyed, else the family's constants hold, with
+            max_crops of config.json where it is there (MolmoE's has it).
         config: The model's shape, for the sizes of crops and patches.
         inputs: The arrays of input.npz.
 
@@ -30,13 +32,15 @@ def compare_preprocessing(
     if "image_u8" not in inputs:
         return None
     vision = config.vision
-    if (folder / "preprocessor_config.json").is_file():
+    if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
         settings = ImageProcessorConfig.from_folder(folder)
     else:
         style = family(config.family).image_style
         make = {"padded": ImageProcessorConfig.molmo, "stretched": ImageProcessorConfig.molmo2}[style]
         crop_size = vision.grid[0] * vision.patch_size
         settings = make(crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool)
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = settings.with_max_crops(raw.get("max_crops") or settings.max_crops)
     result = ImageProcessor(settings)(inputs["image_u8"])
     made, stored = _made(result), _stored(inputs)
     return {name: _difference(made.get(name), array) for name, array in stored.items()}
