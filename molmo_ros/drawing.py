@@ -1,4 +1,4 @@
-"""Draws an answer onto its image: a numbered ring at every point and the text below."""
+"""Draws an answer onto its images: a numbered ring at every point and the text below."""
 
 from __future__ import annotations
 
@@ -14,23 +14,41 @@ PINK = (240, 82, 156)
 WHITE = (255, 255, 255)
 CAPTION = (32, 32, 36)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+GAP = 8
+"""Between images that stand side by side [px]."""
 
 
-def annotate(image: np.ndarray, answer: Answer, title: str = "") -> np.ndarray:
+def annotate(images: np.ndarray | Sequence[np.ndarray], answer: Answer, title: str = "") -> np.ndarray:
     """Returns a copy of the image with the answer's points drawn in and a caption strip below it.
 
     Args:
-        image: uint8 [h, w, 3] RGB; left as it is.
-        answer: Its points are in pixels of this image.
+        images: uint8 [h, w, 3] RGB, left as it is; or those of one prompt, which come side by side, their tops in a
+            line and none of them scaled.
+        answer: Its points are in pixels of these images.
         title: First line of the caption, such as the query.
 
     Returns:
-        uint8 [h + caption, w, 3] RGB.
+        uint8 [h + caption, w, 3] RGB; of several images the greatest h, and the sum of w with `GAP` between them.
     """
-    picture = np.ascontiguousarray(image).copy()
-    draw_points(picture, answer.points)
+    originals = [images] if isinstance(images, np.ndarray) else images
+    pictures = [np.ascontiguousarray(image).copy() for image in originals]
+    for number, picture in enumerate(pictures):
+        draw_points(picture, [point for point in answer.points if point.image == number])
+    picture = _side_by_side(pictures)
     said = answer.error or answer.text or "(no text)"
     return np.vstack([picture, _caption(picture.shape[1], title, f"{answer.status.value}: {said}")])
+
+
+def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 [h, w, 3]: the pictures from left to right, the lower ones filled up at the bottom."""
+    height = max(len(picture) for picture in pictures)
+    width = sum(picture.shape[1] + GAP for picture in pictures) - GAP
+    canvas = np.full((height, width, 3), CAPTION, np.uint8)
+    left = 0
+    for picture in pictures:
+        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + GAP
+    return canvas
 
 
 def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.drawing import PINK, annotate, printable
+from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, printable
 from molmo_ros.molmo.answer import Answer, Point, Status
 
 
@@ -35,3 +35,17 @@ def test_any_size_of_image(size):
 
 def test_text_outside_of_the_font_becomes_question_marks():
     assert printable("ein\nroter\x07 Würfel") == "ein roter? W?rfel"
+
+
+def test_several_images_stand_side_by_side_each_with_its_own_points():
+    images = [np.full((480, 640, 3), 90, np.uint8), np.full((600, 300, 3), 160, np.uint8)]
+    points = (Point(100.0, 300.0, index=1), Point(50.0, 550.0, index=2, image=1))
+    picture = annotate(images, Answer(Status.FOUND, points=points), "cube")
+    assert picture.shape[1] == 640 + GAP + 300 and picture.shape[0] > 600
+    left, right = picture[:, :640], picture[:, 640 + GAP :]
+    assert tuple(left[300, 100]) == PINK and tuple(right[550, 50]) == PINK
+    assert (left[480:600] == CAPTION).all() and (picture[:600, 640 : 640 + GAP] == CAPTION).all()
+    for image, shown, point in zip(images, (left, right), points, strict=True):
+        rows, columns = np.nonzero(changed(image, shown))
+        assert np.abs(rows - point.y).max() < 40 and np.abs(columns - point.x).max() < 60
+        assert len(np.unique(image)) == 1, "the originals are left alone"

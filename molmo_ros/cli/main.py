@@ -1,4 +1,4 @@
-"""`molmo-ros`: point and ask about picture files, list and fetch models, compare with reference vectors.
+"""`molmo-ros`: point, ask, count and describe in picture files, list and fetch models, compare with reference vectors.
 
 Exit codes: 0 the model answered (found, not found, or a text), 2 bad input (a file, a query, a model folder),
 1 anything else (an answer that cannot be read, a time-out, a failed comparison), 130 interrupted.
@@ -10,9 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from molmo_ros.cli import ask, fetch, models, parity, point
+from molmo_ros.cli import ask, count, describe, fetch, models, parity, point
 
-COMMANDS = (point, ask, models, fetch, parity)
+COMMANDS = (point, ask, count, describe, models, fetch, parity)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from molmo_ros.molmo.errors import ImageError
+
+
+def is_picture(text: str) -> bool:
+    """Whether these words are the path of a picture file that can be read."""
+    return os.path.isfile(text) and cv2.haveImageReader(text)
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""What `point` and `ask` share: their options, one inference, and how its answer is printed."""
+"""What `point`, `ask`, `count` and `describe` share: their arguments, one inference, how its answer is printed."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,28 @@ ANSWERED = (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED)
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every subcommand that runs a model on a picture."""
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """The picture files: `args.pictures`."""
     parser.add_argument(
-        "image", type=Path, metavar="IMAGE", help="picture file; an EXIF rotation is not applied"
+        "pictures",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="picture file; an EXIF rotation is not applied. Several go into one prompt, for Molmo2 and MolmoPoint "
+        "(tiny has learnt from single pictures and takes every point to be in the first). Options stand before the "
+        "first or after the words",
     )
+
+
+def add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
+    """What is asked, after the pictures: `args.words`."""
+    words = parser.add_argument("words", metavar=metavar, help=help)
+    words.required = False  # where one argument is missing, `check_words` knows which
+    parser.set_defaults(usage_error=parser.error, words_metavar=metavar)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every subcommand that runs a model on pictures."""
     parser.add_argument(
         "--model",
         default="tiny",
@@ -39,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-crops",
         type=positive_int,
         metavar="N",
-        help="cut the picture into at most N tiles (default: as many as the model was trained with)",
+        help="cut each picture into at most N tiles (default: as many as the model was trained with)",
     )
     parser.add_argument(
         "--latency",
@@ -49,7 +67,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--save", type=Path, metavar="OUT.png", help="write the picture with the answer drawn in"
+        "--save",
+        type=Path,
+        metavar="OUT.png",
+        help="write the picture with the answer drawn in; several pictures side by side, in their order",
     )
 
 
@@ -67,8 +88,27 @@ def positive_int(text: str) -> int:
     return value
 
 
-def run_query(args: argparse.Namespace, method: str, text: str, max_points: int | None = None) -> int:
-    """Loads the model, calls its `method` ("point" or "ask") and prints the answer.
+def check_words(args: argparse.Namespace) -> None:
+    """Ends with a usage error where the words or the pictures were forgotten."""
+    from molmo_ros.cli.picture import is_picture
+
+    last = str(args.pictures[-1]) if args.words is None else args.words
+    if is_picture(last):
+        args.usage_error(f"{args.words_metavar} is missing: the last argument, {last}, is a picture")
+    if args.words is None:
+        args.usage_error(f"an IMAGE and a {args.words_metavar} are needed; there is only {last!r}")
+
+
+def run_query(
+    args: argparse.Namespace, method: str, words: str | None = None, max_points: int | None = None
+) -> int:
+    """Loads the model, calls its `method` with the pictures and prints the answer.
+
+    Args:
+        args: With what `add_pictures` and `add_options` define.
+        method: Of `Molmo`: "point", "ask", "count" or "describe".
+        words: The label or the question; None where the method takes none.
+        max_points: Stop after so many points.
 
     Returns:
         The exit code, see `molmo_ros.cli.main`.
@@ -76,9 +116,9 @@ def run_query(args: argparse.Namespace, method: str, text: str, max_points: int 
     from molmo_ros.cli.picture import read_picture, write_picture
 
     try:
-        if not text.strip():
+        if words is not None and not words.strip():
             raise MolmoError("the query is empty")
-        image = read_picture(args.image)
+        images = [read_picture(path) for path in args.pictures]
         # Loading torch takes a second or two: only now, when the input is known to be good.
         from molmo_ros.molmo.generate import GenerateOptions
         from molmo_ros.molmo.pipeline import Molmo
@@ -91,17 +131,18 @@ def run_query(args: argparse.Namespace, method: str, text: str, max_points: int 
             latency_target=args.latency,
         )
         options = GenerateOptions(time_limit=args.time_limit) if args.time_limit else None
-        answer = getattr(model, method)(image, text, options=options, max_points=max_points)
+        asked = () if words is None else (words,)
+        answer = getattr(model, method)(images, *asked, options=options, max_points=max_points)
         if args.save:
             from molmo_ros.drawing import annotate
 
-            write_picture(args.save, annotate(image, answer, text))
+            write_picture(args.save, annotate(images, answer, words or method))
     except MolmoError as error:
         return report_error(str(error), args.json, EXIT_BAD_INPUT)
     except (RuntimeError, AssertionError) as error:
         # torch: no such device, out of memory. (A torch without CUDA asserts.)
         return report_error(str(error), args.json, EXIT_FAILED)
-    print(json.dumps(answer_object(answer)) if args.json else answer_text(answer))
+    print(json.dumps(answer_object(answer)) if args.json else answer_text(answer, args.pictures))
     for line in (answer.error, answer.crops.note if answer.crops else ""):
         if line:
             print(f"molmo-ros: {line}", file=sys.stderr)
@@ -122,6 +163,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "status": answer.status.value,
         "points": [_point_object(p) for p in answer.points],
+        "count": answer.count,
         "not_found_probability": _probability(answer.not_found_probability),
         "calibrated": answer.calibrated,
         "text": answer.text,
@@ -134,24 +176,35 @@ def answer_object(answer: Answer) -> dict[str, Any]:
 
 
 def _point_object(point: Point) -> dict[str, Any]:
-    confidence = _probability(point.confidence)
-    return {"x": round(point.x, 2), "y": round(point.y, 2), "label": point.label, "confidence": confidence}
+    return {
+        "image": point.image,
+        "x": round(point.x, 2),
+        "y": round(point.y, 2),
+        "label": point.label,
+        "confidence": _probability(point.confidence),
+    }
 
 
 def _probability(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def answer_text(answer: Answer) -> str:
-    """For people: the status, a line per point, and the text where it says more than the points.
+def answer_text(answer: Answer, pictures: Sequence[Path]) -> str:
+    """For people: the status, a line per point, the count, and the text where it says more than that.
 
-    A confidence that is not calibrated has a "~" before it.
+    A confidence that is not calibrated has a "~" before it. Where there are several pictures, each point's line
+    names its own.
     """
     mark = "" if answer.calibrated else "~"
+    names = [f"{path}  " for path in pictures] if len(pictures) > 1 else [""]
+    widest = max(map(len, names))
     lines = [answer.status.value]
     for p in answer.points:
         sure = "" if p.confidence is None else f"{mark}{p.confidence:.2f}  "
-        lines.append(f"  {p.index}  x {p.x:.1f} px  y {p.y:.1f} px  {sure}{p.label}".rstrip())
+        name = names[p.image].ljust(widest)
+        lines.append(f"  {p.index}  {name}x {p.x:.1f} px  y {p.y:.1f} px  {sure}{p.label}".rstrip())
+    if answer.count:
+        lines.append(f"  count {answer.count}")
     if answer.text and not answer.points:
         lines.append(f"  {answer.text}")
     return "\n".join(lines)

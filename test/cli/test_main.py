@@ -39,8 +39,18 @@ def test_point_finds_the_object_inside_its_mask(capsys, picture, scene, tmp_path
     assert code == 0 and answer["status"] == "FOUND"
     (point,) = answer["points"]
     assert render(scene, *SENSOR).segmentation[int(point["y"]), int(point["x"])] == 0
-    fields = {"status", "points", "not_found_probability", "calibrated", "text", "timing_ms", "crops"}
+    fields = {
+        "status",
+        "points",
+        "count",
+        "not_found_probability",
+        "calibrated",
+        "text",
+        "timing_ms",
+        "crops",
+    }
     assert set(answer) == fields and answer["timing_ms"]["total"] > 0
+    assert set(point) == {"image", "x", "y", "label", "confidence"} and point["image"] == 0
     assert 0.5 < point["confidence"] <= 1 and 0 <= answer["not_found_probability"] < 0.1
     drawn, plain = cv2.imread(str(saved)), cv2.imread(str(picture))
     assert drawn.shape[0] > plain.shape[0] and np.any(drawn[: plain.shape[0]] != plain)
@@ -71,12 +81,24 @@ def test_ask_answers_in_words(capsys, picture, scene):
     assert scene.objects[0].color in capsys.readouterr().out.lower()
 
 
+def test_count_says_how_many(capsys, picture, scene):
+    shapes = [thing.shape for thing in scene.objects]
+    shape = max(shapes, key=shapes.count)
+    code, answer, _ = run_json(capsys, "count", picture, f"{shape}s")
+    assert code == 0 and answer["status"] == "FOUND" and answer["count"] == shapes.count(shape)
+    segmentation = render(scene, *SENSOR).segmentation
+    hit = [shapes[segmentation[int(point["y"]), int(point["x"])]] for point in answer["points"]]
+    assert hit == [shape] * shapes.count(shape)
+    assert main(["count", str(picture), f"{shape}s"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  count {shapes.count(shape)}"
+
+
 def test_time_limit_ends_as_a_failure(capsys, picture):
     code, answer, _ = run_json(capsys, "point", picture, "white cube", "--time-limit", "0.000001")
     assert code == 1 and answer["status"] == "TIMEOUT"
 
 
-@pytest.mark.parametrize("command", ["point", "ask"])
+@pytest.mark.parametrize("command", ["point", "ask", "count"])
 @pytest.mark.parametrize("query", ["", "  \n\t "])
 def test_empty_query(capsys, picture, command, query):
     code, answer, err = run_json(capsys, command, picture, query)
@@ -108,6 +130,8 @@ def test_unknown_device_fails_with_one_line(capsys, picture):
         ["dance"],
         ["point"],
         ["point", "a.png"],
+        ["describe"],
+        ["describe", "a.png", "--max-points", "2"],
         ["ask", "a.png", "b?", "--time-limit", "-1"],
         ["point", "a.png", "x", "--max-points", "0"],
     ],

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from molmo_ros.cli.picture import read_picture, write_picture
+from molmo_ros.cli.picture import is_picture, read_picture, write_picture
 from molmo_ros.molmo.errors import ImageError
 
 RED_LEFT = np.zeros((20, 30, 3), np.uint8)
@@ -57,3 +57,12 @@ def test_missing_files_and_folders_are_refused_by_name(tmp_path):
 def test_saving_where_it_cannot_be_is_refused(tmp_path, name, reason):
     with pytest.raises(ImageError, match=reason):
         write_picture(tmp_path / name, RED_LEFT)
+
+
+def test_words_are_no_picture_and_a_picture_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cup").write_text("a text with the name of a thing")
+    cv2.imwrite("a.png", RED_LEFT)
+    assert is_picture("a.png") and is_picture(str(tmp_path / "a.png"))
+    for words in ("cup", "red cube", "", ".", "a" * 5000, "a\0b"):
+        assert not is_picture(words)
