@@ -24,7 +24,7 @@ class PatchKeys(NamedTuple):
     """What a query is compared with to choose a patch.
 
     Attributes:
-        keys: [N + 1, h], of the N image tokens and of "no more points".
+        keys: float32 [N + 1, h], of the N image tokens and of "no more points"; every step reads them all.
         pointable: Boolean [N + 1].
         positions: int64 [N], the rotary position of each image token.
     """
@@ -70,7 +70,7 @@ class PointHead(nn.Module):
         positions = pointable.cumsum(0) - 1
         keys = self._rotated(self.patch_key(self.norm(states)), positions)
         keys = torch.cat([keys, self.no_more_points.to(keys.dtype).unsqueeze(0)])
-        return PatchKeys(keys, torch.cat([pointable, pointable.new_ones(1)]), positions)
+        return PatchKeys(keys.float(), torch.cat([pointable, pointable.new_ones(1)]), positions)
 
     def patch_scores(self, state: Tensor, keys: PatchKeys, last_patch: int) -> Tensor:
         """Scores of the image tokens and of "no more points": R(p_last) (W x + b) · K / sqrt(N + 1).
@@ -89,7 +89,7 @@ class PointHead(nn.Module):
             keys.positions[last_patch].clamp(min=0) if last_patch >= 0 else keys.positions.new_zeros(())
         )
         query = self._rotated(self.patch_query(self.norm(state)).unsqueeze(0), position.view(1))[0]
-        scores = keys.keys.float() @ query.float() / len(keys.keys) ** 0.5
+        scores = keys.keys @ query.float() / len(keys.keys) ** 0.5
         return torch.where(keys.pointable, scores, NOT_POINTABLE)
 
     def subpatch_keys(self, features: Tensor) -> Tensor:

@@ -81,6 +81,10 @@ class PointChooser:
         self._head: PointHead = head
         self.tokens = images.point_tokens(model)
         self._grammar = PointGrammar(self.tokens)
+        # They stand for parts of points in embeddings and scores; none is ever written.
+        self._never = torch.tensor(
+            [config.patch_id, config.subpatch_id, config.location_id], device=model.device
+        )
         self._input: int | None = None
         self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches
 
@@ -112,12 +116,14 @@ class PointChooser:
         # Not in the model's dtype: float16 does not reach as low as NEVER.
         words = output.logits[0, -1].float()
         logits = torch.cat([words, words.new_full((len(tokens.all),), NEVER)])
-        logits[[config.patch_id, config.subpatch_id, config.location_id]] = NEVER
+        logits.index_fill_(0, self._never, NEVER)
         if self._input is None:
             return PointScores(logits)
         state = output.states[0, -1]
         patches = self._head.patch_scores(state, self._images.keys, self._patch)
-        logits[tokens.start + int(patches.argmax())] = words[config.patch_id]
+        # Without asking the device which one it is.
+        best = patches.argmax(dim=0, keepdim=True) + tokens.start
+        logits.scatter_(0, best, words[config.patch_id : config.patch_id + 1])
         subpatches = locations = None
         if self._input in tokens.patch:
             self._patch = self._input - tokens.start
