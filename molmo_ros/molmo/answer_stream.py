@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.generate import Choice
+from molmo_ros.molmo.generate import Choice, StopReason
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 from molmo_ros.molmo.tokenizer import TextStream
+
+ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
+"""What became of queries that the caller ended."""
 
 
 class AnswerStream:
@@ -112,3 +115,20 @@ class AnswerStream:
         self._given_out += 1
         if self._on_point is not None:
             self._on_point(point)
+
+
+def status_of(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
+    """The status of an answer.
+
+    Args:
+        stop: Why generation ended.
+        parsed: What its text says.
+        expected: FOUND where points were asked for, ANSWERED where words were, None where nobody knows.
+    """
+    if stop in ENDED_EARLY:
+        return ENDED_EARLY[stop]
+    if parsed.points:
+        return Status.FOUND
+    if parsed.not_found and expected is not Status.ANSWERED:
+        return Status.NOT_FOUND
+    return Status.UNPARSEABLE if expected is Status.FOUND else Status.ANSWERED

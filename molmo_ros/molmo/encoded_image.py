@@ -22,6 +22,7 @@ class EncodedImage:
     only their own words. One query at a time.
 
     Attributes:
+        model: The network that it was encoded by, and for.
         sizes: (height, width) of each image [px].
         prefix: The image's tokens.
         features: [n_features, width], one for each patch token.
@@ -31,6 +32,7 @@ class EncodedImage:
         places: Where the tokens of a point lie on them; None without a point head.
     """
 
+    model: MolmoModel = field(repr=False)
     sizes: list[tuple[int, int]]
     prefix: Prefix
     features: Tensor
@@ -40,7 +42,7 @@ class EncodedImage:
     places: PatchPlaces | None = None
     _cache: KVCache | None = field(default=None, repr=False)
 
-    def cache(self, model: MolmoModel, max_len: int) -> KVCache:
+    def cache(self, max_len: int) -> KVCache:
         """A cache with room for `max_len` tokens that holds the whole prefix or nothing."""
         old = self._cache
         if old is not None and self.pointable is not None and self.pointable.keys is None:
@@ -49,6 +51,7 @@ class EncodedImage:
             old.truncate(len(self.prefix))
         if old is not None and old.max_len >= max_len:
             return old
+        model = self.model
         new = KVCache(model.config.decoder, max_len, dtype=model.dtype, device=model.device)
         if old is not None:
             new.keys[..., : old.length, :] = old.keys[..., : old.length, :]

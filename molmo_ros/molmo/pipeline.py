@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.answer_stream import AnswerStream
+from molmo_ros.molmo.answer_stream import ENDED_EARLY, AnswerStream, status_of
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.encoded_image import EncodedImage
+from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_encoder import ImageEncoder, milliseconds
@@ -27,7 +28,6 @@ from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.part_check import check_parts
 from molmo_ros.molmo.pointing.point_format import point_format
-from molmo_ros.molmo.pointing.points import ParsedPoints
 from molmo_ros.molmo.prompt import PromptBuilder
 from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
@@ -43,14 +43,11 @@ from molmo_ros.molmo.wording import (
     track_prompt,
 )
 
-ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
-CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
-
-
 Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
 """An image, or several in one prompt."""
 Images = Pictures | EncodedImage
 """What a query is about: pictures, or what was encoded before."""
+CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
 
 
 class Molmo:
@@ -195,10 +192,21 @@ class Molmo:
 
         Raises:
             ImageError: The image is not what it should be.
-            PromptError: The label is empty or too long, or `max_points` is below 1.
+            PromptError: The label is empty or too long, `max_points` is below 1, or another model encoded the
+                image.
         """
         text = point_prompt(label, self.family.prompt.wording, _about(image))
-        return self._answer(image, text, Status.FOUND, label, options, max_points, cancel, on_text, on_point)
+        return self._answer(
+            image,
+            text,
+            Status.FOUND,
+            label,
+            options=options,
+            max_points=max_points,
+            cancel=cancel,
+            on_text=on_text,
+            on_point=on_point,
+        )
 
     def count(self, image: Images, label: str | Sequence[str], **limits: Any) -> Answer:
         """Counts the things that the label names, with a point on each: `Answer.count` is what the model says.
@@ -223,38 +231,16 @@ class Molmo:
         text = track_prompt(label, self.family.prompt.wording)
         return self._answer(video, text, Status.FOUND, label, **limits)
 
-    def ask(
-        self,
-        image: Images,
-        question: str,
-        *,
-        options: GenerateOptions | None = None,
-        max_points: int | None = None,
-        cancel: threading.Event | None = None,
-        on_text: Callable[[str], None] | None = None,
-        on_point: Callable[[Point], None] | None = None,
-    ) -> Answer:
+    def ask(self, image: Images, question: str, **limits: Any) -> Answer:
         """Answers a question: ANSWERED, or FOUND where the answer holds points. Arguments as of `point`."""
-        return self._answer(
-            image, question, Status.ANSWERED, "", options, max_points, cancel, on_text, on_point
-        )
+        return self._answer(image, question, Status.ANSWERED, **limits)
 
-    def query(
-        self,
-        image: Images,
-        text: str,
-        *,
-        options: GenerateOptions | None = None,
-        max_points: int | None = None,
-        cancel: threading.Event | None = None,
-        on_text: Callable[[str], None] | None = None,
-        on_point: Callable[[Point], None] | None = None,
-    ) -> Answer:
+    def query(self, image: Images, text: str, **limits: Any) -> Answer:
         """Sends the text as it is: FOUND, NOT_FOUND where the answer says so, else ANSWERED.
 
         Arguments as of `point`.
         """
-        return self._answer(image, text, None, "", options, max_points, cancel, on_text, on_point)
+        return self._answer(image, text, None, **limits)
 
     def query_many(
         self,
@@ -313,6 +299,7 @@ class Molmo:
         text: str,
         expected: Status | None,
         label: str | Sequence[str] = "",
+        *,
         options: GenerateOptions | None = None,
         max_points: int | None = None,
         cancel: threading.Event | None = None,
@@ -320,6 +307,8 @@ class Molmo:
         on_point: Callable[[Point], None] | None = None,
     ) -> Answer:
         """Sends a text and reads the answer, with points labelled `label` until the model has said its own."""
+        if isinstance(image, EncodedImage) and image.model is not self.model:
+            raise PromptError("the image was encoded by another model; its features mean nothing to this one")
         name = label.strip() if isinstance(label, str) else ""
         stream = AnswerStream(label=name, max_points=max_points, on_text=on_text, on_point=on_point)
         started = time.perf_counter()
@@ -344,7 +333,7 @@ class Molmo:
         if crops is not None and encoding["vision"] and generation.stop not in ENDED_EARLY:
             self.crop_budget.measured(crops.timing(timing, len(generation.token_ids)))
         return Answer(
-            status=_status(generation.stop, parsed, expected),
+            status=status_of(generation.stop, parsed, expected),
             text=stream.text.strip(),
             points=parsed.points,
             truncated=generation.stop in CUT_OFF or (generation.stop is StopReason.EOS and parsed.truncated),
@@ -366,7 +355,9 @@ class Molmo:
         length = len(prefix) + len(query)
         room = self.prompts.max_tokens - length
         max_new_tokens = min(options.max_new_tokens, room)
-        cache = encoded.cache(self.model, length + max_new_tokens)
+        # With room to score that nothing is there, however short the answer may be.
+        longest = max(max_new_tokens, *map(len, self._not_found))
+        cache = encoded.cache(length + min(longest, room))
         stream.confidence = self._confidence(encoded, cache)
         start, device = cache.length, self.model.device
         ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
@@ -402,14 +393,3 @@ def _about(image: Images) -> About:
     if isinstance(image, EncodedImage):
         return image.prefix.about
     return "images" if isinstance(image, (list, tuple)) and len(image) > 1 else "image"
-
-
-def _status(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
-    """FOUND, ANSWERED or None is expected: points were asked for, or words, or nobody knows."""
-    if stop in ENDED_EARLY:
-        return ENDED_EARLY[stop]
-    if parsed.points:
-        return Status.FOUND
-    if parsed.not_found and expected is not Status.ANSWERED:
-        return Status.NOT_FOUND
-    return Status.UNPARSEABLE if expected is Status.FOUND else Status.ANSWERED

@@ -14,6 +14,7 @@ from molmo_ros.molmo.errors import CheckpointError, ImageError, PromptError
 from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TEXT = "Point to the red cube in the image."
@@ -124,6 +125,13 @@ def test_a_list_of_one_image_is_that_image(both):
         alone.features, listed.features
     )
     assert listed.prefix.about == "image"
+
+
+def test_what_another_model_encoded_is_refused(both):
+    molmo, _ = both
+    other = Molmo(load_checkpoint(VECTORS / "molmo2-4b-tiny"), molmo.tokenizer, molmo.image_processor)
+    with pytest.raises(PromptError, match="encoded by another model"):
+        other.point(molmo.encode(picture(60, 90)), "cup")
 
 
 def test_too_many_images_are_refused_before_any_is_processed(both, monkeypatch):

@@ -373,7 +373,7 @@ def test_counting_describing_and_tracking(recite):
 
 def test_what_is_asked_depends_on_what_is_shown(cups, monkeypatch):
     asked = []
-    monkeypatch.setattr(cups, "_answer", lambda image, text, *_: asked.append(text))
+    monkeypatch.setattr(cups, "_answer", lambda image, text, *_, **limits: asked.append(text))
     video = cups.encode_video([SMALL], [0])
     for image in (SMALL, [SMALL], [SMALL, SMALL], cups.encode((SMALL, SMALL)), video):
         cups.point(image, "cup")

@@ -50,7 +50,7 @@ class TextPoints:
         self, images: Sequence[ProcessedImage], prefix: Prefix, features: ImageFeatures
     ) -> EncodedImage:
         """See `PointFormat`."""
-        return EncodedImage([one.image_size for one in images], prefix, features.tokens)
+        return EncodedImage(self._model, [one.image_size for one in images], prefix, features.tokens)
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
@@ -92,7 +92,7 @@ class TokenPoints:
         )
         sizes, pooling = [one.image_size for one in images], patches.pooling.cpu().numpy()
         places = PatchPlaces(into.point_tokens(self._model), pooling, mosaics, sizes, head.locations)
-        return EncodedImage(sizes, prefix, features.tokens, pointable=into, places=places)
+        return EncodedImage(self._model, sizes, prefix, features.tokens, pointable=into, places=places)
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
