@@ -9,8 +9,12 @@ changes only with --revision. HF_TOKEN, HF_ENDPOINT and the like work as for eve
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import shutil
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,33 +96,35 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
     note = FetchNote.read(folder)
     if note is not None and note.hub_id != entry.hub_id:
         raise FetchError(f"{folder} holds {note.hub_id}, not {entry.hub_id}; choose another --folder")
-    damaged = ""
+    suspicious = False
     if note is not None and note.complete and revision in (None, note.commit):
         try:
             if verify_checksums(folder):
                 print(f"{entry.name} is there already: {folder} at commit {note.commit}")
                 return print_start(entry, folder)
         except CheckpointError as error:
-            damaged = str(error)
-            print(f"molmo-ros: {damaged}", file=sys.stderr)
+            suspicious = True
+            print(f"molmo-ros: {error}", file=sys.stderr)
     asked = revision or (note.commit if note else entry.revision) or "main"
     listing = hub.list_files(entry.hub_id, asked)
-    if damaged and not dry_run:
-        hub.discard_damaged(listing, folder)
-    missing = hub.missing_bytes(listing, folder)
+    # Another commit may have other files of the same name and size.
+    suspicious = suspicious or (note is not None and note.commit != listing.commit)
+    wrong = hub.damaged_files(listing, folder) if suspicious else []
+    missing = hub.missing_bytes(listing, folder, wrong)
     print_needs(entry, folder, listing, missing)
     check_space(folder, missing)
     if dry_run:
         return None
     named = revision or (note.revision if note else asked)
-    prepare(folder, note, FetchNote(entry.hub_id, named, listing.commit), listing)
-    # The small files first: a config.json of another model ends it before the weights come.
-    small = replace(listing, files=tuple(file for file in listing.files if not file.is_weights))
-    hub.download(small, folder)
-    refuse_damaged(small, folder)
-    entry.check(MolmoConfig.from_folder(folder), str(folder))
-    hub.download(listing, folder)
-    settle(folder, listing)
+    with alone_in(folder):
+        prepare(folder, note, FetchNote(entry.hub_id, named, listing.commit), listing, wrong)
+        # The small files first: a config.json of another model ends it before the weights come.
+        small = replace(listing, files=tuple(file for file in listing.files if not file.is_weights))
+        hub.download(small, folder)
+        refuse_damaged(small, folder)
+        entry.check(MolmoConfig.from_folder(folder), str(folder))
+        hub.download(listing, folder)
+        settle(folder, listing)
     print(f"{entry.name} is complete: {len(listing.files)} files, every hash as the hub says")
     return print_start(entry, folder)
 
@@ -127,12 +133,14 @@ def verify(entry: ModelEntry, folder: Path) -> None:
     """Reads every file of a fetched model and compares its hash.
 
     Raises:
-        FetchError: The model was not fetched to its end.
+        FetchError: The model was not fetched to its end, or the folder holds another one.
         CheckpointError: A file is missing or damaged.
     """
     note = FetchNote.read(folder)
     if note is None or not note.complete or read_checksums(folder) is None:
         raise FetchError(f"{folder} holds no complete download; `molmo-ros fetch {entry.name}` makes one")
+    if note.hub_id != entry.hub_id:
+        raise FetchError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
     with hub.HashingBar(sum(path.stat().st_size for path in folder.iterdir() if path.is_file())) as bar:
         verify_checksums(folder, full=True, progress=bar)
     entry.check(MolmoConfig.from_folder(folder), str(folder))
@@ -167,33 +175,73 @@ def check_space(folder: Path, missing: int) -> None:
         )
 
 
-def prepare(folder: Path, before: FetchNote | None, note: FetchNote, listing: hub.Listing) -> None:
-    """Makes the folder ready for a commit: notes it, and removes what another commit left there.
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Makes the folder, and keeps other fetches out of it; the lock ends with the process, however that ends.
+
+    Raises:
+        FetchError: Another one is at work.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise FetchError(f"another fetch is at work in {folder}; wait until it is done") from error
+    except OSError:  # a file system without locks, such as some of the network's
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def prepare(
+    folder: Path,
+    before: FetchNote | None,
+    note: FetchNote,
+    listing: hub.Listing,
+    wrong: Collection[hub.HubFile],
+) -> None:
+    """Makes the folder ready for a commit: notes it, and removes damaged files and what another commit left there.
+
+    Args:
+        folder: Where to.
+        before: Its note until now; None where nothing was fetched into it.
+        note: Its note from now on.
+        listing: The files of the commit.
+        wrong: Those that are there with other content.
 
     Raises:
         FetchError: The folder holds files that were not fetched and are not this model's; none is touched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     names = {file.name for file in listing.files}
-    stale = [path for path in folder.glob("*.safetensors*") if path.name not in names]
+    stale = {path.name for path in folder.glob("*.safetensors*")} - names
     if before is None:
-        foreign = [path.name for path in stale]
-        foreign += [
-            file.name
-            for file in listing.files
-            if (folder / file.name).exists() and not file.intact(folder / file.name)
-        ]
-        if foreign:
+        if foreign := stale | {file.name for file in hub.damaged_files(listing, folder)}:
             raise FetchError(
                 f"{folder} holds other files than {note.hub_id}: {', '.join(sorted(foreign))}; "
                 "choose an empty --folder"
             )
-    elif before.commit != note.commit:
-        for path in stale:
-            path.unlink()
-        hub.discard_damaged(listing, folder)  # those of the same name and size that differ
+    else:
+        # From here on no node takes it for a whole model; broken off, this starts over.
+        replace(before, complete=False).write(folder)
+        hub.discard(wrong, folder)
+        if before.commit != note.commit:
+            for name in stale | fetched_names(folder) - names:
+                (folder / name).unlink(missing_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     note.write(folder)
+
+
+def fetched_names(folder: Path) -> set[str]:
+    """The files that the last complete fetch brought, as far as the folder tells."""
+    try:
+        manifest = read_checksums(folder)
+    except CheckpointError:
+        return set()
+    return {file.name for file in manifest.files} if manifest else set()
 
 
 def settle(folder: Path, listing: hub.Listing) -> None:
@@ -228,8 +276,10 @@ def refuse_damaged(
     Raises:
         FetchError: There were such files.
     """
-    if names := hub.discard_damaged(listing, folder):
-        raise FetchError(f"{reason}. Deleted: {', '.join(names)}; the same command downloads that again")
+    if wrong := hub.damaged_files(listing, folder):
+        hub.discard(wrong, folder)
+        names = ", ".join(file.name for file in wrong)
+        raise FetchError(f"{reason}. Deleted: {names}; the same command downloads that again")
 
 
 def print_start(entry: ModelEntry, folder: Path) -> None:

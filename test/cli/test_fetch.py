@@ -192,10 +192,19 @@ def test_verify_reads_every_file_again(shell):
     assert code == 1 and WEIGHTS in last_line(err) and "found SHA-256" in err and "expected" in err
 
 
+def test_verify_says_that_it_is_another_model(shell):
+    assert shell.fetch()[0] == 0
+    note = shell.note() | {"hub_id": "lab/Other"}
+    (shell.folder / "molmo_ros.json").write_text(json.dumps(note))
+    code, _, err = shell.fetch("--verify")
+    assert code == 1 and "holds lab/Other, not lab/Small-1B" in last_line(err)
+
+
 def test_a_fetched_model_that_was_damaged_is_repaired(shell, hub):
     assert shell.fetch()[0] == 0
     (shell.folder / WEIGHTS).write_bytes(FILES[WEIGHTS][:-5] + b"wrong")
-    assert shell.fetch("--dry-run")[0] == 0
+    code, out, _ = shell.fetch("--dry-run")
+    assert code == 0 and f"{len(FILES[WEIGHTS]) / 1e9:.2f} GB still to come" in out
     assert (shell.folder / WEIGHTS).exists(), "a dry run deletes nothing"
     hub.requests = []
     code, _, err = shell.fetch()
@@ -230,6 +239,48 @@ def test_a_moved_main_is_followed_only_when_asked(shell, hub):
     assert (shell.folder / "tokenizer_config.json").read_bytes() == changed, "of the same size"
     assert shell.fetch("--revision", old)[0] == 0 and shell.note()["commit"] == old
     assert not (shell.folder / "model.safetensors.index.json").exists(), "nothing is left of the other commit"
+
+
+def test_nothing_is_left_of_another_commit_but_what_was_not_fetched(shell, hub):
+    hub.commit(FILES | {"chat_template.jinja": b"old"})
+    assert shell.fetch()[0] == 0
+    (shell.folder / "my_notes.json").write_text("mine")
+    new = hub.commit(FILES)
+    assert shell.fetch("--revision", new)[0] == 0
+    assert not (shell.folder / "chat_template.jinja").exists()
+    assert (shell.folder / "my_notes.json").read_text() == "mine"
+
+
+def test_two_at_once_do_not_write_into_each_others_files(shell, hub):
+    hub.hang_after[WEIGHTS] = len(FILES[WEIGHTS]) // 2
+    first = shell.start("fetch", "small-1b")
+    deadline = time.monotonic() + 60
+    while WEIGHTS not in hub.paths():
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.05)
+    code, _, err = shell.fetch()
+    assert code == 1 and "another fetch is at work in" in last_line(err)
+    assert hub.paths().count(WEIGHTS) == 1
+    first.kill()
+    first.communicate(timeout=30)
+    hub.hang_after = {}
+    code, _, err = shell.fetch()
+    assert code == 0, "the lock ended with its process: " + err
+    assert (shell.folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+
+
+def test_a_change_of_commits_that_is_broken_off_leaves_no_model_that_is_used(shell, hub):
+    assert shell.fetch()[0] == 0
+    old = hub.main
+    changed = FILES["tokenizer_config.json"].replace(b" ", b"\t", 1)
+    new = hub.commit(FILES | {"tokenizer_config.json": changed})
+    hub.refuse = (500, None)
+    assert shell.fetch("--revision", new)[0] == 1
+    assert shell.note() == {"hub_id": "lab/Small-1B", "revision": new, "commit": new, "complete": False}
+    assert shell.run("point", "none.png", "cup", "--model", "small-1b")[0] == 2
+    hub.refuse = None
+    assert shell.fetch("--revision", old)[0] == 0 and shell.note()["commit"] == old
+    assert (shell.folder / "tokenizer_config.json").read_bytes() == FILES["tokenizer_config.json"]
 
 
 def test_another_model_ends_before_the_weights_come(shell, hub):

@@ -1,8 +1,7 @@
 """Downloads from the Hugging Face hub: one repository at one commit, file by file, resumed where it was broken off.
 
 Through huggingface_hub (addresses, token, retries, progress bars), which is imported only here and only when
-something is downloaded. Its own `snapshot_download` throws a partial file away when it is interrupted; a shard has
-5 GB, so partial files are kept here, under the hash of what they are to become.
+something is downloaded.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -25,6 +24,8 @@ WANTED = (
     *("LICENSE*", "NOTICE*"),
 )
 """Weights, settings, tokenizer and licence. No code: this package runs none from a checkpoint."""
+# hf_hub_download of huggingface_hub 2.4, local_dir or not, deletes a partial file when it is interrupted and never goes
+# on with one; a shard has 5 GB, so partial files are kept here, under the hash of what they are to become.
 PARTS = ".parts"
 TIMEOUT = 30
 """How long the hub may take to list a repository [s]."""
@@ -109,12 +110,12 @@ def list_files(hub_id: str, revision: str) -> Listing:
     return Listing(hub_id, info.sha, files)
 
 
-def missing_bytes(listing: Listing, folder: Path) -> int:
-    """How many bytes are still to come: those of files that are not there, less what their parts hold."""
+def missing_bytes(listing: Listing, folder: Path, damaged: Collection[HubFile] = ()) -> int:
+    """How many bytes are still to come: those of files that are not there or damaged, less what their parts hold."""
     return sum(
         file.size - _part_size(file, folder)
         for file in listing.files
-        if not _has_size(folder / file.name, file.size)
+        if file in damaged or not _has_size(folder / file.name, file.size)
     )
 
 
@@ -153,12 +154,17 @@ def download(listing: Listing, folder: Path) -> None:
             os.replace(_part(file, folder), target)
 
 
-def discard_damaged(listing: Listing, folder: Path) -> list[str]:
-    """Deletes files whose content is not what the hub says, and returns their names."""
-    damaged = [file for file in listing.files if not file.intact(folder / file.name)]
-    for file in damaged:
+def damaged_files(listing: Listing, folder: Path) -> list[HubFile]:
+    """Files that are there and whose content is not what the hub says; reads all of them."""
+    return [
+        file for file in listing.files if _exists(folder / file.name) and not file.intact(folder / file.name)
+    ]
+
+
+def discard(files: Iterable[HubFile], folder: Path) -> None:
+    """Deletes files."""
+    for file in files:
         (folder / file.name).unlink(missing_ok=True)
-    return [file.name for file in damaged]
 
 
 def discard_parts(folder: Path) -> None:
@@ -201,6 +207,10 @@ def _part_size(file: HubFile, folder: Path) -> int:
     part = _part(file, folder)
     size = part.stat().st_size if part.is_file() else 0
     return size if size <= file.size else 0
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -80,7 +80,7 @@ def check_tensors(
 def _unused(name: str, config: MolmoConfig, own_family: Family) -> bool:
     """Whether a stored tensor may be left alone: that of a block above the deepest feature."""
     block = re.match(_numbered(own_family, "vision.blocks.0."), name)
-    return bool(block) and config.vision.blocks_used <= int(block[1]) < config.vision.layers
+    return block is not None and config.vision.blocks_used <= int(block[1]) < config.vision.layers
 
 
 def _whose_names(own_family: Family, shapes: Mapping[str, Shape]) -> Iterator[str]:
