@@ -7,7 +7,9 @@ import pytest
 
 from molmo_ros.cli.main import main
 from molmo_ros.molmo.catalog.registry import registry
+from molmo_ros.molmo.families.molmo2 import PROMPT
 from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.prompt import image_layout
 
 
 def printed(capsys, *arguments):
@@ -62,8 +64,9 @@ def test_image_size_says_what_the_image_processor_does(capsys, size):
             continue
         for budget in budgets:
             processor = ImageProcessor(config.with_max_crops(budget["max_crops"]))
-            assert len(processor(image).crops) == budget["crops"]
-            assert processor.token_count(height, width) == budget["tokens"]
+            found = processor(image)
+            assert len(found.crops) == budget["crops"]
+            assert len(image_layout(PROMPT, found, config.low_res_columns)) == budget["tokens"]
 
 
 def test_image_size_table(capsys):

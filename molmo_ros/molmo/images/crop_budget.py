@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import LatencyModel, QueryTiming
-from molmo_ros.molmo.images.tiling import select_tiling
+from molmo_ros.molmo.images.tiling import NO_TILES, select_tiling
 
 TYPICAL_ANSWER = 24
 """Tokens of an answer with one point, until answers have been seen."""
@@ -72,10 +72,11 @@ def image_cost(
     grid = config.grid
     tiling = select_tiling(*size, grid)
     low_rows, low_columns = grid.pooled((grid.patches, grid.patches))
-    high_rows, high_columns = grid.pooled(grid.mosaic(tiling))
-    low = low_rows * (low_columns + config.low_res_columns) + 2
-    high = high_rows * (high_columns + 1) + 2
-    return ImageCost(tiling, 1 + tiling[0] * tiling[1], low + high)
+    tokens = low_rows * (low_columns + config.low_res_columns) + 2
+    if tiling != NO_TILES:
+        high_rows, high_columns = grid.pooled(grid.mosaic(tiling))
+        tokens += high_rows * (high_columns + 1) + 2
+    return ImageCost(tiling, 1 + tiling[0] * tiling[1], tokens)
 
 
 def shapes(

@@ -127,17 +127,6 @@ class ImageProcessor:
             raise ImageError(f"The image must have shape [height, width, 3] (RGB), not {list(image.shape)}.")
         return plan_crops(self.config, image.shape[0], image.shape[1])
 
-    def token_count(self, height: int, width: int) -> int:
-        """Image tokens of an image of this size [px], start, end and column tokens included, BOS not.
-
-        Raises:
-            ImageError: As for an image of this size.
-        """
-        plan = plan_crops(self.config, height, width)
-        (low_rows, low_columns), (high_rows, high_columns) = plan.low_res_grid, plan.high_res_grid
-        low = low_rows * (low_columns + self.config.low_res_columns) + 2
-        return low + (high_rows * (high_columns + 1) + 2 if high_rows else 0)
-
     def _fill_padded(self, image: np.ndarray, plan: CropPlan, crops: np.ndarray) -> None:
         """0924: resized in float and normalised; padding is black before normalisation.
 

@@ -30,7 +30,7 @@ class ImageProcessorConfig:
         pool: Patches pooled into one token, (rows, columns).
         mean: Per channel (RGB), of values in 0..1.
         std: Per channel (RGB), of values in 0..1.
-        low_res_columns: Whether the rows of the global view end in a column token; counts in `token_count`.
+        low_res_columns: Whether the rows of the global view end in a column token; those of the tiles always do.
     """
 
     style: str

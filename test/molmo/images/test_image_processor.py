@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.images import image_processor
+from molmo_ros.molmo.images.crop_budget import image_cost
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "preprocess"
@@ -99,7 +100,8 @@ def test_molmo_matches_the_reference(entry):
     np.testing.assert_array_equal(found.input_idx, reference["image_input_idx"])
     np.testing.assert_array_equal(found.masks, reference["image_masks"])
     assert found.pooling is None
-    assert processor.token_count(entry["h"], entry["w"]) == len(reference["image_tokens"])
+    cost = image_cost(processor.config, (entry["h"], entry["w"]))
+    assert cost.tokens == len(reference["image_tokens"]) and cost.crops == len(found.crops)
     is_patch = reference["image_tokens"] == reference["image_tokens"][1]
     positions = found.input_idx[found.input_idx >= 0]
     np.testing.assert_array_equal(np.sort(positions), np.flatnonzero(is_patch))
@@ -115,7 +117,8 @@ def test_molmo2_matches_the_reference(entry):
     assert sha256(found.crops) == entry["pixel_sha256_f32"]
     np.testing.assert_array_equal(found.pooling, reference["image_token_pooling"])
     assert [*found.low_res_grid, *found.high_res_grid] == entry["image_grid"]
-    assert processor.token_count(entry["h"], entry["w"]) == entry["n_image_tokens"]
+    cost = image_cost(processor.config, (entry["h"], entry["w"]))
+    assert cost.tokens == entry["n_image_tokens"] and cost.crops == len(found.crops)
     assert found.single_view == entry["one_tile_crops_identical"]
     assert found.masks is None and found.input_idx is None
 
@@ -275,9 +278,9 @@ class TestBothFamilies:
         with pytest.raises(ImageError, match=message):
             ImageProcessor(config)(image)
 
-    def test_token_count_needs_no_pixels(self, config):
+    def test_sizes_without_pixels_have_no_cost(self, config):
         with pytest.raises(ImageError, match="0 x 10"):
-            ImageProcessor(config).token_count(0, 10)
+            image_cost(config, (0, 10))
 
 
 def test_molmo_refuses_a_strip_that_would_vanish():

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.crop_budget import image_cost
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 
 # What transformers 5.23 writes for Molmo2ImageProcessor().save_pretrained(folder).
 MOLMO2 = {
@@ -81,8 +82,11 @@ def test_low_res_columns_as_written(tmp_path, written, columns):
 
 
 def test_low_res_columns_count_as_tokens():
-    with_columns = ImageProcessor(ImageProcessorConfig.molmo2(low_res_columns=True)).token_count(480, 640)
-    assert with_columns == ImageProcessor(ImageProcessorConfig.molmo2()).token_count(480, 640) + 14
+    with_columns, without = (
+        image_cost(ImageProcessorConfig.molmo2(low_res_columns=columns), (480, 640))
+        for columns in (True, False)
+    )
+    assert with_columns.tokens == without.tokens + 14
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.images.crop_budget import image_cost
 from molmo_ros.molmo.images.crop_plan import plan_crops
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
@@ -90,7 +91,7 @@ def test_a_frame_is_the_global_view_of_an_image_pooled_more_coarsely():
         for column in range(9)
     ]
     assert found.pooling.tolist() == expected
-    assert ImageProcessor(frame).token_count(90, 200) == 81 + 2
+    assert image_cost(frame, (90, 200)) == ((0, 0), 1, 81 + 2)
 
 
 @pytest.mark.parametrize("crop_size", [14 * 10, 14 * 11])
