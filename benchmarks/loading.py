@@ -33,6 +33,7 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
+from molmo_ros.molmo.weights.weight_files import INDEX, stored_tensors
 
 GB = 1e9
 SHARD_BYTES = 5 * 10**9
@@ -184,10 +185,30 @@ def write_checkpoint(
         weight_map |= dict.fromkeys(names, file)
     total = sum(prod(shape) for shape in shapes.values()) * itemsize
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
     raw = family(config.family).write_config(config, stored)
     (folder / "config.json").write_text(json.dumps(raw, indent=2))
+    (folder / INDEX).write_text(json.dumps(index, indent=2))  # last: with it the checkpoint is whole
     return total
+
+
+def prepare(folder: Path, config: MolmoConfig, stored: str) -> None:
+    """Writes the checkpoint into an empty folder, or makes sure that it is what the folder holds."""
+    shapes = hub_shapes(config)
+    if (folder / INDEX).is_file():
+        found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in stored_tensors(folder).values()}
+        if found != {name: (STORED[stored], shape) for name, shape in shapes.items()}:
+            sys.exit(f"{folder} holds another checkpoint; name an empty folder")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        sys.exit(f"{folder} holds other files; name an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    needed = sum(map(prod, shapes.values())) * DTYPES[stored].itemsize
+    if free < 1.02 * needed:
+        sys.exit(f"{folder} has {free / GB:.1f} GB free, {needed / GB:.1f} needed")
+    started = time.perf_counter()
+    write_checkpoint(folder, config, stored)
+    print(f"written in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 def _write_shard(path: Path, shapes: dict[str, tuple[int, ...]], stored: str) -> None:
@@ -346,9 +367,10 @@ def main() -> None:
     parser.add_argument("--stored", choices=STORED, default="float32", help="precision on disk")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="precision in memory")
     parser.add_argument(
-        "--folder", type=Path, help="where the checkpoint is written (default: a temporary one)"
+        "--folder",
+        type=Path,
+        help="write the checkpoint there and leave it, or use the one that is there (default: a temporary folder)",
     )
-    parser.add_argument("--keep", action="store_true", help="leave it there; it is used again if it exists")
     parser.add_argument("--limit", type=float, default=1e9, help="resident GB at which a loader is ended")
     parser.add_argument("--shrink", type=int, default=1, help="a model of about 1/N of each size")
     parser.add_argument("--loaders", default=",".join(LOADERS), help="comma-separated")
@@ -358,21 +380,13 @@ def main() -> None:
         load_here(args.load, args.folder, args.dtype)
         return
     config = shrink(MolmoConfig.from_dict(MODELS[args.model]), args.shrink)
-    folder = args.folder or Path(tempfile.mkdtemp(prefix="molmo_ros_loading_"))
     shapes = hub_shapes(config)
     values = sum(prod(shape) for shape in shapes.values())
     size = values * DTYPES[args.dtype].itemsize / GB
     needed = values * DTYPES[args.stored].itemsize
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="molmo_ros_loading_"))
     try:
-        if not (folder / "model.safetensors.index.json").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(folder).free < 1.02 * needed:
-                sys.exit(
-                    f"{folder} has {shutil.disk_usage(folder).free / GB:.1f} GB free, {needed / GB:.1f} needed"
-                )
-            started = time.perf_counter()
-            write_checkpoint(folder, config, args.stored)
-            print(f"written in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        prepare(folder, config, args.stored)
         print(
             f"{args.model}: {len(shapes)} tensors, {values / 1e9:.2f} B values; {args.stored} on disk "
             f"({needed / GB:.1f} GB), {args.dtype} in memory ({size:.1f} GB); "
@@ -393,7 +407,7 @@ def main() -> None:
                 if run.ended:
                     break
     finally:
-        if not args.keep:
+        if not args.folder:
             shutil.rmtree(folder)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.loading import MODELS, hub_shapes, load_plain, measure, shrink, write_checkpoint
+from benchmarks.loading import MODELS, hub_shapes, load_plain, main, measure, shrink, write_checkpoint
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
@@ -55,3 +55,29 @@ def test_a_loader_in_a_process_of_its_own(written):
     assert not run.ended
     assert 0 < run.anonymous <= run.resident < 8
     assert measure("ours", written, "bfloat16", limit=0.01).ended
+
+
+def run(monkeypatch, folder, *arguments):
+    monkeypatch.setattr("sys.argv", ["loading.py", "--folder", str(folder), "--loaders", "ours", *arguments])
+    main()
+
+
+def test_a_folder_of_ones_own_is_used_again_and_left(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "checkpoint"
+    run(monkeypatch, folder, "--shrink", "100")
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    run(monkeypatch, folder, "--shrink", "100")
+    assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert capsys.readouterr().out.count("| ours | cold |") == 2
+    for other in (("--shrink", "50"), ("--shrink", "100", "--stored", "bfloat16")):
+        with pytest.raises(SystemExit, match="another checkpoint"):
+            run(monkeypatch, folder, *other)
+    assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_files_of_others_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("mine")
+    with pytest.raises(SystemExit, match="holds other files"):
+        run(monkeypatch, tmp_path, "--shrink", "100")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == "mine"
