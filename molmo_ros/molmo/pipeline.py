@@ -341,7 +341,7 @@ class Molmo:
             timing_ms=timing | milliseconds(total=time.perf_counter() - started),
             tokens=len(generation.token_ids),
             not_found_probability=None if stream.confidence is None else stream.confidence.not_found,
-            calibrated=self.calibration is not None,
+            calibrated=stream.confidence is not None and stream.confidence.calibrated,
             crops=crops,
         )
 
@@ -382,10 +382,12 @@ class Molmo:
 
     def _confidence(self, encoded: EncodedImage, cache: KVCache) -> AnswerConfidence:
         """Scores one answer that is generated over this cache."""
+        # Fitted on single images: of several, nothing was measured.
+        calibration = self.calibration if encoded.prefix.about == "image" else None
         not_found = NotFoundScorer(
             self._not_found, lambda tokens: continuation_probability(self.model, cache, tokens)
         )
-        return AnswerConfidence(not_found, self.point_format.scorer(encoded), self.calibration)
+        return AnswerConfidence(not_found, self.point_format.scorer(encoded), calibration)
 
 
 def _about(image: Images) -> About:

@@ -80,6 +80,11 @@ class AnswerConfidence:
         """
         self._not_found, self._points, self._calibration = not_found, points, calibration
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether its scores are probabilities that were measured."""
+        return self._calibration is not None
+
     def feed(self, choice: Choice, piece: str) -> None:
         """Takes the next token, before the decoder has seen it, and the text that it completed."""
         self._not_found.feed(choice)

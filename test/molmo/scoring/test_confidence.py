@@ -114,6 +114,17 @@ def test_the_embedded_model_is_sure_of_what_is_there_and_of_what_is_not(dtype):
     assert np.median(scores) > 0.9 and np.median(present) < 0.05 and np.median(absent) > 0.7
 
 
+def test_several_images_are_not_what_the_calibration_was_fitted_on():
+    molmo = Molmo.from_pretrained("tiny")
+    pictures = [render(Scene.random(seed), 320, 240).rgb for seed in (32_200, 32_201)]
+    name = Scene.random(32_200).objects[0].name
+    single, pair = molmo.point(pictures[0], name), molmo.point(pictures, name)
+    assert single.calibrated and not pair.calibrated
+    molmo.calibration = None
+    raw = molmo.point(pictures, name)
+    assert raw.points == pair.points and raw.not_found_probability == pair.not_found_probability
+
+
 def test_scores_are_the_same_again_and_streamed():
     molmo = Molmo.from_pretrained("tiny")
     image = render(Scene.random(32_100), 320, 240).rgb
