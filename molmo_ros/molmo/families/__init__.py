@@ -54,33 +54,32 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         raise CheckpointError(
             f"config.json of model_type {model_type!r} has a wrong value: {wrong}"
         ) from wrong
-    _check(config)
+    _check_numbers(config)
+    _check_shapes(config)
     return config
 
 
 MAY_BE_ZERO = ("extra_vocab", "experts", "experts_per_token", "patch_id", "subpatch_id", "location_id")
 
 
-def _check(config: MolmoConfig) -> None:
-    """Refuses numbers that no model can be built from."""
+def _check_numbers(config: MolmoConfig) -> None:
+    """Refuses settings that are no numbers, or not positive ones."""
+    parts: list[Any] = [config.vision, config.connector, config.decoder, config.point_head]
+    for part in filter(None, parts):
+        for item in fields(part):
+            name, value = f"{type(part).__name__}.{item.name}", getattr(part, item.name)
+            lowest = 0 if item.name in MAY_BE_ZERO else 1
+            if item.type == "int" and (type(value) is not int or value < lowest):
+                wanted = "an integer, 0 or more" if lowest == 0 else "a positive integer"
+                raise CheckpointError(f"{name} is {value!r}, not {wanted}")
+            if item.type == "float" and (type(value) not in (int, float) or not value > 0):
+                raise CheckpointError(f"{name} is {value!r}, not a positive number")
+
+
+def _check_shapes(config: MolmoConfig) -> None:
+    """Refuses numbers that do not fit each other."""
     decoder, vision = config.decoder, config.vision
     head, connector = config.point_head, config.connector
-    parts: list[Any] = [vision, connector, decoder] + ([head] if head else [])
-    for part in parts:
-        for item in fields(part):
-            value = getattr(part, item.name)
-            number = isinstance(value, int if item.type == "int" else (int, float)) and not isinstance(
-                value, bool
-            )
-            lowest = 0 if item.name in MAY_BE_ZERO else 1
-            if item.type == "int" and not (number and value >= lowest):
-                raise CheckpointError(
-                    f"{type(part).__name__}.{item.name} is {value!r}, not a positive integer"
-                )
-            if item.type == "float" and not (number and value > 0):
-                raise CheckpointError(
-                    f"{type(part).__name__}.{item.name} is {value!r}, not a positive number"
-                )
     if decoder.kv_heads < 1 or decoder.heads % decoder.kv_heads:
         raise CheckpointError(
             f"{decoder.heads} attention heads cannot share {decoder.kv_heads} key/value heads"
