@@ -44,7 +44,7 @@ class TextPoints:
 
     def __init__(self, model: MolmoModel, tokenizer: Tokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._numbers = NumberTokens(tokenizer.number_tokens())
+        self._numbers = NumberTokens(tokenizer.number_tokens(), model.device)
 
     def encoded(
         self, images: Sequence[ProcessedImage], prefix: Prefix, features: ImageFeatures

@@ -53,8 +53,14 @@ class Alternatives:
 class NumberTokens:
     """The tokens of a vocabulary that write digits, by id."""
 
-    def __init__(self, texts: Mapping[int, str]) -> None:
-        """Takes ids and texts of all tokens that are digits, after one blank or none (`Tokenizer.number_tokens`)."""
+    def __init__(self, texts: Mapping[int, str], device: torch.device | str = "cpu") -> None:
+        """Takes the tokens.
+
+        Args:
+            texts: Ids and texts of all tokens that are digits, after one blank or none (`Tokenizer.number_tokens`).
+            device: Where scores are.
+        """
+        self._device = device
         self._texts = {i: text for i, text in texts.items() if len(text) <= _LONGEST_TOKEN}
         self._alternatives = {blank: self._beginning(blank) for blank in (False, True)}
 
@@ -72,7 +78,9 @@ class NumberTokens:
         lengths = np.array([len(one) for one in digits], dtype=np.int64)
         values = np.array([int(one) for one in digits], dtype=np.float64)
         places = {token: place for place, token in enumerate(ids)}
-        return Alternatives(torch.tensor(ids, dtype=torch.int64), places, values, lengths)
+        return Alternatives(
+            torch.tensor(ids, dtype=torch.int64, device=self._device), places, values, lengths
+        )
 
 
 @dataclass(frozen=True)
@@ -106,9 +114,11 @@ class WrittenPointScorer:
         probabilities = torch.softmax(choice.logits.float(), dim=-1)
         alternatives = None
         if is_number:
-            ids = self._numbers.alternatives(choice.token).ids.to(probabilities.device)
-            alternatives = probabilities[ids].cpu().numpy()
-        probability = float(probabilities[choice.token])
+            others = self._numbers.alternatives(choice.token)
+            alternatives = probabilities.index_select(0, others.ids.to(probabilities.device)).cpu().numpy()
+            probability = float(alternatives[others.places[choice.token]])
+        else:
+            probability = float(probabilities[choice.token])
         self._steps.append(_Step(start, len(self._text), choice.token, probability, alternatives))
 
     def point(self, end: int) -> PointEvidence | None:
