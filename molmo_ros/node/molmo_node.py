@@ -81,6 +81,7 @@ class MolmoNode(Node):
         self._depths = DepthSync()
         self._camera_info: CameraInfo | None = None
         self._jumped = False
+        self._abandoned: Query | None = None
         self._pace = Pace()
         self._worker = QueryWorker(self._load, self._run, self._next_continuous)
         self._answer_out = self.create_publisher(String, "~/answer", 10)
@@ -106,7 +107,7 @@ class MolmoNode(Node):
         return self._worker.failure
 
     def close(self, timeout: float = STOP_TIMEOUT) -> bool:
-        """Cancel the running query and answer the waiting ones with CANCELLED.
+        """Cancel the running query and answer the waiting ones, and one that does not stop, with CANCELLED.
 
         Returns:
             False where the model did not stop within `timeout` [s].
@@ -116,7 +117,12 @@ class MolmoNode(Node):
             f"the model could not be loaded: {self.failure}" if self.failure else "the node is shutting down"
         )
         status = Status.ERROR if self.failure else Status.CANCELLED
-        for query in self._worker.drain():
+        waiting = self._worker.drain()
+        running = self._worker.running
+        if not stopped and running is not None:  # it ends with the process, and would stay without a result
+            self._abandoned = running
+            waiting.insert(0, running)
+        for query in waiting:
             self._publish(Outcome(query.written, query, Answer(status), reason=reason))
         if self.context.ok():
             # A process that ends at once takes messages with it that nobody has read yet.
@@ -199,6 +205,8 @@ class MolmoNode(Node):
             outcome = self._failed(query, frame, f"{type(error).__name__}: {error}")
         total = (time.perf_counter() - started) * 1e3
         outcome.timing_ms["node_total"] = total
+        if query is self._abandoned:  # its result has been given
+            return
         try:
             self._publish(outcome)
         except Exception:  # the thread must outlive it: later frames still want answers

@@ -19,7 +19,7 @@ def sure_points(answer: Answer, minimum: float) -> tuple[Answer, int, str]:
         The answer, NOT_FOUND where it was FOUND and none of its points is left; how many points were left
         out; and a sentence about them, empty where there are none.
     """
-    kept = tuple(one for one in answer.points if (one.confidence or 0.0) >= minimum)
+    kept = tuple(one for one in answer.points if minimum <= 0 or (one.confidence or 0.0) >= minimum)
     dropped = len(answer.points) - len(kept)
     if not dropped:
         return answer, 0, ""

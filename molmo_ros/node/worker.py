@@ -31,6 +31,8 @@ class QueryWorker:
         self._waiting: deque[Query] = deque()
         self.stopping = threading.Event()
         """Set when the thread is to end; the model takes it as its cancel event."""
+        self.running: Query | None = None
+        """The query that runs now."""
         self.failure: Exception | None = None
         """What `load` raised."""
         # A daemon: a model that cannot be interrupted must not keep the process alive.
@@ -75,7 +77,9 @@ class QueryWorker:
             self.failure = error
             return
         while (query := self._next()) is not None:
+            self.running = query
             self._run(query)
+            self.running = None
 
     def _next(self) -> Query | None:
         """The next query, waited for; None when stopping."""

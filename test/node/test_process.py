@@ -50,6 +50,8 @@ def test_signal_ends_even_a_model_that_cannot_be_cancelled(robot, number):
     took, code, errors = robot.stop(number)
     assert code == 0 and "did not stop" in errors
     assert took < 2
+    robot.spin(0.3)
+    assert ['"CANCELLED"' in message.data for message in robot.heard["result"]] == [True]
 
 
 def test_signal_while_loading(robot):

@@ -5,7 +5,8 @@ import pytest
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.node.sure_points import sure_points
 
-LOW, EDGE, HIGH, UNKNOWN = (Point(1.0, 2.0, confidence=value) for value in (0.3, 0.5, 0.9, None))
+CONFIDENCES = (0.3, 0.5, 0.9, None, float("nan"))
+LOW, EDGE, HIGH, UNKNOWN, NAN = (Point(1.0, 2.0, confidence=value) for value in CONFIDENCES)
 
 
 @pytest.mark.parametrize(
@@ -13,8 +14,8 @@ LOW, EDGE, HIGH, UNKNOWN = (Point(1.0, 2.0, confidence=value) for value in (0.3,
     [
         ((LOW, EDGE, HIGH), 0.0, (LOW, EDGE, HIGH)),
         ((LOW, EDGE, HIGH), 0.5, (EDGE, HIGH)),
-        ((UNKNOWN, HIGH), 0.0, (UNKNOWN, HIGH)),
-        ((UNKNOWN, HIGH), 0.01, (HIGH,)),
+        ((UNKNOWN, NAN, HIGH), 0.0, (UNKNOWN, NAN, HIGH)),
+        ((UNKNOWN, NAN, HIGH), 0.01, (HIGH,)),
         ((LOW, EDGE), 0.95, ()),
     ],
 )
