@@ -7,7 +7,7 @@ that loading needs little more memory than the model itself. No code from the fo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -74,11 +74,13 @@ def load_checkpoint(
     Raises:
         CheckpointError: The folder or one of its files is missing or damaged, the model is not supported, the
             tensors do not fit the config (the message names them), a value is not finite or does not fit
-            `dtype`, or the model does not fit the device.
+            `dtype`, a file changed while it was read, or the model does not fit the device.
     """
     folder, target = Path(folder), torch_dtype(dtype)
     config = MolmoConfig.from_folder(folder)
     stored = stored_tensors(folder)
+    files = {tensor.path for tensor in stored.values()}
+    states = _states(files)
     verify_checksums(folder, full=verify)
     if config.decoder.tied_head and family(config.family).tensor_names.name(HEAD) in stored:
         # The published code never ties: a head that is stored counts, whatever the flag says, whose default is true.
@@ -96,6 +98,11 @@ def load_checkpoint(
     for own, source in sorted(steps, key=lambda step: (step[1].tensor.path, step[1].tensor.begin)):
         part = state[own][source.where][source.place : source.place + source.rows]
         reader.copy(source.tensor, source.first, source.first + source.rows, part)
+    if changed := states - _states(files):
+        names = ", ".join(sorted(path.name for path, *_ in changed))
+        raise CheckpointError(
+            f"files in {folder} changed while they were read: {names}; load the model again"
+        )
     if tied:
         state[HEAD] = state[BASE]
     model.load_state_dict(state, assign=True)
@@ -125,6 +132,12 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     raw = own_family.write_config(model.config, str(target).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
+
+
+def _states(files: Iterable[Path]) -> set[tuple[Path, int, int, int]]:
+    """What tells whether somebody replaced or rewrote a file: number, size and time of change; gone is changed."""
+    found = [(path, path.stat()) for path in files if path.is_file()]
+    return {(path, state.st_ino, state.st_size, state.st_mtime_ns) for path, state in found}
 
 
 @dataclass(frozen=True)

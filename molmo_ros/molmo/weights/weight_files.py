@@ -174,14 +174,7 @@ def _read_index(path: Path) -> tuple[dict[str, str], int | None]:
         total_size = (raw.get("metadata") or {}).get("total_size")
         if not all(isinstance(shard, str) for shard in weight_map.values()):
             raise TypeError("a shard's name is not text")
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} holds no weight map: {error!r}") from error
     shards: dict[str, list[str]] = defaultdict(list)
     for name, shard in weight_map.items():

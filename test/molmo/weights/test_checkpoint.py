@@ -16,7 +16,7 @@ from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.molmo.weights.checksums import MANIFEST, read_checksums, write_checksums
-from molmo_ros.molmo.weights.weight_reader import CHUNK_BYTES
+from molmo_ros.molmo.weights.weight_reader import CHUNK_BYTES, WeightReader
 
 ROOT = Path(__file__).parents[3]
 VECTORS = ROOT / "test" / "vectors"
@@ -437,3 +437,25 @@ def test_config_of_another_size(folder):
 def test_errors_are_value_errors():
     assert issubclass(CheckpointError, MolmoError)
     assert issubclass(MolmoError, ValueError)
+
+
+def test_a_file_that_changes_while_it_is_read(folder, monkeypatch):
+    """Rows of two checkpoints would make a model that is neither."""
+    shard(folder)
+    other = {
+        name: value + 1 for name, value in load_file(folder / "model-00003-of-00003.safetensors").items()
+    }
+    copy = WeightReader.copy
+
+    def replaced_meanwhile(*arguments):
+        if not (folder / "new").exists():
+            (folder / "new").touch()
+            save_file(other, folder / "model-00003-of-00003.safetensors")
+        copy(*arguments)
+
+    monkeypatch.setattr(WeightReader, "copy", replaced_meanwhile)
+    with pytest.raises(
+        CheckpointError, match="changed while they were read: model-00003-of-00003.safetensors"
+    ):
+        load_checkpoint(folder)
+    load_checkpoint(folder)
