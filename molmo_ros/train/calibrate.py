@@ -187,7 +187,7 @@ def arrays(
     items: Scored, score: Callable[[Any], float] = lambda one: one.score
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and outcomes."""
-    return np.array([score(one) for one in items]), np.array([one.right for one in items])
+    return np.array([score(one) for one in items]), np.array([one.right for one in items], dtype=bool)
 
 
 QUALITY = "ECE raw | Brier raw | ECE Platt | Brier Platt | ECE isotonic | Brier isotonic |"

@@ -146,7 +146,10 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=HELD_OUT, help="seed of the first scene")
     parser.add_argument("--json", type=Path, help="write the scores and every wrong answer here")
     args = parser.parse_args()
-    assert args.first_seed + args.scenes <= FIRST_SEED
+    if args.first_seed + args.scenes > FIRST_SEED:
+        parser.error(
+            f"seeds from {FIRST_SEED} on are training's: take fewer --scenes or a lower --first-seed"
+        )
     scores, distances, wrong = evaluate(
         Molmo.from_pretrained(args.model), args.scenes, args.queries, True, args.first_seed
     )

@@ -140,7 +140,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
     parser.add_argument("--json", type=Path, help="write every number here")
     args = parser.parse_args()
-    assert args.first_seed + args.scenes <= FIRST_SEED
+    if args.first_seed + args.scenes > FIRST_SEED:
+        parser.error(
+            f"seeds from {FIRST_SEED} on are training's: take fewer --scenes or a lower --first-seed"
+        )
     models = {name: Molmo.from_pretrained(args.model, device=args.device, dtype=name) for name in FORMATS}
     seeds = range(args.first_seed, args.first_seed + args.scenes)
     results = compare(models, seeds, args.queries, progress=True)

@@ -87,10 +87,12 @@ def fit_platt(scores: np.ndarray, right: np.ndarray) -> Curve:
     """The `Curve` under which the outcomes are likeliest: Newton's method, its steps halved where they overshoot.
 
     Raises:
-        ValueError: All outcomes are equal, so that no curve is the best.
+        ValueError: All outcomes are equal, so that no curve is the best, or there are none.
     """
     if right.all() or not right.any():
-        raise ValueError(f"all {len(right)} outcomes are {bool(right[0])}: nothing to fit a curve to")
+        raise ValueError(
+            f"of {len(right)} outcomes {int(right.sum())} are right: no curve can be fitted to that"
+        )
     inputs = np.stack([[logit(score) for score in scores], np.ones(len(scores))], axis=1)
     sign = np.where(right, 1.0, -1.0)
 

@@ -76,8 +76,10 @@ def test_platt_is_the_likeliest_even_where_newton_overshoots():
 
     for slope, offset in itertools.product((-0.01, 0.0, 0.01), repeat=2):
         assert loss(found) <= loss(Curve(found.slope + slope, found.offset + offset)) + 1e-9
-    with pytest.raises(ValueError, match="all 500 outcomes are True"):
+    with pytest.raises(ValueError, match="of 500 outcomes 500 are right"):
         fit_platt(scores, np.ones(500, bool))
+    with pytest.raises(ValueError, match="of 0 outcomes 0 are right"):
+        fit_platt(np.array([]), np.array([], bool))
 
 
 def test_isotonic_is_nondecreasing_and_no_other_is_nearer():

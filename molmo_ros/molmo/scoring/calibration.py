@@ -80,8 +80,8 @@ def read_calibration(folder: str | Path) -> Calibration | None:
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     calibration = _calibration(document, path)
     found = weights_fingerprint(folder)
     if calibration.weights != found:
@@ -94,9 +94,14 @@ def read_calibration(folder: str | Path) -> Calibration | None:
 
 
 def write_calibration(folder: str | Path, calibration: Calibration) -> None:
-    """Writes `calibration.json`, as `read_calibration` reads it."""
-    document = {"format": FORMAT, **asdict(calibration)}
-    (Path(folder) / CALIBRATION).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    """Writes `calibration.json`, as `read_calibration` reads it.
+
+    Raises:
+        CheckpointError: It could not be read again: a curve that falls, for example. Nothing is written.
+    """
+    document, path = {"format": FORMAT, **asdict(calibration)}, Path(folder) / CALIBRATION
+    _calibration(document, path)
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def weights_fingerprint(folder: str | Path) -> str:

@@ -35,6 +35,13 @@ def test_what_is_written_is_read(folder):
     assert calibration.fitted_on == {"points": 3}
 
 
+def test_what_could_not_be_read_is_not_written(tmp_path):
+    falling = Calibration(Curve(-0.5, 0.0), Curve(1.0, 0.0), "0" * 64, {})
+    with pytest.raises(CheckpointError, match="slope positive"):
+        write_calibration(tmp_path, falling)
+    assert not (tmp_path / CALIBRATION).exists()
+
+
 def test_no_file_no_calibration(tmp_path):
     assert read_calibration(tmp_path) is None
 
