@@ -94,8 +94,10 @@ class DecoderAttention(nn.Module):
         if self.config.qk_norm == "head":
             query, key = self.query_norm(query), self.key_norm(key)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        # Under autocast the norms return float32 while the values are bfloat16.
-        query, key = rotate(query, *rotary).to(value.dtype), rotate(key, *rotary).to(value.dtype)
+        # In one go: decoding a token is many small steps. Under autocast the norms return float32 while the values
+        # are bfloat16.
+        turned = rotate(torch.cat([query, key], dim=1), *rotary).to(value.dtype)
+        query, key = turned.split([self.config.heads, self.config.kv_heads], dim=1)
         if cache is not None:
             key, value = cache.write(self.layer, start, key, value)
         mixed = attend(query, key, value, mask, self.attention)
