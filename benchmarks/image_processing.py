@@ -116,8 +116,8 @@ def main() -> None:
     cv2.setNumThreads(1)
 
     print(
-        f"{'':27} {'wall, median [ms]':>18} {'CPU, median [ms]':>18} {'CPU plain':>10}\n"
-        f"{'family':8} {'frame':>11} {'crops':>6} {'plain':>9} {'ours':>8} {'plain':>9} {'ours':>8} {'/ ours':>10}"
+        f"{'':28} {'wall, median [ms]':>18} {'CPU, median [ms]':>18} {'CPU plain':>10}\n"
+        f"{'resize':9} {'frame':>11} {'crops':>6} {'plain':>9} {'ours':>8} {'plain':>9} {'ours':>8} {'/ ours':>10}"
     )
     paths = ((ImageProcessorConfig.molmo(), plain_molmo), (ImageProcessorConfig.molmo2(), plain_molmo2))
     for config, plain in paths:
@@ -135,7 +135,7 @@ def main() -> None:
                 statistics.median(column) for column in zip(*times, strict=True)
             )
             print(
-                f"{config.style:8} {f'{width}x{height}':>11} {len(found.crops):6} "
+                f"{config.style:9} {f'{width}x{height}':>11} {len(found.crops):6} "
                 f"{plain_wall:9.1f} {wall:8.1f} {plain_cpu:9.1f} {cpu:8.1f} {plain_cpu / cpu:10.1f}"
             )
 

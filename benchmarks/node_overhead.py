@@ -28,10 +28,15 @@ SIZES = ((640, 480), (1920, 1080))
 TARGET_MS = {(640, 480): 3.0, (1920, 1080): 10.0}
 CASES = (("rgb8", "32FC1"), ("rgb8", "16UC1"), ("bgr8", "16UC1"), ("yuyv", "16UC1"))
 LISTENER = "--listen"
+PATIENCE = 30
+"""How long one answer may take before it is taken as lost [s]."""
 
 
 class InstantModel:
     """Points at the image's centre without looking."""
+
+    def limit_crops(self, *_limits):
+        pass
 
     def point(self, image, label, **_limits):
         from molmo_ros.molmo.answer import Answer, Point, Status
@@ -83,7 +88,8 @@ def measure(node, width: int, height: int, picture: str, depth: str, frames: int
         started = time.perf_counter()
         node._on_image(image)
         node._on_query(String(data="thing"))
-        done.wait()
+        if not done.wait(PATIENCE):
+            raise RuntimeError(f"no result within {PATIENCE} s; the node's failure: {node.failure}")
         if index >= 20:
             taken.append((time.perf_counter() - started) * 1e3)
         time.sleep(0.002)
