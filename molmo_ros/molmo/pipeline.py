@@ -283,7 +283,7 @@ class Molmo:
 
         Args:
             frames: Each uint8 RGB [h, w, 3].
-            times: The moment of each [s], from the start of the video, rising.
+            times: The moment of each [s], from the start of the video, rising, in different tenths of a second.
 
         Raises:
             CheckpointError: The tokenizer has no tokens for frames.

@@ -16,6 +16,8 @@ from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig, 
 
 POOL = (3, 3)
 """Patches per token (rows, columns) of the released models' frames."""
+LATEST = 1e6
+"""Moments of a video are before this [s]; larger ones are times of another clock."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +82,43 @@ class VideoConfig:
 
         Args:
             frames: How many frames there are.
-            times: A moment for each, in seconds from the start of the video.
+            times: A moment for each, in seconds from the start of the video. Frames need different tenths of a
+                second: in the prompt and in answers a frame is known by its time with one decimal place.
 
         Raises:
             PromptError: No frames, more than the model was made for, not one time for each, or times that are not
-                finite, negative, or not rising.
+                numbers, not finite, negative, 1e6 s or later, not rising, or within the same tenth of a second.
         """
         if not frames:
             raise PromptError("a video needs at least one frame")
         if self.max_frames is not None and frames > self.max_frames:
             raise PromptError(f"{frames} frames; this model takes at most {self.max_frames} of one video")
-        if len(times) != frames:
-            raise PromptError(f"{frames} frames and {len(times)} times; each frame needs one")
-        moments = tuple(float(time) for time in times)
+        try:
+            moments = tuple(float(time) for time in times)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise PromptError(
+                f"times is {times!r:.80}; it must be a number of seconds for each frame"
+            ) from error
+        if len(moments) != frames:
+            raise PromptError(f"{frames} frames and {len(moments)} times; each frame needs one")
         for number, moment in enumerate(moments):
             if not math.isfinite(moment) or moment < 0:
                 raise PromptError(f"times[{number}] is {moment} s; times must be finite and not negative")
-            if number and moment <= moments[number - 1]:
+            if moment >= LATEST:
                 raise PromptError(
-                    f"times[{number}] is {moment} s after {moments[number - 1]} s; times must rise from frame to "
-                    "frame"
+                    f"times[{number}] is {moment} s; times count from the start of the video, and must be below "
+                    f"{LATEST:g} s"
+                )
+            if not number:
+                continue
+            before = moments[number - 1]
+            if moment <= before:
+                raise PromptError(
+                    f"times[{number}] is {moment} s after {before} s; times must rise from frame to frame"
+                )
+            if f"{moment:.1f}" == f"{before:.1f}":
+                raise PromptError(
+                    f"times[{number - 1}] and times[{number}] are {before} s and {moment} s, both {moment:.1f} s to "
+                    "the model; frames need different tenths of a second"
                 )
         return moments

@@ -119,6 +119,8 @@ def test_times():
     config = VideoConfig.of_images(IMAGES)
     assert config.check_times(3, [0, 0.5, np.float32(2)]) == (0.0, 0.5, 2.0)
     assert config.check_times(1, np.array([7.25])) == (7.25,)
+    late = [0.24, 0.26, 999_999.8, 999_999.9]  # written 0.2, 0.3 and so on
+    assert config.check_times(4, late) == tuple(late)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,15 @@ def test_times():
         (2, [0, math.inf], r"times\[1\] is inf"),
         (3, [0, 1, 1], r"times\[2\] is 1.0 s after 1.0 s"),
         (3, [0, 2, 1], r"times\[2\] is 1.0 s after 2.0 s"),
+        (3, [0, 0.01, 0.02], r"times\[0\] and times\[1\] are 0.0 s and 0.01 s, both 0.0 s.*different tenths"),
+        (2, [0.26, 0.34], r"are 0.26 s and 0.34 s, both 0.3 s.*different tenths of a second"),
+        (2, [1.7e9, 1.7e9 + 1], r"times\[0\] is 1700000000.0 s; times count from the start of the video"),
+        (2, [0, 1e6], r"times\[1\] is 1000000.0 s; times count from the start"),
+        (1, None, "times is None; it must be a number of seconds for each frame"),
+        (1, "x", "times is 'x'; it must be"),
+        (1, [None], r"times is \[None\]; it must be"),
+        (2, np.zeros((2, 2)), r"times is array\(\[\[0"),
+        (1, 0.5, "times is 0.5; it must be"),
     ],
 )
 def test_bad_times(frames, times, message):
