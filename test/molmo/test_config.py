@@ -257,6 +257,79 @@ def test_values_that_no_model_can_be_built_from(variant, path, value, message):
         MolmoConfig.from_dict(raw)
 
 
+YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 8192}
+TEXT, VIT, SCALING = ("text_config",), ("vit_config",), ("text_config", "rope_scaling")
+
+
+@pytest.mark.parametrize(
+    ("variant", "path", "value", "message"),
+    [
+        ("molmo-7b-d", ("num_hidden_layers",), 10**6, "DecoderConfig.layers is 1000000, .* up to 1024"),
+        ("molmo2-4b", (*TEXT, "num_hidden_layers"), 10**12, "layers is 1000000000000, .* up to 1024"),
+        ("molmo2-4b", (*TEXT, "num_hidden_layers"), 20000, "layers is 20000, .* up to 1024"),
+        ("molmo2-4b", (*VIT, "num_hidden_layers"), 10**9, "VisionConfig.layers is 1000000000, .* up to 1024"),
+        ("molmoe-1b", ("moe_num_experts",), 10**9, "DecoderConfig.experts is 1000000000, .* up to 4096"),
+        ("molmo2-4b", (*TEXT, "head_dim"), 10**12, "head_dim is 1000000000000, .* up to 4096"),
+        ("molmopoint-8b", ("patch_embed_dim",), 10**12, "PointHeadConfig.width is 1000000000000"),
+        ("molmo2-4b", (*TEXT, "hidden_size"), 1e18, "output_width is 1e[+]18, not a positive integer"),
+        ("molmo2-4b", (*TEXT, "intermediate_size"), 10**18, "mlp_width is 1000000000000000000, not"),
+        ("molmoe-1b", ("mlp_hidden_size",), 1e20, "is 5e[+]19, not a positive integer"),
+        ("molmo-7b-d", ("hidden_size",), 10**400, "width is 1000"),
+        (
+            "molmo2-4b",
+            (*VIT, "image_default_input_size"),
+            [378.0, 378.0],
+            r"\[378.0, 378.0\], not two integers",
+        ),
+        ("molmo2-4b", (*VIT, "image_patch_size"), 14.0, "patch_size is 14.0, not a positive integer"),
+        ("molmo2-4b", ("adapter_config", "vit_layers"), [-3.0, -9.0], r"vit_layers is \[-3.0, -9.0\], not"),
+        ("molmo2-4b", ("adapter_config", "vit_layers"), [True, False], r"vit_layers is \[True, False\], not"),
+        ("molmo2-4b", ("adapter_config", "vit_layers"), [-3] * 2000, "not at most 1024 integers"),
+        ("molmo2-o-7b", (*TEXT, "rope_scaling_layers"), [1.0], r"RopeScaling.layers is \(1.0,\), not"),
+        ("molmo2-4b", (*TEXT, "norm_after"), "no", "norm_after is 'no', not true or false"),
+        ("molmo2-4b", (*TEXT, "qkv_bias"), 1, "qkv_bias is 1, not true or false"),
+        ("molmo2-4b", (*TEXT, "use_qk_norm"), "no", "use_qk_norm is 'no', not true or false"),
+        ("molmo2-4b", ("tie_word_embeddings",), "no", "tie_word_embeddings is 'no', not true or false"),
+        ("molmo-7b-d", ("attention_layer_norm",), "no", "attention_layer_norm is 'no', not true or false"),
+        ("molmo2-4b", (*TEXT, "layer_norm_eps"), float("inf"), "norm_eps is inf, not a positive number"),
+        ("molmo2-4b", (*TEXT, "layer_norm_eps"), float("nan"), "norm_eps is nan, not a positive number"),
+        ("molmo2-4b", (*TEXT, "rope_theta"), float("inf"), "rope_theta is inf, not a positive number"),
+        ("molmo2-4b", (*TEXT, "rope_theta"), 10**400, "rope_theta is 1000"),
+        ("molmo2-4b", SCALING, YARN | {"factor": "abc"}, "RopeScaling.factor is 'abc'"),
+        ("molmo2-4b", SCALING, YARN | {"factor": None}, "RopeScaling.factor is None"),
+        ("molmo2-4b", SCALING, YARN | {"factor": 0}, "RopeScaling.factor is 0"),
+        ("molmo2-4b", SCALING, YARN | {"factor": -2}, "RopeScaling.factor is -2"),
+        ("molmo2-4b", SCALING, YARN | {"factor": 0.5}, "RopeScaling.factor is 0.5, not at least 1"),
+        ("molmo2-4b", SCALING, YARN | {"original_max_position_embeddings": "x"}, "original_length is 'x'"),
+        ("molmo2-4b", SCALING, YARN | {"original_max_position_embeddings": -5}, "original_length is -5"),
+        ("molmo2-4b", SCALING, YARN | {"beta_fast": "x"}, "beta_fast is 'x'"),
+        ("molmo2-4b", SCALING, YARN | {"beta_slow": 64}, "beta_fast is 32.0, not at least beta_slow, 64"),
+        ("molmo2-4b", SCALING, YARN | {"attention_factor": "x"}, "attention_factor is 'x'"),
+        ("molmo2-4b", (*TEXT, "rope_parameters"), YARN | {"rope_theta": 1.0}, "YaRN needs at least 2"),
+    ],
+)
+def test_values_of_the_wrong_type_or_out_of_range(variant, path, value, message):
+    """Before anything is allocated by them: each of these ended in a hang, in no memory or in another error."""
+    raw = json.loads((VECTORS / f"{variant}-tiny" / "config.json").read_text())
+    assert MolmoConfig.from_dict(copy.deepcopy(raw))
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(CheckpointError, match=message):
+        MolmoConfig.from_dict(raw)
+
+
+def test_yarn_in_every_layer_of_too_many():
+    raw = json.loads((VECTORS / "molmo2-4b-tiny" / "config.json").read_text())
+    raw["text_config"] |= {"rope_scaling": YARN}
+    layers = raw["text_config"]["num_hidden_layers"]
+    assert MolmoConfig.from_dict(copy.deepcopy(raw)).decoder.rope_scaling.layers == tuple(range(layers))
+    raw["text_config"] |= {"num_hidden_layers": 10**9}
+    with pytest.raises(CheckpointError, match="num_hidden_layers is 1000000000, not an integer up to 1024"):
+        MolmoConfig.from_dict(raw)
+
+
 @pytest.mark.parametrize("variant", ["molmo-7b-d", "molmo2-4b"])
 def test_missing_keys_are_named(variant):
     raw = json.loads((VECTORS / f"{variant}-tiny" / "config.json").read_text())
@@ -278,6 +351,10 @@ def test_folder_errors(tmp_path):
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         MolmoConfig.from_folder(tmp_path)
+    for content in ("[" * 100_000, '{"hidden_size": ' + "9" * 5000 + "}"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(CheckpointError, match="not valid JSON"):
+            MolmoConfig.from_folder(tmp_path)
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="list"):
         MolmoConfig.from_folder(tmp_path)

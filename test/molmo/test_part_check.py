@@ -92,6 +92,15 @@ def test_ids_at_odds_with_the_config(tokenizers):
         check_parts(replace(config, point_head=head), tokenizers["molmo_point"], images, video)
 
 
+def test_an_id_that_is_text_looks_like_one(tokenizers):
+    config, images, video = parts("molmo2", tokenizers["molmo2"])
+    ids = config.token_ids | {"im_col": "151939"}
+    with pytest.raises(
+        CheckpointError, match="<im_col> is 151939 in the tokenizer and '151939' in config.json"
+    ):
+        check_parts(replace(config, token_ids=ids), tokenizers["molmo2"], images, video)
+
+
 def test_ids_without_an_embedding_and_answers_without_an_end(tokenizers):
     config, images, video = parts("molmo2", tokenizers["molmo2"])
     few = replace(config, decoder=replace(config.decoder, extra_vocab=3))

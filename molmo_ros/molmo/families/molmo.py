@@ -10,7 +10,14 @@ from typing import Any
 
 from molmo_ros.molmo.config import ConnectorConfig, DecoderConfig, MolmoConfig, VisionConfig
 from molmo_ros.molmo.families.family import Family, PromptStyle
-from molmo_ros.molmo.families.reading import ACTIVATION_NAMES, absolute_layers, activation, grid, require
+from molmo_ros.molmo.families.reading import (
+    ACTIVATION_NAMES,
+    absolute_layers,
+    activation,
+    flag,
+    grid,
+    require,
+)
 from molmo_ros.molmo.families.tensor_names import (
     EMBEDDINGS,
     NORMS,
@@ -48,12 +55,12 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         vocab=raw.get("embedding_size") or raw["vocab_size"],
         extra_vocab=raw.get("additional_vocab_size", 128),
         qkv_bias=raw.get("qkv_bias", False),
-        qk_norm="full" if raw.get("attention_layer_norm", False) else "none",
+        qk_norm="full" if flag(raw, "attention_layer_norm") else "none",
         norm_after=raw.get("norm_after", False),
         norm_eps=raw["layer_norm_eps"],
         rope_theta=raw["rope_theta"],
         max_positions=raw["max_position_embeddings"],
-        tied_head=bool(raw.get("tie_word_embeddings") or raw.get("weight_tying")),
+        tied_head=flag(raw, "tie_word_embeddings") or flag(raw, "weight_tying"),
     )
     connector = connector_config(vision, mlp_width, width)
     ids = raw.get("special_token_ids") or {}

@@ -11,7 +11,15 @@ from typing import Any, Literal
 from molmo_ros.molmo.config import ConnectorConfig, DecoderConfig, MolmoConfig, RopeScaling, VisionConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families.family import Family, PromptStyle, Special
-from molmo_ros.molmo.families.reading import ACTIVATION_NAMES, absolute_layers, activation, grid, require
+from molmo_ros.molmo.families.reading import (
+    ACTIVATION_NAMES,
+    MOST_LAYERS,
+    absolute_layers,
+    activation,
+    flag,
+    grid,
+    require,
+)
 from molmo_ros.molmo.families.tensor_names import (
     EMBEDDINGS,
     NORMS,
@@ -60,7 +68,7 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         "molmo2",
         vision,
         read_connector(adapter, vision, text["hidden_size"]),
-        read_decoder(text, bool(raw.get("tie_word_embeddings", False))),
+        read_decoder(text, flag(raw, "tie_word_embeddings")),
         image_block=True,
         token_ids=ids,
     )
@@ -130,7 +138,7 @@ def read_decoder(text: dict[str, Any], tied_head: bool) -> DecoderConfig:
 
 
 def _qk_norm(text: dict[str, Any]) -> Literal["none", "head", "full"]:
-    if not text.get("use_qk_norm", True):
+    if not flag(text, "use_qk_norm", absent=True):
         return "none"
     kind = text.get("qk_norm_type", "qwen3")
     if kind not in QK_NORMS:
@@ -152,6 +160,8 @@ def _rope_scaling(text: dict[str, Any]) -> RopeScaling | None:
     if scaling.get("truncate") is False:
         raise UnsupportedModelError("YaRN with truncate false is not supported")
     count = text["num_hidden_layers"]
+    if type(count) is not int or count > MOST_LAYERS:
+        raise CheckpointError(f"num_hidden_layers is {count!r:.80}, not an integer up to {MOST_LAYERS}")
     layers = text.get("rope_scaling_layers")
     outside = [layer for layer in layers or () if not 0 <= layer < count]
     if outside:

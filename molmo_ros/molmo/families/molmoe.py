@@ -14,7 +14,7 @@ from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import molmo
 from molmo_ros.molmo.families.family import Family
-from molmo_ros.molmo.families.reading import require
+from molmo_ros.molmo.families.reading import flag, require
 from molmo_ros.molmo.families.tensor_names import EMBEDDINGS, Piece, TensorNames, attention_names
 
 # Settings with a single supported value. Where one of the first kind is missing, config_molmoe.py means another.
@@ -65,18 +65,18 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         width=width,
         layers=raw["n_layers"],
         heads=heads,
-        kv_heads=raw.get("n_kv_heads") or (1 if raw.get("multi_query_attention") else heads),
+        kv_heads=raw.get("n_kv_heads") or (1 if flag(raw, "multi_query_attention") else heads),
         head_dim=raw.get("head_dim") or width // heads,
         mlp_width=mlp_width,
         vocab=raw.get("embedding_size") or raw["vocab_size"],
         extra_vocab=raw.get("additional_vocab_size", 128),
         qkv_bias=raw.get("qkv_bias", False),
-        qk_norm="full" if raw.get("attention_layer_norm", False) else "none",
+        qk_norm="full" if flag(raw, "attention_layer_norm") else "none",
         norm_after=False,
         norm_eps=raw.get("layer_norm_eps", 1e-5),
         rope_theta=raw["rope_theta"],
         max_positions=raw.get("max_position_embeddings") or raw["max_sequence_length"],
-        tied_head=bool(raw.get("tie_word_embeddings") or raw.get("weight_tying")),
+        tied_head=flag(raw, "tie_word_embeddings") or flag(raw, "weight_tying"),
         experts=raw["moe_num_experts"],
         experts_per_token=raw["moe_top_k"],
     )
