@@ -35,6 +35,22 @@ def test_other_statuses_stay():
     assert sure_points(nothing, 1.0) == (nothing, 0, "")
 
 
+@pytest.mark.parametrize(
+    ("count", "minimum", "status"),
+    [
+        (2, 0.95, Status.ANSWERED),
+        (2, 0.5, Status.FOUND),
+        (0, 0.95, Status.NOT_FOUND),
+        (None, 0.95, Status.NOT_FOUND),
+    ],
+)
+def test_a_count_is_never_said_of_what_was_not_found(count, minimum, status):
+    answer, dropped, reason = sure_points(Answer(Status.FOUND, "text", (LOW, EDGE), count=count), minimum)
+    assert (answer.status, answer.count) == (status, count)
+    assert f"{dropped} of 2 points are below" in reason
+    assert ("the 2 that the model claims" in reason) == (count == 2)
+
+
 def test_min_confidence_of_a_node(robot):
     robot.start("-p", "min_confidence:=0.5")
     robot.send_frame()
