@@ -1,4 +1,7 @@
-"""Errors that the model side raises for bad input. All are `ValueError`s, so that one clause catches them."""
+"""Errors that the model side raises for bad input. All are `ValueError`s, so that one clause catches them.
+
+`GenerationError` is apart: the input was good, and the model failed on it.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,7 @@ class RegistryError(MolmoError):
 
 class FetchError(MolmoError):
     """A model cannot be downloaded, or what came is not what it should be."""
+
+
+class GenerationError(RuntimeError):
+    """The model's scores are not numbers, as when float16 overflows."""

@@ -13,14 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.molmo.network.decoder import DecoderOutput
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import MolmoModel
-
-
-class GenerationError(RuntimeError):
-    """The model's scores are not numbers, as when float16 overflows."""
 
 
 class StopReason(str, Enum):
@@ -139,8 +135,12 @@ class Greedy:
         return self._model.decoder.embedding.row(token)
 
 
-def likeliest(logits: Tensor) -> Choice:
+def likeliest(logits: Tensor, dtype: torch.dtype | None = None) -> Choice:
     """The highest of the scores [vocab]; the lowest id where several are equal.
+
+    Args:
+        logits: The scores.
+        dtype: What the model computed them in, for the message; default: their own.
 
     Raises:
         GenerationError: The scores are not finite.
@@ -148,7 +148,10 @@ def likeliest(logits: Tensor) -> Choice:
     score, token = logits.max(dim=-1)
     best = float(score)
     if not math.isfinite(best):
-        raise GenerationError(f"the model's scores hold {best}; try dtype bfloat16 or float32")
+        dtype = dtype or logits.dtype
+        wider = "; try bfloat16 or float32, which reach further" if dtype is torch.float16 else ""
+        name = str(dtype).removeprefix("torch.")
+        raise GenerationError(f"the model's scores hold {best}, computed as {name}{wider}")
     return Choice(int(token), logits)
 
 

@@ -31,7 +31,7 @@ from std_msgs.msg import String
 
 from molmo_ros.geometry import CameraInfoError
 from molmo_ros.molmo.answer import Answer, Status
-from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.node.depth_sync import DepthSync
 from molmo_ros.node.frame import Frame, refusal, stamp_ns
 from molmo_ros.node.images import ImageMessageError, decode_picture
@@ -198,9 +198,9 @@ class MolmoNode(Node):
             self._limit_crops()
             frame = self._frames.newest()
             outcome = self._outcome(query, frame)
-        except (MolmoError, ImageMessageError) as error:
+        except (MolmoError, GenerationError, ImageMessageError) as error:
             outcome = self._failed(query, frame, str(error))
-        except Exception as error:  # the model's own failures, out of memory among them
+        except Exception as error:  # what nobody foresaw, and out of memory
             self.get_logger().error(traceback.format_exc())
             outcome = self._failed(query, frame, f"{type(error).__name__}: {error}")
         total = (time.perf_counter() - started) * 1e3

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.errors import MolmoError, PromptError
+from molmo_ros.molmo.errors import GenerationError, MolmoError, PromptError
 from molmo_ros.molmo.generate import (
     Choice,
     GenerateOptions,
-    GenerationError,
     Limits,
     StopReason,
     generate,
@@ -220,6 +219,15 @@ def test_of_equal_scores_the_lowest_id_comes(dtype):
 def test_no_token_is_chosen_by_scores_that_are_not_finite(scores):
     with pytest.raises(GenerationError, match="scores hold"):
         likeliest(torch.tensor(scores))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_another_dtype_is_advised_only_where_it_may_help(dtype):
+    scores = torch.tensor([float("nan")], dtype=getattr(torch, dtype))
+    for arguments in ((scores,), (scores.float(), scores.dtype)):
+        with pytest.raises(GenerationError, match=f"hold nan, computed as {dtype}") as error:
+            likeliest(*arguments)
+        assert ("try bfloat16 or float32" in str(error.value)) == (dtype == "float16")
 
 
 def test_options_are_checked():

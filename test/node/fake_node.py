@@ -1,9 +1,9 @@
 """molmo_node with a model whose answers are written in the query: the node's plumbing, without weights.
 
 `at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
-`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` raises; `size`
-answers with the image's size and corner colour, `limits` with the limits on its crops. `--model broken` cannot be
-loaded; `--model slow` takes 4 s to load.
+`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` raises, `overflow` too;
+`size` answers with the image's size and corner colour, `limits` with the limits on its crops. `--model broken` cannot
+be loaded; `--model slow` takes 4 s to load.
 """
 
 import re
@@ -11,7 +11,7 @@ import sys
 import time
 
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
 from molmo_ros.molmo.images.crop_budget import CropChoice, ImageCost
 from molmo_ros.node.molmo_node import main
 
@@ -24,6 +24,8 @@ class FakeMolmo:
         started = time.monotonic()
         if "boom" in label:
             raise RuntimeError("out of memory")
+        if "overflow" in label:
+            raise GenerationError("the model's scores hold nan")
         if "<|" in label:
             raise PromptError(f"special tokens are not allowed in a query: {label!r}")
         if sleep := re.search(r"sleep ([\d.]+)", label):

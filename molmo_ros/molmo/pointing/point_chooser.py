@@ -94,7 +94,7 @@ class PointChooser:
         logits = scores.logits
         for part in self._grammar.forbidden():
             logits[part.start : part.stop] = float("-inf")
-        choice = likeliest(logits)
+        choice = likeliest(logits, output.logits.dtype)
         ids = next((group for group in self.tokens.groups if choice.token in group), None)
         if ids is None:
             return choice
