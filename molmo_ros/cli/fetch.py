@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
         help="commit, tag or branch (default: the commit fetched before, else main)",
     )
     parser.add_argument(
-        "--folder", type=Path, metavar="DIR", help="put it there; then DIR is the model's name"
+        "--folder", type=_folder, metavar="DIR", help="put it there; then DIR is the model's name"
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="only say what it needs")
@@ -54,6 +54,15 @@ def add_parser(subparsers: Any) -> None:
         "--verify", action="store_true", help="download nothing: read every file again and compare its hash"
     )
     parser.set_defaults(run=run)
+
+
+def _folder(written: str) -> Path:
+    """A folder's path; an empty one, as of a shell variable that is not set, would be the working directory."""
+    if not written.strip():
+        raise argparse.ArgumentTypeError(
+            f"the folder's name is empty: {written!r}; the one you are in is '.'"
+        )
+    return Path(written)
 
 
 def run(args: argparse.Namespace) -> int:

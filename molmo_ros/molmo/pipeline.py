@@ -16,7 +16,7 @@ from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.answer_stream import ENDED_EARLY, AnswerStream, status_of
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.encoded_image import EncodedImage
-from molmo_ros.molmo.errors import PromptError
+from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.image_encoder import ImageEncoder, milliseconds
@@ -127,6 +127,9 @@ class Molmo:
             CheckpointError: No such checkpoint, or one that cannot be read.
             MolmoError: `max_crops` or `latency_target` is out of range.
         """
+        if isinstance(model, str) and not model.strip():
+            # As a path it would be the working directory.
+            raise CheckpointError(f"the model's name is empty: {model!r}; the folder you are in is '.'")
         folder = checkpoint_folder(model)
         images = ImageProcessorConfig.from_folder(folder)
         molmo = cls(

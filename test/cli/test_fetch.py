@@ -109,6 +109,14 @@ def test_a_second_fetch_asks_nobody(shell, hub):
     assert len(hub.requests) == count
 
 
+def test_empty_names_are_refused(capsys):
+    assert main(["fetch", ""]) == 2
+    assert "no model is called ''" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["fetch", "molmo2-4b", "--folder", ""])
+    assert "the folder's name is empty" in capsys.readouterr().err
+
+
 def test_the_embedded_model_needs_no_fetch(capsys):
     assert main(["fetch", "tiny"]) == 0
     assert "part of this package" in capsys.readouterr().out

@@ -424,6 +424,14 @@ def test_bad_words(cups):
     assert calls == []  # refused before any work
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_working_directory(name, write_tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(random_folder(tmp_path, write_tokenizer))
+    with pytest.raises(CheckpointError, match="the model's name is empty"):
+        Molmo.from_pretrained(name)
+    assert Molmo.from_pretrained(Path()).model.config.family == "molmo2"
+
+
 def test_half_precision(write_tokenizer, tmp_path):
     random_folder(tmp_path, write_tokenizer)
     molmo = Molmo.from_pretrained(str(tmp_path), dtype="bfloat16")

@@ -189,7 +189,7 @@ def find_model(name: str) -> ModelEntry:
         RegistryError: No such model; the message lists the names.
     """
     for entry in registry().values():
-        if name.lower() in (entry.name, (entry.hub_id or "").lower()):
+        if name.lower() in (entry.name, entry.hub_id and entry.hub_id.lower()):
             return entry
     raise RegistryError(f"no model is called {name!r:.200}; known: {', '.join(registry())}")
 

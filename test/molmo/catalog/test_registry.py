@@ -142,6 +142,8 @@ def test_models_are_found_by_name_and_by_hub_id():
     assert find_model("molmo2-er") is find_model("allenai/Molmo2-ER") is find_model("Molmo2-ER")
     with pytest.raises(RegistryError, match="'gpt'; known: tiny, .*molmopoint-gui-8b"):
         find_model("gpt")
+    with pytest.raises(RegistryError, match="no model is called ''; known: tiny"):
+        find_model("")  # of which the models without a hub id are none
 
 
 @pytest.mark.parametrize(
