@@ -53,7 +53,7 @@ class FetchNote:
             return None
         try:
             note = cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"{path} is damaged: {error!r}; delete it and fetch the model again"
             ) from error
@@ -73,11 +73,17 @@ def fetched_folder(entry: ModelEntry) -> Path | None:
     """The folder of a fetched model; None where it was not fetched.
 
     Raises:
-        CheckpointError: The download did not come to its end, or what lies there is another model.
+        CheckpointError: The download did not come to its end, what lies there is another model, or the folder of
+            all models cannot be one.
     """
     folder = models_home() / entry.name
-    if not folder.is_dir():
-        return None
+    try:
+        if not folder.is_dir():
+            return None
+    except OSError as error:  # too long, forbidden
+        raise CheckpointError(
+            f"$MOLMO_ROS_HOME, {str(models_home())!r:.200}, cannot hold models: {error.strerror}"
+        ) from error
     _check_fetched(folder, entry, FetchNote.read(folder))
     return folder
 

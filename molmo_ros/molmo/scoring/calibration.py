@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def read_calibration(folder: str | Path) -> Calibration | None:
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     calibration = _calibration(document, path)
     found = weights_fingerprint(folder)
@@ -143,7 +144,7 @@ def _curve(document: Any, where: str) -> Curve:
     if not isinstance(document, dict) or set(document) != {"slope", "offset"}:
         raise CheckpointError(f"{where} is {document!r:.80}, not an object with slope and offset")
     numbers = [document["slope"], document["offset"]]
-    sound = all(type(one) in (int, float) and math.isfinite(one) for one in numbers)
+    sound = all(type(one) in (int, float) and abs(one) <= sys.float_info.max for one in numbers)
     if not sound or numbers[0] <= 0:
         raise CheckpointError(f"{where} is {document!r:.80}; both must be finite numbers, the slope positive")
     return Curve(*map(float, numbers))

@@ -22,7 +22,7 @@ from molmo_ros.molmo.families import family
 from molmo_ros.molmo.families.tensor_names import Index, Piece
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checksums import MANIFEST, verify_checksums
-from molmo_ros.molmo.weights.tensor_check import check_tensors
+from molmo_ros.molmo.weights.tensor_check import check_counts, check_tensors
 from molmo_ros.molmo.weights.weight_files import StoredTensor, stored_tensors
 from molmo_ros.molmo.weights.weight_reader import WeightReader
 
@@ -82,6 +82,7 @@ def load_checkpoint(
     files = {tensor.path for tensor in stored.values()}
     states = _states(files)
     verify_checksums(folder, full=verify)
+    check_counts(folder, config, stored)
     if config.decoder.tied_head and family(config.family).tensor_names.name(HEAD) in stored:
         # The published code never ties: a head that is stored counts, whatever the flag says, whose default is true.
         config = replace(config, decoder=replace(config.decoder, tied_head=False))

@@ -105,7 +105,7 @@ def write_checksums(
     files, wrong = [], []
     for name in sorted(set(names) | set(expected)):
         path = _inside(folder, name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # also for names that no file can have
             wrong.append(f"{name} is missing")
             continue
         entry = _read(path, name, progress)
@@ -136,10 +136,11 @@ def read_checksums(folder: str | Path) -> Manifest | None:
             raise ValueError(f"version {raw['version']!r}; this package reads version {VERSION}")
         files = tuple(FileChecksum(**entry) for entry in raw["files"])
         origin = {str(key): str(value) for key, value in raw.get("origin", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}; delete it or fetch the model again") from error
     for entry in files:
-        if not (isinstance(entry.name, str) and isinstance(entry.size, int) and _is_sha256(entry.sha256)):
+        sound = isinstance(entry.name, str) and isinstance(entry.size, int) and _is_sha256(entry.sha256)
+        if not sound or not isinstance(entry.changed_ns, int | None):
             raise CheckpointError(f"{path} is damaged: {entry}; delete it or fetch the model again")
         _inside(Path(folder), entry.name)
     return Manifest(files, origin)
@@ -171,8 +172,8 @@ def verify_checksums(folder: str | Path, full: bool = False, progress: Progress 
     wrong, checked = [], []
     for entry in manifest.files:
         path = folder / entry.name
-        if not path.is_file():
-            wrong.append(f"{entry.name} is missing (expected {entry.size} bytes)")
+        if not os.path.isfile(path):  # also for names that no file can have
+            wrong.append(f"{entry.name:.200} is missing (expected {entry.size} bytes)")
             continue
         state = path.stat()
         if state.st_size != entry.size:

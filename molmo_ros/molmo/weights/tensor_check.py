@@ -77,6 +77,26 @@ def check_tensors(
         )
 
 
+def check_counts(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredTensor]) -> None:
+    """Refuses a config that calls for more blocks and experts than there are tensors.
+
+    The model of such a config may take minutes to build before its tensors could be compared.
+
+    Raises:
+        CheckpointError: Names both counts, and what the tensors look like instead.
+    """
+    decoder, vision = config.decoder, config.vision
+    parts = decoder.layers * max(1, decoder.experts) + vision.blocks_used
+    if parts > len(stored):
+        own_family, shapes = family(config.family), {name: tensor.shape for name, tensor in stored.items()}
+        hints = [*_whose_names(own_family, shapes), *_differences(config, own_family, shapes)]
+        reason = f" ({'; '.join(hints)})" if hints else ""
+        raise CheckpointError(
+            f"the tensors in {folder} do not fit its config.json{reason}; found {len(stored)} tensors, expected "
+            f"more than one for each of {parts} blocks and experts"
+        )
+
+
 def _unused(name: str, config: MolmoConfig, own_family: Family) -> bool:
     """Whether a stored tensor may be left alone: that of a block above the deepest feature."""
     block = re.match(_numbered(own_family, "vision.blocks.0."), name)

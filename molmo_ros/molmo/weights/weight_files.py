@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from os.path import isfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -100,7 +101,7 @@ def read_header(path: Path) -> list[StoredTensor]:
             kind = "truncated" if size < expected else "with something appended"
             raise ValueError(f"found {size} bytes, expected {expected} from its header: the file is {kind}")
         made_for = metadata.get("format", "pt")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
     if made_for != "pt":
         raise CheckpointError(
@@ -164,7 +165,7 @@ def _instead(folder: Path) -> str:
     return f" for the files {listed(others)}" if others else ""
 
 
-def _read_index(path: Path) -> tuple[dict[str, str], int | None]:
+def _read_index(path: Path) -> tuple[dict[str, str], float | None]:
     """Shard by tensor, and the bytes of all tensors as far as the index tells."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -174,7 +175,7 @@ def _read_index(path: Path) -> tuple[dict[str, str], int | None]:
         total_size = (raw.get("metadata") or {}).get("total_size")
         if not all(isinstance(shard, str) for shard in weight_map.values()):
             raise TypeError("a shard's name is not text")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} holds no weight map: {error!r}") from error
     shards: dict[str, list[str]] = defaultdict(list)
     for name, shard in weight_map.items():
@@ -182,13 +183,15 @@ def _read_index(path: Path) -> tuple[dict[str, str], int | None]:
     for shard in shards:
         if PurePosixPath(shard).is_absolute() or ".." in PurePosixPath(shard).parts:
             raise CheckpointError(f"{path} lists a shard outside of its folder: {shard!r}")
-    missing = [shard for shard in sorted(shards) if not (path.parent / shard).is_file()]
+    # Not Path.is_file, which raises for names that no file can have.
+    missing = [shard for shard in sorted(shards) if not isfile(path.parent / shard)]
     if missing:
         held = (
-            f"{shard} ({len(shards[shard])} tensors: {listed(sorted(shards[shard]))})" for shard in missing
+            f"{shard:.200} ({len(shards[shard])} tensors: {listed(sorted(shards[shard]))})"
+            for shard in missing
         )
         raise CheckpointError(f"{path} lists shards that are not there: {'; '.join(held)}")
-    return weight_map, int(total_size) if isinstance(total_size, int | float) else None
+    return weight_map, total_size if isinstance(total_size, int | float) else None
 
 
 def _compare_with_index(

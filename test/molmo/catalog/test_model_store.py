@@ -117,12 +117,18 @@ def test_a_fetched_folder_is_held_to_its_note(home, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "note", ["", "[]", "{}", '{"hub_id": 1, "revision": "", "commit": "", "complete": true}']
+    "note", ["", "[]", "{}", "[" * 100_000, '{"hub_id": 1, "revision": "", "commit": "", "complete": true}']
 )
 def test_a_damaged_note_is_said(home, note):
     folder = fetched(home)
     (folder / "molmo_ros.json").write_text(note)
     with pytest.raises(CheckpointError, match="molmo_ros.json is damaged"):
+        checkpoint_folder("small-1b")
+
+
+def test_a_home_that_no_folder_can_be(monkeypatch):
+    monkeypatch.setenv("MOLMO_ROS_HOME", "/" + "h" * 5000)
+    with pytest.raises(CheckpointError, match="MOLMO_ROS_HOME, '/hhh.* cannot hold models"):
         checkpoint_folder("small-1b")
 
 

@@ -71,6 +71,8 @@ def test_more_shards_are_other_weights(folder):
         ({"point": {"slope": -1.0, "offset": 0.0}}, "slope positive"),
         ({"not_found": {"slope": math.nan, "offset": 0.0}}, "finite"),
         ({"not_found": {"slope": True, "offset": 0.0}}, "finite"),
+        ({"point": {"slope": 10**400, "offset": 0.0}}, "finite"),
+        ({"not_found": {"slope": 1.0, "offset": -(10**400)}}, "finite"),
         ({"not_found": [1, 2]}, "not_found"),
         ({"weights": 7}, "weights"),
         ({"fitted_on": None}, "fitted_on"),
@@ -84,7 +86,7 @@ def test_a_damaged_file_is_an_error(folder, change, named):
         read_calibration(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00"])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00", "[" * 100_000])
 def test_no_object_is_an_error(folder, content):
     (folder / CALIBRATION).write_text(content)
     with pytest.raises(CheckpointError, match=CALIBRATION):

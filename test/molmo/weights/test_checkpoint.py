@@ -459,3 +459,22 @@ def test_a_file_that_changes_while_it_is_read(folder, monkeypatch):
     ):
         load_checkpoint(folder)
     load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "variant, key, count, hint",
+    [
+        ("molmo-7b-d", "num_hidden_layers", 1000, "decoder layers 2, config.json says 1000"),
+        ("molmoe-1b", "moe_num_experts", 4000, r"experts \d+, config.json says 4000"),
+    ],
+)
+def test_more_blocks_or_experts_than_tensors(tmp_path, monkeypatch, variant, key, count, hint):
+    """Told from the headers: no model is built."""
+    for name in ("config.json", WEIGHTS):
+        shutil.copyfile(VECTORS / f"{variant}-tiny" / name, tmp_path / name)
+    set_config(tmp_path, None, **{key: count})
+    monkeypatch.setattr("molmo_ros.molmo.weights.checkpoint.MolmoModel", None)
+    with pytest.raises(
+        CheckpointError, match=f"look like {hint}.*; found .* tensors, expected more than one"
+    ):
+        load_checkpoint(tmp_path)

@@ -197,3 +197,25 @@ def test_a_manifest_that_cannot_be_renewed(folder, hashed, monkeypatch):
     hashed.clear()
     assert verify_checksums(folder) and verify_checksums(folder)
     assert hashed == ["config.json", "config.json"]
+
+
+@pytest.mark.parametrize("name", ["s" * 300, "s" * 5000, "s\0"])
+def test_names_that_no_file_can_have(folder, name):
+    manifest = {"version": 1, "files": [{"name": name, "size": 3, "sha256": "0" * 64}]}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"s.* is missing \(expected 3 bytes\)"):
+        verify_checksums(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        f'{{"version": 1, "files": [{{"name": "a", "size": 1, "sha256": "{"0" * 64}", "changed_ns": "x"}}]}}',
+    ],
+    ids=["nested", "time"],
+)
+def test_more_damaged_manifests(folder, content):
+    (folder / MANIFEST).write_text(content)
+    with pytest.raises(CheckpointError, match="checksums.json is damaged"):
+        verify_checksums(folder)

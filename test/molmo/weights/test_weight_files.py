@@ -70,6 +70,7 @@ def test_order_of_places_is_the_order_in_the_file(tmp_path):
         (struct.pack("<Q", 1000) + b"{}", "found 10 bytes, expected 1008 for its header alone"),
         (struct.pack("<Q", 2) + b"{{", "Expecting property name"),
         (struct.pack("<Q", 2) + b"[]", "its header is a list"),
+        (struct.pack("<Q", 100_000) + b"[" * 100_000, "recursion"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS pointer"),
     ],
 )
@@ -105,6 +106,8 @@ def test_size_against_header(tmp_path, change, kind):
         {"dtype": "F32", "shape": [2, 2]},
         {"dtype": "F32", "data_offsets": [0, 16]},
         {"dtype": "F32", "shape": 4, "data_offsets": [0, 16]},
+        {"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 16]},
+        {"dtype": "F32", "shape": [4], "data_offsets": [0, float("inf")]},
         [],
     ],
 )
@@ -177,3 +180,22 @@ def test_another_total_size_is_told(shards):
     folder = shards({"a": ONE, "b": ONE, "c": TWO}, total_size=148)
     with pytest.warns(UserWarning, match="speaks of 148 bytes of weights; its shards hold 74"):
         assert stored_tensors(folder).keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize("size", [float("inf"), float("nan"), 10**400])
+def test_a_total_size_that_is_none_is_told(shards, size):
+    folder = shards({"a": ONE, "b": ONE, "c": TWO}, total_size=size)
+    with pytest.warns(UserWarning, match=f"speaks of {size} bytes of weights; its shards hold 74"):
+        assert stored_tensors(folder).keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize("shard", ["s" * 300, "s" * 5000, "s\0"])
+def test_shard_names_that_no_file_can_have(shards, shard):
+    with pytest.raises(CheckpointError, match=r"lists shards that are not there: s.* \(1 tensors: a\)$"):
+        stored_tensors(shards({"a": shard}))
+
+
+def test_an_index_nested_too_deeply(tmp_path):
+    (tmp_path / INDEX).write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="holds no weight map: RecursionError"):
+        stored_tensors(tmp_path)
