@@ -78,13 +78,10 @@ class Tokenizer:
         folder = Path(folder)
         if not folder.is_dir():
             raise CheckpointError(f"no such checkpoint folder: {folder}")
-        settings = _read_json(folder / "tokenizer_config.json")
-        eos = _token_text(settings.get("eos_token"))
+        eos, bos = (_special(folder / "tokenizer_config.json", key) for key in ("eos_token", "bos_token"))
         if eos is None:
             raise CheckpointError(f"{folder / 'tokenizer_config.json'} names no eos_token")
-        extra = _read_json(folder / "generation_config.json").get("eos_token_id")
-        extra_ids = extra if isinstance(extra, list) else [] if extra is None else [extra]
-        bos = _token_text(settings.get("bos_token"))
+        extra_ids = _eos_ids(folder / "generation_config.json")
         return cls(_load_backend(folder), bos=bos, eos=eos, extra_eos_ids=extra_ids)
 
     def special_id(self, name: str) -> int:
@@ -220,13 +217,30 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise CheckpointError(f"{path} holds a {type(document).__name__}, not an object")
     return document
 
 
-def _token_text(value: str | dict[str, Any] | None) -> str | None:
-    """tokenizer_config.json writes a token as its text or as an object with `content`."""
-    return value["content"] if isinstance(value, dict) else value
+def _special(path: Path, key: str) -> str | None:
+    """A token that tokenizer_config.json names, as its text or as an object with `content`."""
+    value = _read_json(path).get(key)
+    text = value.get("content") if isinstance(value, dict) else value
+    if not isinstance(text, str) and value is not None:
+        raise CheckpointError(
+            f"{path}: {key} is {value!r:.80}, not a text or an object with a text `content`"
+        )
+    return text
+
+
+def _eos_ids(path: Path) -> list[int]:
+    """Further ids that end an answer, of generation_config.json: none, one or a list."""
+    value = _read_json(path).get("eos_token_id")
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(number) is int and number >= 0 for number in ids):
+        raise CheckpointError(
+            f"{path}: eos_token_id is {value!r:.80}, not an id, 0 or more, or a list of them"
+        )
+    return ids

@@ -169,12 +169,32 @@ def test_a_missing_special_token_is_named(write_tokenizer, tmp_path):
         ("tokenizer_config.json", None, "no eos_token"),
         ("tokenizer_config.json", "[]", "holds a list"),
         ("tokenizer_config.json", '{"eos_token": "</s>"}', "no token '</s>'"),
+        ("tokenizer_config.json", '{"eos_token": 5}', r"tokenizer_config.json: eos_token is 5, not a text"),
+        ("tokenizer_config.json", '{"eos_token": {}}', r"tokenizer_config.json: eos_token is {}, not a text"),
+        (
+            "tokenizer_config.json",
+            '{"eos_token": ["a"]}',
+            r"tokenizer_config.json: eos_token is \['a'\], not a text",
+        ),
+        (
+            "tokenizer_config.json",
+            '{"eos_token": "<|im_end|>", "bos_token": 7}',
+            "bos_token is 7, not a text",
+        ),
+        ("generation_config.json", '{"eos_token_id": "x"}', r"eos_token_id is 'x', not an id"),
+        ("generation_config.json", '{"eos_token_id": [[1]]}', r"eos_token_id is \[\[1\]\], not an id"),
+        ("generation_config.json", '{"eos_token_id": {"a": 1}}', r"eos_token_id is {'a': 1}, not an id"),
+        ("generation_config.json", '{"eos_token_id": 1.5}', r"eos_token_id is 1.5, not an id"),
+        ("generation_config.json", '{"eos_token_id": -1}', r"eos_token_id is -1, not an id"),
+        ("generation_config.json", '{"eos_token_id": true}', r"eos_token_id is True, not an id"),
+        ("generation_config.json", '{"eos_token_id": [7, null]}', r"eos_token_id is \[7, None\], not an id"),
+        ("generation_config.json", "[" * 100_000, "not valid JSON"),
         ("tokenizer_config.json", "\x00", "not valid JSON"),
     ],
 )
 def test_damaged_folders(write_tokenizer, tmp_path, name, content, message):
     write_tokenizer(tmp_path)
-    (tmp_path / name).unlink()
+    (tmp_path / name).unlink(missing_ok=True)
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CheckpointError, match=message):

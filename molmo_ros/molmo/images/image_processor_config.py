@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,11 @@ class ImageProcessorConfig:
             raise CheckpointError(f"Image processor style {self.style!r} is not one of {', '.join(STYLES)}.")
         lowest = {"crop_size": 1, "patch_size": 1, "max_crops": 0 if self.style == "stretched" else 1}
         for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise CheckpointError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise CheckpointError(f"{name} is {value!r:.80}; it must be at least {least}, and whole.")
+        if self.max_crops > MAX_CROPS:
+            raise CheckpointError(f"max_crops is {self.max_crops}; it must be at most {MAX_CROPS}.")
         if self.crop_size % self.patch_size:
             raise CheckpointError(
                 f"crop_size {self.crop_size} is not a multiple of patch_size {self.patch_size}."
@@ -59,10 +63,15 @@ class ImageProcessorConfig:
                 f"overlap_margins {self.overlap_margins} do not fit: they must be two counts of patches, "
                 f"and a crop of {self.grid.patches} patches must keep at least one."
             )
-        if len(self.pool) != 2 or min(self.pool) < 1:
-            raise CheckpointError(f"pool {self.pool} must be two counts of patches, at least 1 each.")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise CheckpointError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0.")
+        if len(self.pool) != 2 or min(self.pool) < 1 or max(self.pool) > self.grid.patches:
+            raise CheckpointError(
+                f"pool {self.pool} must be two counts of patches, from 1 to the {self.grid.patches} of a crop."
+            )
+        finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite or min(self.std) <= 0:
+            raise CheckpointError(
+                f"mean {self.mean} and std {self.std} must be 3 finite numbers each, std above 0."
+            )
         cells = (self.grid.patches, *self.overlap_margins)
         if self.style == "padded" and any(count % pool for count in cells for pool in self.pool):
             raise CheckpointError(
@@ -118,7 +127,7 @@ class ImageProcessorConfig:
         """
         folder = Path(folder)
         processor = read_json(folder / "processor_config.json")
-        settings = read_json(folder / "preprocessor_config.json") or processor.get("image_processor", {})
+        settings = read_json(folder / "preprocessor_config.json") or read_part(processor, "image_processor")
         style = _style(settings, read_json(folder / "config.json"), folder)
         try:
             read = _molmo_settings(settings) if style == "padded" else molmo2_settings(settings)
@@ -127,8 +136,8 @@ class ImageProcessorConfig:
                     read[key] = settings[key]
             if "overlap_margins" in read:
                 read["overlap_margins"] = tuple(int(margin) for margin in read["overlap_margins"])
-            if read.get("max_crops", 1) < 1:
-                raise CheckpointError(f"max_crops is {read['max_crops']}; it must be at least 1.")
+            if read.get("max_crops") == 0:  # only frames of a video may have none
+                raise CheckpointError("max_crops is 0; it must be at least 1.")
             _require(processor, image_use_col_tokens=True, use_single_crop_start_token=True)
             if "use_single_crop_col_tokens" in processor:
                 columns = processor["use_single_crop_col_tokens"]
@@ -136,7 +145,7 @@ class ImageProcessorConfig:
             return cls.molmo(**read) if style == "padded" else cls.molmo2(**read)
         except CheckpointError:
             raise
-        except (TypeError, ValueError, KeyError, IndexError) as error:
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
             raise CheckpointError(
                 f"Image processor settings in {folder} cannot be read: {error!r}."
             ) from error
@@ -152,11 +161,34 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a JSON object.")
     return content
+
+
+def read_part(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    """An object within a file's settings, or an empty one where there is none.
+
+    Raises:
+        CheckpointError: It is no object.
+    """
+    part = settings.get(key)
+    if part is not None and not isinstance(part, dict):
+        raise CheckpointError(f"{key} is {part!r:.80}, not a JSON object.")
+    return part or {}
+
+
+def whole_number(key: str, value: Any) -> int:
+    """A setting that counts something.
+
+    Raises:
+        CheckpointError: It is not a whole number from 1.
+    """
+    if type(value) not in (int, float) or value != value // 1 or not 1 <= value < math.inf:
+        raise CheckpointError(f"{key} is {value!r:.80}; it must be a whole number, at least 1.")
+    return int(value)
 
 
 def _style(settings: dict[str, Any], model: dict[str, Any], folder: Path) -> str:
@@ -187,16 +219,16 @@ def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:
     _require(settings, do_normalize=True, image_padding_mask=True, normalize="openai")
     read = _normalisation(settings)
     if settings.get("image_patch_size") is not None:
-        read["patch_size"] = int(settings["image_patch_size"])
+        read["patch_size"] = whole_number("image_patch_size", settings["image_patch_size"])
     if settings.get("base_image_input_size") is not None:
         size = settings["base_image_input_size"]
-        sides = [size, size] if isinstance(size, int) else [int(side) for side in size]
-        read["crop_size"] = _square(sides)
+        sides = [size, size] if isinstance(size, int) else list(size)
+        read["crop_size"] = _square("base_image_input_size", sides)
     keys = ("image_token_length_h", "image_token_length_w")
     if all(settings.get(key) is not None for key in keys):
-        tokens = [int(settings[key]) for key in keys]
+        tokens = [whole_number(key, settings[key]) for key in keys]
         patches = read.get("crop_size", 336) // read.get("patch_size", 14)
-        if any(count < 1 or patches % count for count in tokens):
+        if any(patches % count for count in tokens):
             raise CheckpointError(f"A crop of {patches} patches a side does not pool into {tokens} tokens.")
         read["pool"] = tuple(patches // count for count in tokens)
     return read
@@ -212,11 +244,11 @@ def molmo2_settings(settings: dict[str, Any]) -> dict[str, Any]:
     read = _normalisation(settings)
     if settings.get("size") is not None:
         size = settings["size"]
-        read["crop_size"] = _square([int(size["height"]), int(size["width"])])
+        read["crop_size"] = _square("size", [size["height"], size["width"]])
     if settings.get("patch_size") is not None:
-        read["patch_size"] = int(settings["patch_size"])
+        read["patch_size"] = whole_number("patch_size", settings["patch_size"])
     if settings.get("pooling_size") is not None:
-        read["pool"] = tuple(int(count) for count in settings["pooling_size"])
+        read["pool"] = tuple(whole_number("pooling_size", count) for count in settings["pooling_size"])
     return read
 
 
@@ -230,7 +262,8 @@ def _normalisation(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _square(sides: list[int]) -> int:
-    if sides[0] != sides[1]:
-        raise CheckpointError(f"Crops must be square; these are {sides[0]} x {sides[1]}.")
-    return sides[0]
+def _square(key: str, sides: list[Any]) -> int:
+    height, width = (whole_number(key, side) for side in sides)
+    if height != width:
+        raise CheckpointError(f"Crops must be square; these are {height} x {width}.")
+    return height

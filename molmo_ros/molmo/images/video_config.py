@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig, molmo2_settings, read_json
+from molmo_ros.molmo.images.image_processor_config import (
+    ImageProcessorConfig,
+    molmo2_settings,
+    read_json,
+    read_part,
+    whole_number,
+)
 
 POOL = (3, 3)
 """Patches per token (rows, columns) of the released models' frames."""
@@ -62,8 +68,8 @@ class VideoConfig:
         """
         folder = Path(folder)
         processor = read_json(folder / "processor_config.json")
-        settings = (
-            read_json(folder / "video_preprocessor_config.json") or processor.get("video_processor") or {}
+        settings = read_json(folder / "video_preprocessor_config.json") or read_part(
+            processor, "video_processor"
         )
         own_tokens = processor.get("use_frame_special_tokens")
         start, end = ("<im_start>", "<im_end>") if own_tokens is False else (cls.start, cls.end)
@@ -71,10 +77,10 @@ class VideoConfig:
             frame = replace(cls.of_images(images).frame, **molmo2_settings(settings))
             most = settings.get("num_frames")
             columns = bool(processor.get("video_use_col_tokens"))
-            return cls(frame, None if most is None else int(most), start, end, columns)
+            return cls(frame, None if most is None else whole_number("num_frames", most), start, end, columns)
         except CheckpointError:
             raise
-        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
             raise CheckpointError(f"Video settings in {folder} cannot be read: {error!r}.") from error
 
     def check_times(self, frames: int, times: Sequence[float]) -> tuple[float, ...]:

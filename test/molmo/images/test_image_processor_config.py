@@ -1,6 +1,7 @@
 """Reading the image settings of checkpoints in the layouts that exist."""
 
 import json
+import math
 
 import pytest
 
@@ -117,6 +118,29 @@ def test_low_res_columns_count_as_tokens():
         ({"preprocessor_config": MOLMO | {"image_padding_mask": False}}, "image_padding_mask"),
         ({"preprocessor_config": MOLMO | {"overlap_margins": [3, 3]}}, "pooling"),
         ({"preprocessor_config": MOLMO | {"image_token_length_w": 7}}, "7"),
+        ({"processor_config": {"image_processor": [1]}}, r"image_processor is \[1\], not a JSON object"),
+        ({"processor_config": {"image_processor": "x"}}, "image_processor is 'x', not a JSON object"),
+        ({"preprocessor_config": MOLMO | {"image_patch_size": 0}}, "image_patch_size is 0; .* at least 1"),
+        (
+            {"preprocessor_config": MOLMO | {"image_token_length_h": 0}},
+            "image_token_length_h is 0; .* at least 1",
+        ),
+        ({"preprocessor_config": MOLMO2 | {"patch_size": math.inf}}, "patch_size is inf; .* whole number"),
+        ({"preprocessor_config": MOLMO2 | {"patch_size": math.nan}}, "patch_size is nan; .* whole number"),
+        ({"preprocessor_config": MOLMO2 | {"patch_size": 13.5}}, "patch_size is 13.5; .* whole number"),
+        ({"preprocessor_config": MOLMO2 | {"pooling_size": [1e9, 1e9]}}, "from 1 to the 27 of a crop"),
+        ({"preprocessor_config": MOLMO2 | {"pooling_size": [28, 2]}}, "from 1 to the 27 of a crop"),
+        ({"preprocessor_config": MOLMO2 | {"max_crops": 1001}}, "max_crops is 1001; it must be at most 1000"),
+        ({"preprocessor_config": MOLMO2 | {"max_crops": 2.5}}, "max_crops is 2.5; .* whole"),
+        ({"preprocessor_config": MOLMO2 | {"max_crops": True}}, "max_crops is True; .* whole"),
+        (
+            {"preprocessor_config": MOLMO2 | {"overlap_margins": [math.inf, 4]}},
+            "cannot be read: OverflowError",
+        ),
+        ({"preprocessor_config": MOLMO2 | {"image_std": [0.5, math.inf, 0.5]}}, "3 finite numbers"),
+        ({"preprocessor_config": MOLMO2 | {"image_mean": [0.5, math.nan, 0.5]}}, "3 finite numbers"),
+        ({"preprocessor_config": MOLMO2 | {"image_mean": [10**400, 0, 0]}}, "cannot be read: OverflowError"),
+        ({"preprocessor_config": "[" * 100_000}, "not valid JSON"),
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, files, message):
