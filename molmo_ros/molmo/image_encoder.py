@@ -37,6 +37,7 @@ class ImageEncoder:
     def images(self, images: Sequence[np.ndarray], max_crops: int | None) -> EncodedImage:
         """See `Molmo.encode`."""
         started = time.perf_counter()
+        self._prompts.check_count(len(images))
         crops = self._crop_budget.choose([_size(one) for one in images], max_crops)
         process = self._image_processor
         if crops.max_crops != process.config.max_crops:

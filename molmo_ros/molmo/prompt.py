@@ -113,18 +113,24 @@ class PromptBuilder:
         self._tokenizer, self._style, self._low_res_columns = tokenizer, style, low_res_columns
         self.max_tokens = max_tokens
 
+    def check_count(self, images: int) -> None:
+        """Refuses a number of images that no prompt can have.
+
+        Raises:
+            PromptError: No image, or several for a family that takes one.
+        """
+        if not images:
+            raise PromptError("a prompt needs an image")
+        if images > 1 and not self._style.many_images:
+            raise PromptError(f"{images} images: models of the 0924 family take one; Molmo2 takes several")
+
     def prefix(self, images: Sequence[Grids]) -> Prefix:
         """BOS and the tokens of the images.
 
         Raises:
             PromptError: No image, several for a family that takes one, or more than the context holds.
         """
-        if not images:
-            raise PromptError("a prompt needs an image")
-        if len(images) > 1 and not self._style.many_images:
-            raise PromptError(
-                f"{len(images)} images: models of the 0924 family take one; Molmo2 takes several"
-            )
+        self.check_count(len(images))
         titles = [f"Image {number}" if len(images) > 1 else "" for number in range(1, len(images) + 1)]
         layouts = [image_layout(self._style, image, self._low_res_columns) for image in images]
         return self._prefix("images" if len(images) > 1 else "image", titles, layouts)
@@ -184,8 +190,10 @@ class PromptBuilder:
             prefix_length: Tokens of the prefix, for the limit.
 
         Raises:
-            PromptError: Nothing is left of the text, or the prompt would fill the model's context.
+            PromptError: It is not text, nothing is left of it, or the prompt would fill the model's context.
         """
+        if not isinstance(text, str):
+            raise PromptError(f"the query is {text!r:.80}; it must be text")
         cleaned = clean_text(text)
         if not cleaned:
             raise PromptError(f"the query is empty: {text[:40]!r}")

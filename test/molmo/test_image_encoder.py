@@ -137,12 +137,19 @@ def test_what_another_model_encoded_is_refused(both):
 def test_too_many_images_are_refused_before_any_is_processed(both, monkeypatch):
     molmo, _ = both
     one = picture(100, 100)
-    layout = len(molmo.encode(one).prefix) - 1
-    lengths = [layout + len(molmo.tokenizer.encode(f"Image {number}")) for number in range(1, 8)]
-    assert 1 + sum(lengths[:4]) < 2048 <= 1 + sum(lengths[:5])
+    pictures = [one, one, picture(700, 700), picture(700, 700)]
+    lengths = [
+        len(molmo.encode(image).prefix) - 1 + len(molmo.tokenizer.encode(f"Image {number}"))
+        for number, image in enumerate(pictures, 1)
+    ]
+    assert 1 + sum(lengths[:3]) < 2048 <= 1 + sum(lengths)
     monkeypatch.setattr(ImageProcessor, "__call__", lambda *_: pytest.fail("a pixel was touched"))
-    found = f"7 images have {1 + sum(lengths)} image tokens.* of 2048 tokens; it holds the first 4 of them"
+    found = f"4 images have {1 + sum(lengths)} image tokens.* of 2048 tokens; it holds the first 3 of them"
     with pytest.raises(PromptError, match=found):
+        molmo.point(pictures, "cup")
+    with pytest.raises(
+        PromptError, match="7 images have at least .* of 2048 tokens; it holds at most 4 of them"
+    ):
         molmo.point([one] * 7, "cup")
     with pytest.raises(
         PromptError, match=r"30 frames have \d+ image tokens.* it holds the first 2\d of them"

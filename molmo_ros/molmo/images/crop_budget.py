@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from numbers import Real
 from statistics import median
 from typing import Any, NamedTuple
 
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import LatencyModel, QueryTiming
-from molmo_ros.molmo.images.tiling import NO_TILES, select_tiling
+from molmo_ros.molmo.images.tiling import NO_TILES, distinct_tilings, select_tiling
 
 TYPICAL_ANSWER = 24
 """Tokens of an answer with one point, until answers have been seen."""
@@ -65,12 +66,20 @@ def image_cost(
         ImageError: The size has no pixels.
         MolmoError: `max_crops` is not a whole number from 1 to 1000.
     """
-    if min(size) < 1:
-        raise ImageError(f"The image has no pixels: its size is {size[0]} x {size[1]} (height x width).")
+    _check_size(size)
     if max_crops is not None:
         config = config.with_max_crops(max_crops)
+    return _cost(config, select_tiling(*size, config.grid))
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise ImageError(f"The image has no pixels: its size is {size[0]} x {size[1]} (height x width).")
+
+
+def _cost(config: ImageProcessorConfig, tiling: tuple[int, int]) -> ImageCost:
+    """Of an image that is cut into so many tiles."""
     grid = config.grid
-    tiling = select_tiling(*size, grid)
     low_rows, low_columns = grid.pooled((grid.patches, grid.patches))
     tokens = low_rows * (low_columns + config.low_res_columns) + 2
     if tiling != NO_TILES:
@@ -184,9 +193,11 @@ class CropBudget:
             return
         if max_crops is not None:
             self.config.with_max_crops(max_crops)
-        if latency_target is not None and not 0 < latency_target < math.inf:
+        if latency_target is not None and not (
+            isinstance(latency_target, Real) and 0 < latency_target < math.inf
+        ):
             raise MolmoError(
-                f"latency_target is {latency_target} s; it must be positive, or None for no target"
+                f"latency_target is {latency_target!r:.80} s; it must be positive, or None for no target"
             )
         self.max_crops, self.latency_target = max_crops, latency_target
         self._chosen.clear()
@@ -241,11 +252,18 @@ class CropBudget:
         Raises:
             ImageError: A size has no pixels.
             MolmoError: `max_crops` is not a whole number from 1 to 1000.
-            PromptError: The images' tokens do not fit the model's context under the limit that was asked for.
+            PromptError: The images' tokens do not fit the model's context under the limit that was asked for, or
+                of several images under any.
         """
+        least = _cost(self.config, (1, 1)).tokens
+        if len(sizes) > 1 and len(sizes) * least >= self._max_tokens:
+            raise PromptError(
+                f"{len(sizes)} images have at least {len(sizes) * least} image tokens, which fill the model's context "
+                f"of {self._max_tokens} tokens; it holds at most {(self._max_tokens - 1) // least} of them"
+            )
         asked = self.max_crops if max_crops is None else max_crops
         trained = self.config.max_crops
-        options = _options(self.config, tuple(sizes), trained if asked is None else asked)
+        options = _options(self.config, tuple(sizes), trained if asked is None else asked, self._max_tokens)
         fitting = [option for option in options if option.tokens + TEXT_ROOM <= self._max_tokens] or options[
             :1
         ]
@@ -255,7 +273,7 @@ class CropBudget:
             return CropChoice(trained, options[-1].costs)
         if len(fitting) < len(options) and options[-1].tokens >= self._max_tokens:
             raise PromptError(
-                f"max_crops {asked} makes {options[-1].tokens} tokens of the image; the model's context has "
+                f"max_crops {asked} makes {options[-1].tokens} tokens or more of the image; the model's context has "
                 f"{self._max_tokens}. Up to {options[len(fitting)].max_crops - 1} fits"
             )
         beyond = f"max_crops {asked} is more than the {trained} that the model was trained with"
@@ -293,15 +311,25 @@ class CropBudget:
 
 @lru_cache(maxsize=64, typed=True)
 def _options(
-    config: ImageProcessorConfig, sizes: tuple[tuple[int, int], ...], most: int
+    config: ImageProcessorConfig,
+    sizes: tuple[tuple[int, int], ...],
+    most: int,
+    max_tokens: float = math.inf,
 ) -> tuple[CropChoice, ...]:
-    """What images can become under limits from 1 to `most`, rising, each with the lowest limit that gives it."""
-    config.with_max_crops(most)
-    costs = [
-        (limit, tuple(image_cost(config, size, limit) for size in sizes)) for limit in range(1, most + 1)
-    ]
-    return tuple(
-        CropChoice(limit, cost)
-        for number, (limit, cost) in enumerate(costs)
-        if number == 0 or cost != costs[number - 1][1]
-    )
+    """What images can become under limits from 1 to `most`, rising, each with the lowest limit that gives it.
+
+    Ends with the first that fills a context of `max_tokens`.
+    """
+    grid = config.with_max_crops(most).grid
+    for size in sizes:
+        _check_size(size)
+    tilings = {size: dict(distinct_tilings(*size, grid)) for size in set(sizes)}
+    now: dict[tuple[int, int], ImageCost] = {}
+    options: list[CropChoice] = []
+    for limit in sorted({limit for of_size in tilings.values() for limit in of_size}):
+        changed = {size: of_size[limit] for size, of_size in tilings.items() if limit in of_size}
+        now |= {size: _cost(config, tiling) for size, tiling in changed.items()}
+        options.append(CropChoice(limit, tuple(now[size] for size in sizes)))
+        if options[-1].tokens >= max_tokens:
+            break
+    return tuple(options)

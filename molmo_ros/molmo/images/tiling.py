@@ -8,6 +8,7 @@ read row by row over the whole image, are the mosaic that the high-resolution to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,15 +69,58 @@ def select_tiling(height: int, width: int, grid: CropGrid) -> tuple[int, int]:
     most = grid.max_crops
     if not most:
         return NO_TILES
-    tilings = [(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)]
-    tilings.sort(key=lambda tiling: (tiling[0] * tiling[1], tiling[0]))
+    tilings, scale = _tilings(most), _scales(height, width, grid)
+    best = scale.argmax() if (scale < 1).all() else np.where(scale < 1, np.float32(1e10), scale).argmin()
+    rows, columns = tilings[best].tolist()
+    return rows, columns
+
+
+def distinct_tilings(height: int, width: int, grid: CropGrid) -> list[tuple[int, tuple[int, int]]]:
+    """What `select_tiling` gives under limits from 1 to `grid.max_crops`, rising.
+
+    The tilings are sorted by their number of tiles, so a limit sees the first so many of them, and the choice changes
+    at every tiling that is better than all before it.
+
+    Args:
+        height: Image height [px].
+        width: Image width [px].
+        grid: Crop sizes; `max_crops` at least 1.
+
+    Returns:
+        The lowest limit that gives it, and the tiling.
+    """
+    tilings, scale = _tilings(grid.max_crops), _scales(height, width, grid)
+    covers = np.flatnonzero(scale >= 1)
+    first = covers[0] if len(covers) else len(scale)
+    # From the first that covers the image on, what does not cover it is out of the question.
+    shrunk, enlarged = scale[:first], np.where(scale[first:] < 1, np.float32(np.inf), scale[first:])
+    changes = np.concatenate([_records(shrunk), first + _records(-enlarged)])
+    return list(
+        {int(rows * columns): (int(rows), int(columns)) for rows, columns in tilings[changes]}.items()
+    )
+
+
+def _records(values: np.ndarray) -> np.ndarray:
+    """Where a value is above all before it; the first always is."""
+    above = values[1:] > np.maximum.accumulate(values)[:-1]
+    return np.flatnonzero(np.concatenate([np.ones(min(len(values), 1), bool), above]))
+
+
+@lru_cache(maxsize=16)
+def _tilings(most: int) -> np.ndarray:
+    """All of up to `most` tiles, int64 [n, 2], by the number of tiles and then of rows."""
+    pairs = [(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)]
+    tilings = np.array(sorted(pairs, key=lambda tiling: (tiling[0] * tiling[1], tiling[0])))
+    tilings.flags.writeable = False
+    return tilings
+
+
+def _scales(height: int, width: int, grid: CropGrid) -> np.ndarray:
+    """By how much the image grows to fill each of `_tilings`, float32 [n]."""
     margin = sum(grid.margins) * grid.patch_size
-    targets = np.array(tilings, np.float32) * np.float32(grid.window * grid.patch_size)
+    targets = _tilings(grid.max_crops).astype(np.float32) * np.float32(grid.window * grid.patch_size)
     with np.errstate(divide="ignore"):
-        scale = (targets / np.array([height - margin, width - margin], np.float32)).min(axis=1)
-    if (scale < 1).all():
-        return tilings[int(scale.argmax())]
-    return tilings[int(np.where(scale < 1, np.float32(1e10), scale).argmin())]
+        return (targets / np.array([height - margin, width - margin], np.float32)).min(axis=1)
 
 
 def _kept(tile: int, tiles: int, size: int, before: int, after: int) -> slice:

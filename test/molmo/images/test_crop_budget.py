@@ -13,9 +13,11 @@ import torch
 
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.families import family
+from molmo_ros.molmo.images import crop_budget
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, CropBudget, image_cost, shapes
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import QueryTiming
+from molmo_ros.molmo.images.tiling import distinct_tilings, select_tiling
 from molmo_ros.molmo.prompt import image_layout
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "preprocess"
@@ -95,6 +97,44 @@ def test_shapes_are_the_distinct_costs_and_rise(name):
         assert [cost.crops for cost in found] == sorted({cost.crops for cost in every})
         assert found[0].tiling == (1, 1)
     assert shapes(CONFIGS[name], (720, 1280)) == shapes(CONFIGS[name], (720, 1280), CONFIGS[name].max_crops)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_distinct_tilings_are_those_of_every_limit(name):
+    rng = np.random.default_rng(6)
+    edges = [(112, 112), (112, 900), (1, 1), (1, 4000), (111, 113), (10_000, 10_000)]
+    sizes = SIZES + edges + [tuple(size) for size in rng.integers(1, 3000, (40, 2)).tolist()]
+    for height, width in sizes:
+        every = [
+            select_tiling(height, width, CONFIGS[name].with_max_crops(limit).grid) for limit in range(1, 61)
+        ]
+        first = {tiling: 60 - every[::-1].index(tiling) - every.count(tiling) + 1 for tiling in every}
+        grid = CONFIGS[name].with_max_crops(60).grid
+        assert distinct_tilings(height, width, grid) == [(limit, tiling) for tiling, limit in first.items()]
+        tokens = [cost.tokens for cost in shapes(CONFIGS[name], (height, width), 60)]
+        assert tokens == sorted(tokens)  # so the first that is too many ends the list
+
+
+def test_of_each_image_the_limit_that_is_asked_for_holds():
+    budget = CropBudget(CONFIGS["molmo2"], 10**6)
+    sizes = [(720, 1280), (60, 80), (2160, 3840), (720, 1280)]
+    for limit in (1, 5, 37, 1000):
+        choice = budget.choose(sizes, limit)
+        assert choice.costs == tuple(image_cost(CONFIGS["molmo2"], size, limit) for size in sizes)
+
+
+def test_more_images_than_fit_are_refused_before_any_is_tiled(monkeypatch):
+    def tiled(*_):
+        raise AssertionError("an image was tiled")
+
+    monkeypatch.setattr(crop_budget, "distinct_tilings", tiled)
+    budget = CropBudget(CONFIGS["molmo2"], 36864)
+    sizes = [(100 + number, 100) for number in range(3000)]
+    cheapest = image_cost(CONFIGS["molmo2"], (100, 100)).tokens
+    with pytest.raises(PromptError, match=rf"3000 images .*36864.*at most {36863 // cheapest} of them"):
+        budget.choose(sizes)
+    with pytest.raises(AssertionError):
+        budget.choose(sizes[: 36863 // cheapest])
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.0, True, "3", 1001])

@@ -97,6 +97,8 @@ def test_what_is_refused(folder):
     path = folder()
     with pytest.raises(MolmoError, match="max_crops is 0"):
         Molmo.from_pretrained(path, max_crops=0)
+    with pytest.raises(MolmoError, match="latency_target is 'x' s; it must be positive"):
+        Molmo.from_pretrained(path).limit_crops(latency_target="x")
     with pytest.raises(MolmoError, match="latency_target is -1"):
         Molmo.from_pretrained(path, latency_target=-1)
     molmo = Molmo.from_pretrained(path, latency_target=3600.0)
