@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Integral
 
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.molmo.errors import PromptError
@@ -41,10 +42,12 @@ class AnswerStream:
             on_point: Called with each point.
 
         Raises:
-            PromptError: `max_points` is below 1.
+            PromptError: `max_points` is not a whole number, or below 1.
         """
-        if max_points is not None and max_points < 1:
-            raise PromptError(f"max_points is {max_points}; it must be at least 1, or None for all")
+        if max_points is not None and not (isinstance(max_points, Integral) and max_points >= 1):
+            raise PromptError(
+                f"max_points is {max_points!r:.80}; it must be a whole number, at least 1, or None for all"
+            )
         self.text = ""
         self._decoded: TextStream | None = None
         self._points: PointStream | None = None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral, Real
 from typing import Protocol
 
 import torch
@@ -46,10 +47,11 @@ class GenerateOptions:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise MolmoError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise MolmoError(f"time_limit is {self.time_limit} s; it must be positive, or None for no limit")
+        tokens, limit = self.max_new_tokens, self.time_limit
+        if not (isinstance(tokens, Integral) and tokens >= 1):
+            raise MolmoError(f"max_new_tokens is {tokens!r:.80}; it must be a whole number, at least 1")
+        if limit is not None and not (isinstance(limit, Real) and limit > 0):
+            raise MolmoError(f"time_limit is {limit!r:.80} s; it must be positive, or None for no limit")
 
 
 @dataclass(frozen=True)

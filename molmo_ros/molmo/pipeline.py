@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -256,7 +256,12 @@ class Molmo:
         """`query` for several texts about one image, which is encoded and prefilled once.
 
         The limits hold for each query. After `cancel` the remaining answers are CANCELLED.
+
+        Raises:
+            PromptError: `texts` is a single text, or none.
         """
+        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+            raise PromptError(f"texts is {texts!r:.80}; query_many takes a list of texts")
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         answers = [self.query(encoded, text, options=options, cancel=cancel) for text in texts]
         if answers and encoded is not image:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from molmo_ros.molmo.errors import PromptError
 
@@ -93,7 +93,7 @@ def point_prompt(label: str | Sequence[str], wording: str = "molmo2", about: Abo
         about: What the prompt holds.
 
     Raises:
-        PromptError: No label, or an empty one.
+        PromptError: No label, an empty one, or one that is not text.
     """
     return _fill(WORDINGS[wording].point[about], label)
 
@@ -152,7 +152,10 @@ def clean_text(text: str) -> str:
 
 
 def _fill(template: str, label: str | Sequence[str]) -> str:
-    labels = [label] if isinstance(label, str) else list(label)
+    several = isinstance(label, Iterable) and not isinstance(label, str)
+    labels: list[Any] = list(label) if several else [label]
+    if not all(isinstance(one, str) for one in labels):
+        raise PromptError(f"the label is {label!r:.80}; it must be text, or several texts")
     cleaned = [" ".join(clean_text(one).split()).lower() for one in labels]
     if not cleaned or "" in cleaned:
         raise PromptError(f"the label is empty: {label!r:.80}")

@@ -232,6 +232,14 @@ def test_another_dtype_is_advised_only_where_it_may_help(dtype):
 
 def test_options_are_checked():
     assert GenerateOptions().time_limit is None
-    for wrong in ({"max_new_tokens": 0}, {"time_limit": 0.0}, {"time_limit": float("nan")}):
+    assert GenerateOptions(max_new_tokens=np.int64(3), time_limit=1).max_new_tokens == 3
+    for wrong in (
+        {"max_new_tokens": 0},
+        {"max_new_tokens": 1.5},
+        {"max_new_tokens": None},
+        {"time_limit": 0.0},
+        {"time_limit": float("nan")},
+        {"time_limit": "x"},
+    ):
         with pytest.raises(MolmoError, match=next(iter(wrong))):
             GenerateOptions(**wrong)

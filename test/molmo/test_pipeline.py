@@ -424,6 +424,26 @@ def test_bad_words(cups):
     assert calls == []  # refused before any work
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda molmo: molmo.point(SMALL, None), "the label is None; it must be text"),
+        (lambda molmo: molmo.point(SMALL, 5), "the label is 5; it must be text"),
+        (lambda molmo: molmo.count(SMALL, b"cup"), "the label is b'cup'; it must be text"),
+        (lambda molmo: molmo.point(SMALL, ["a", None]), r"the label is \['a', None\]; it must be text"),
+        (lambda molmo: molmo.ask(SMALL, None), "the query is None; it must be text"),
+        (lambda molmo: molmo.query_many(SMALL, None), "texts is None; query_many takes a list"),
+        (lambda molmo: molmo.query_many(SMALL, "cup"), "texts is 'cup'; query_many takes a list"),
+        (lambda molmo: molmo.query_many(SMALL, ["cup", None]), "the query is None"),
+        (lambda molmo: molmo.point(SMALL, "cup", max_points=1.5), "max_points is 1.5; it must be a whole"),
+        (lambda molmo: molmo.point(SMALL, "cup", max_points="1"), "max_points is '1'; it must be a whole"),
+    ],
+)
+def test_arguments_of_another_type(cups, ask, message):
+    with pytest.raises(PromptError, match=message):
+        ask(cups)
+
+
 @pytest.mark.parametrize("name", ["", " "])
 def test_an_empty_name_is_not_the_working_directory(name, write_tokenizer, tmp_path, monkeypatch):
     monkeypatch.chdir(random_folder(tmp_path, write_tokenizer))
