@@ -1,7 +1,7 @@
 """molmo_node with a model whose answers are written in the query: the node's plumbing, without weights.
 
 `at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
-`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` raises, `overflow` too;
+`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` and `overflow` raise;
 `size` answers with the image's size and corner colour, `limits` with the limits on its crops. `--model broken` cannot
 be loaded; `--model slow` takes 4 s to load.
 """
