@@ -6,12 +6,12 @@ here, so that the modules never ask for a family.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.json_file import read_json
 
 
 @dataclass(frozen=True)
@@ -213,12 +213,7 @@ class MolmoConfig:
         path = folder / "config.json"
         if not path.is_file():
             raise CheckpointError(f"{folder} has no config.json")
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-        if not isinstance(raw, dict):
-            raise CheckpointError(f"{path} holds a {type(raw).__name__}, not an object")
+        raw = read_json(path)
         try:
             return cls.from_dict(raw)
         except CheckpointError as error:

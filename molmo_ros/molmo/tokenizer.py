@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer as Backend
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
+from molmo_ros.molmo.json_file import read_json
 
 MARKERS = (
     *("<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<im_low>"),
@@ -196,7 +197,7 @@ def _load_backend(folder: Path) -> Backend:
             raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
         raise CheckpointError(f"{folder} has neither tokenizer.json nor vocab.json with merges.txt")
-    name = _read_json(folder / "tokenizer_config.json").get("tokenizer_class")
+    name = read_json(folder / "tokenizer_config.json").get("tokenizer_class")
     if name not in QWEN2_CLASSES:
         raise CheckpointError(
             f"{folder} has no tokenizer.json, and vocab.json does not tell how text is split; that is known for "
@@ -212,21 +213,9 @@ def _load_backend(folder: Path) -> Backend:
     return loaded.backend_tokenizer
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} holds a {type(document).__name__}, not an object")
-    return document
-
-
 def _special(path: Path, key: str) -> str | None:
     """A token that tokenizer_config.json names, as its text or as an object with `content`."""
-    value = _read_json(path).get(key)
+    value = read_json(path).get(key)
     text = value.get("content") if isinstance(value, dict) else value
     if not isinstance(text, str) and value is not None:
         raise CheckpointError(
@@ -237,7 +226,7 @@ def _special(path: Path, key: str) -> str | None:
 
 def _eos_ids(path: Path) -> list[int]:
     """Further ids that end an answer, of generation_config.json: none, one or a list."""
-    value = _read_json(path).get("eos_token_id")
+    value = read_json(path).get("eos_token_id")
     ids = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(number) is int and number >= 0 for number in ids):
         raise CheckpointError(

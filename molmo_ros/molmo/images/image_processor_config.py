@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.images.tiling import CropGrid
+from molmo_ros.molmo.json_file import read_json
 
 STYLES = ("padded", "stretched")
 MAX_CROPS = 1000
@@ -149,23 +149,6 @@ class ImageProcessorConfig:
             raise CheckpointError(
                 f"Image processor settings in {folder} cannot be read: {error!r}."
             ) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or an empty one where there is no such file.
-
-    Raises:
-        CheckpointError: It is not JSON, or no object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a JSON object.")
-    return content
 
 
 def read_part(settings: dict[str, Any], key: str) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.images.image_processor_config import (
     ImageProcessorConfig,
     molmo2_settings,
-    read_json,
     read_part,
     whole_number,
 )
+from molmo_ros.molmo.json_file import read_json
 
 POOL = (3, 3)
 """Patches per token (rows, columns) of the released models' frames."""

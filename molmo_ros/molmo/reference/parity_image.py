@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.json_file import read_json
 
 PIXEL_TOLERANCE = 1e-5
 
@@ -39,8 +39,8 @@ def compare_preprocessing(
         make = {"padded": ImageProcessorConfig.molmo, "stretched": ImageProcessorConfig.molmo2}[style]
         crop_size = vision.grid[0] * vision.patch_size
         settings = make(crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool)
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        settings = settings.with_max_crops(raw.get("max_crops") or settings.max_crops)
+        most = read_json(folder / "config.json").get("max_crops")
+        settings = settings if most is None else settings.with_max_crops(most)
     result = ImageProcessor(settings)(inputs["image_u8"])
     made, stored = _made(result), _stored(inputs)
     return {name: _difference(made.get(name), array) for name, array in stored.items()}
