@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from molmo_ros.molmo.images.crop_budget import CropChoice
-from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.pointing.point_chooser import PointableImages
 from molmo_ros.molmo.prompt import Prefix
+from molmo_ros.molmo.runtime import Cache, Runtime
 
 
 @dataclass
@@ -22,7 +21,7 @@ class EncodedImage:
     only their own words. One query at a time.
 
     Attributes:
-        model: The network that it was encoded by, and for.
+        runtime: What it was encoded by, and for.
         sizes: (height, width) of each image [px].
         prefix: The image's tokens.
         features: [n_features, width], one for each patch token.
@@ -32,7 +31,7 @@ class EncodedImage:
         places: Where the tokens of a point lie on them; None without a point head.
     """
 
-    model: MolmoModel = field(repr=False)
+    runtime: Runtime = field(repr=False)
     sizes: list[tuple[int, int]]
     prefix: Prefix
     features: Tensor
@@ -40,22 +39,18 @@ class EncodedImage:
     crops: CropChoice | None = None
     pointable: PointableImages | None = None
     places: PatchPlaces | None = None
-    _cache: KVCache | None = field(default=None, repr=False)
+    _cache: Cache | None = field(default=None, repr=False)
 
-    def cache(self, max_len: int) -> KVCache:
-        """A cache with room for `max_len` tokens that holds the whole prefix or nothing."""
+    def cache(self, max_len: int) -> Cache:
+        """A cache with room for `max_len` tokens that holds the whole prefix or nothing.
+
+        Raises:
+            PromptError: The runtime has no room for so many.
+        """
         old = self._cache
         if old is not None and self.pointable is not None and self.pointable.keys is None:
             old.truncate(0)  # the prefill that filled it ended before the point head had seen it
         if old is not None and old.length > len(self.prefix):
             old.truncate(len(self.prefix))
-        if old is not None and old.max_len >= max_len:
-            return old
-        model = self.model
-        new = KVCache(model.config.decoder, max_len, dtype=model.dtype, device=model.device)
-        if old is not None:
-            new.keys[..., : old.length, :] = old.keys[..., : old.length, :]
-            new.values[..., : old.length, :] = old.values[..., : old.length, :]
-            new.length = old.length
-        self._cache = new
-        return new
+        self._cache = self.runtime.cache(max_len, old)
+        return self._cache

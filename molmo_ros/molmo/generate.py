@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from molmo_ros.molmo.errors import GenerationError, MolmoError
-from molmo_ros.molmo.network.decoder import DecoderOutput
-from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.runtime import Cache, Runtime, StepOutput
 
 
 class StopReason(str, Enum):
@@ -115,7 +113,7 @@ class Choice:
 class Chooser(Protocol):
     """How scores become the next token, and a token the next input."""
 
-    def choose(self, output: DecoderOutput) -> Choice:
+    def choose(self, output: StepOutput) -> Choice:
         """The next token, from the decoder's output at the last position."""
 
     def embed(self, token: int) -> Tensor:
@@ -125,16 +123,16 @@ class Chooser(Protocol):
 class Greedy:
     """The likeliest token, again and again. Source of truth for ties: the lowest id."""
 
-    def __init__(self, model: MolmoModel) -> None:
-        self._model = model
+    def __init__(self, runtime: Runtime) -> None:
+        self._embedding = runtime.embedding
 
-    def choose(self, output: DecoderOutput) -> Choice:
+    def choose(self, output: StepOutput) -> Choice:
         """See `Chooser`."""
         return likeliest(output.logits[0, -1])
 
     def embed(self, token: int) -> Tensor:
         """See `Chooser`."""
-        return self._model.decoder.embedding.row(token)
+        return self._embedding.row(token)
 
 
 def likeliest(logits: Tensor, dtype: torch.dtype | None = None) -> Choice:
@@ -159,8 +157,8 @@ def likeliest(logits: Tensor, dtype: torch.dtype | None = None) -> Choice:
 
 @torch.inference_mode()
 def generate(
-    model: MolmoModel,
-    cache: KVCache,
+    runtime: Runtime,
+    cache: Cache,
     embeddings: Tensor,
     mask: Tensor,
     *,
@@ -173,11 +171,11 @@ def generate(
     """Continues a prompt token by token.
 
     Args:
-        model: The model.
+        runtime: Runs the model.
         cache: Holds the prompt's first `cache.length` tokens already; the rest and the answer are added. It
             must have room for them: up to `max_new_tokens - 1` slots beyond the prompt.
         embeddings: [1, L, width], the prompt's remaining tokens.
-        mask: Boolean [1, 1, L, cache.length + L], see `Decoder.forward`.
+        mask: Boolean [1, 1, L, cache.length + L], see `Runtime.prefill`.
         max_new_tokens: Longest answer.
         eos_ids: Tokens that end it.
         limits: Deadline and cancellation.
@@ -192,11 +190,9 @@ def generate(
     stop = limits.reached()
     if stop is not None:
         return Generation((), stop)
-    chooser = chooser or Greedy(model)
+    chooser = chooser or Greedy(runtime)
     started = time.perf_counter()
-    positions = torch.arange(cache.length, cache.length + embeddings.shape[1], device=embeddings.device)
-    output = model.decoder(embeddings, positions.unsqueeze(0), mask, cache, slice(-1, None))
-    choice = chooser.choose(output)
+    choice = chooser.choose(runtime.prefill(embeddings, mask, cache))
     prefilled = time.perf_counter()
     token_ids: list[int] = []
     while True:
@@ -213,7 +209,6 @@ def generate(
         if len(token_ids) >= max_new_tokens:
             stop = StopReason.MAX_NEW_TOKENS
             break
-        position = torch.full((1, 1), cache.length, device=cache.keys.device)
-        choice = chooser.choose(model.decoder(chooser.embed(choice.token), position, None, cache))
+        choice = chooser.choose(runtime.decode(chooser.embed(choice.token), cache))
     ended = time.perf_counter()
     return Generation(tuple(token_ids), stop, (prefilled - started) * 1e3, (ended - prefilled) * 1e3)

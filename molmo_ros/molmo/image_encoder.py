@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ProcessedImage
 from molmo_ros.molmo.images.video_config import VideoConfig
-from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.network.model import ImageFeatures
 from molmo_ros.molmo.pointing.point_format import PointFormat
 from molmo_ros.molmo.prompt import Prefix, PromptBuilder
+from molmo_ros.molmo.runtime import ImageTensors, Runtime
 
 
 class ImageEncoder:
@@ -23,14 +23,14 @@ class ImageEncoder:
 
     def __init__(
         self,
-        model: MolmoModel,
+        runtime: Runtime,
         image_processor: ImageProcessor,
         video: VideoConfig,
         prompts: PromptBuilder,
         point_format: PointFormat,
         crop_budget: CropBudget,
     ) -> None:
-        self._model, self._prompts, self._point_format = model, prompts, point_format
+        self._runtime, self._prompts, self._point_format = runtime, prompts, point_format
         self._image_processor, self._crop_budget = image_processor, crop_budget
         self._video, self._frame_processor = video, ImageProcessor(video.frame)
 
@@ -69,24 +69,17 @@ class ImageEncoder:
     @torch.inference_mode()
     def _features(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
         """Features of all images."""
-        device, dtype = self._model.device, self._model.dtype
-
-        def tensor(array: np.ndarray | None) -> Tensor | None:
-            return None if array is None else torch.from_numpy(array).to(device)
-
-        features = [
-            self._model.image_features(
-                torch.from_numpy(one.crops).to(device, dtype),
-                masks=tensor(one.masks),
-                input_idx=tensor(one.input_idx),
-                pooling=tensor(one.pooling),
-                single_view=one.single_view,
-            )
-            for one in images
-        ]
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        features = [self._runtime.encode_image(_tensors(one)) for one in images]
         return ImageFeatures.join(features)
+
+
+def _tensors(image: ProcessedImage) -> ImageTensors:
+    """The same memory, as torch tensors."""
+    masks, input_idx, pooling = (
+        None if table is None else torch.from_numpy(table)
+        for table in (image.masks, image.input_idx, image.pooling)
+    )
+    return ImageTensors(torch.from_numpy(image.crops), masks, input_idx, pooling, image.single_view)
 
 
 def milliseconds(**seconds: float) -> dict[str, float]:

@@ -24,15 +24,16 @@ from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import QueryTiming
 from molmo_ros.molmo.images.video_config import VideoConfig
-from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.part_check import check_parts
 from molmo_ros.molmo.pointing.point_format import point_format
 from molmo_ros.molmo.prompt import PromptBuilder
+from molmo_ros.molmo.runtime import Cache, Runtime
 from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.wording import (
     About,
@@ -65,7 +66,7 @@ class Molmo:
 
     def __init__(
         self,
-        model: MolmoModel,
+        runtime: Runtime,
         tokenizer: Tokenizer,
         image_processor: ImageProcessor,
         calibration: Calibration | None = None,
@@ -74,7 +75,7 @@ class Molmo:
         """Puts the parts of one checkpoint together; without a calibration, confidences are raw scores.
 
         Args:
-            model: The network.
+            runtime: Runs the network.
             tokenizer: For its prompts and answers.
             image_processor: For its images.
             calibration: Of its confidences.
@@ -83,21 +84,21 @@ class Molmo:
         Raises:
             CheckpointError: They do not fit each other.
         """
-        config = model.config
+        config = runtime.config
         self.video = video or VideoConfig.of_images(image_processor.config)
         check_parts(config, tokenizer, image_processor.config, self.video)
-        self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
+        self.runtime, self.tokenizer, self.image_processor = runtime, tokenizer, image_processor
         self.family = family(config.family)
-        self.point_format = point_format(model, tokenizer)
+        self.point_format = point_format(runtime, tokenizer)
         self.prompts = PromptBuilder(
             tokenizer,
             self.family.prompt,
             low_res_columns=image_processor.config.low_res_columns,
-            max_tokens=config.decoder.max_positions,
+            max_tokens=runtime.max_context,
         )
-        self.crop_budget = CropBudget(image_processor.config, config.decoder.max_positions)
+        self.crop_budget = CropBudget(image_processor.config, runtime.max_context)
         self._encoder = ImageEncoder(
-            model, image_processor, self.video, self.prompts, self.point_format, self.crop_budget
+            runtime, image_processor, self.video, self.prompts, self.point_format, self.crop_budget
         )
         self.calibration = calibration
         self._not_found = [tokenizer.encode(one) for one in not_found_answers(self.family.prompt.wording)]
@@ -131,16 +132,26 @@ class Molmo:
             # As a path it would be the working directory.
             raise CheckpointError(f"the model's name is empty: {model!r}; the folder you are in is '.'")
         folder = checkpoint_folder(model)
+        network = load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True)
+        molmo = cls.from_runtime(TorchRuntime(network), folder)
+        molmo.limit_crops(max_crops, latency_target)
+        return molmo
+
+    @classmethod
+    def from_runtime(cls, runtime: Runtime, folder: Path) -> Molmo:
+        """What runs a checkpoint's network, with the tokenizer and the processors from the checkpoint's folder.
+
+        Raises:
+            CheckpointError: They cannot be read, or do not fit the network.
+        """
         images = ImageProcessorConfig.from_folder(folder)
-        molmo = cls(
-            load_checkpoint(folder, device=device, dtype=dtype, tie_equal_head=True),
+        return cls(
+            runtime,
             Tokenizer.from_folder(folder),
             ImageProcessor(images),
             read_calibration(folder),
             VideoConfig.from_folder(folder, images),
         )
-        molmo.limit_crops(max_crops, latency_target)
-        return molmo
 
     def limit_crops(self, max_crops: int | None = None, latency_target: float | None = None) -> None:
         """Sets how finely the next images are looked at; `Answer.crops` says what came of it.
@@ -315,7 +326,7 @@ class Molmo:
         on_point: Callable[[Point], None] | None = None,
     ) -> Answer:
         """Sends a text and reads the answer, with points labelled `label` until the model has said its own."""
-        if isinstance(image, EncodedImage) and image.model is not self.model:
+        if isinstance(image, EncodedImage) and image.runtime is not self.runtime:
             raise PromptError("the image was encoded by another model; its features mean nothing to this one")
         name = label.strip() if isinstance(label, str) else ""
         stream = AnswerStream(label=name, max_points=max_points, on_text=on_text, on_point=on_point)
@@ -367,17 +378,17 @@ class Molmo:
         longest = max(max_new_tokens, *map(len, self._not_found))
         cache = encoded.cache(length + min(longest, room))
         stream.confidence = self._confidence(encoded, cache)
-        start, device = cache.length, self.model.device
+        start, device = cache.length, self.runtime.device
         ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
         is_image = torch.from_numpy(np.pad(prefix.is_image, (0, len(query)))).to(device).unsqueeze(0)
         is_patch = torch.from_numpy(np.pad(prefix.is_patch, (0, len(query)))).to(device).unsqueeze(0)
         # The prefix is either in the cache as a whole or not at all.
         features = encoded.features if start == 0 else None
         generation = generate(
-            self.model,
+            self.runtime,
             cache,
-            self.model.embed(ids[:, start:], features, is_patch[:, start:]),
-            self.model.prefill_mask(is_image, start),
+            embed_prompt(self.runtime.embedding, ids[:, start:], features, is_patch[:, start:]),
+            prefill_mask(is_image, self.runtime.config.image_block, start),
             max_new_tokens=max_new_tokens,
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
@@ -388,12 +399,12 @@ class Molmo:
             generation = replace(generation, stop=StopReason.CONTEXT)
         return generation
 
-    def _confidence(self, encoded: EncodedImage, cache: KVCache) -> AnswerConfidence:
+    def _confidence(self, encoded: EncodedImage, cache: Cache) -> AnswerConfidence:
         """Scores one answer that is generated over this cache."""
         # Fitted on single images: of several, nothing was measured.
         calibration = self.calibration if encoded.prefix.about == "image" else None
         not_found = NotFoundScorer(
-            self._not_found, lambda tokens: continuation_probability(self.model, cache, tokens)
+            self._not_found, lambda tokens: continuation_probability(self.runtime, cache, tokens)
         )
         return AnswerConfidence(not_found, self.point_format.scorer(encoded), calibration)
 

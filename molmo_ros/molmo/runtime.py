@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.model import ImageFeatures
 from molmo_ros.molmo.network.point_head import PointHead
 
 
 class ImageTensors(NamedTuple):
-    """One image as the vision side takes it; see `ProcessedImage` for the meaning, which is the same.
+    """One image as its processor made it, in memory of the host; `ProcessedImage` says what the arrays mean.
 
     Attributes:
-        crops: [n, patches, patch_values].
+        crops: float32 [n, patches, patch_values].
         masks: float32 [n, patches], or None.
         input_idx: int64 [n, tokens per crop], or None.
         pooling: int64 [n_tokens, slots], or None.
@@ -66,21 +65,20 @@ class Cache(Protocol):
 
 
 class Runtime(Protocol):
-    """A model's networks, whatever runs them.
-
-    Attributes:
-        config: The model's shape.
-        device: Where tensors go in and come out.
-        dtype: Of embeddings and image features.
-        embedding: The table of token embeddings.
-        point_head: MolmoPoint's head; None without one.
-    """
+    """A model's networks, whatever runs them."""
 
     config: MolmoConfig
+    """The model's shape."""
     device: torch.device
+    """Where tensors go in and come out."""
     dtype: torch.dtype
+    """Of embeddings and image features."""
+    max_context: int
+    """The longest prompt and answer together [tokens]."""
     embedding: TokenEmbedding
+    """The table of token embeddings."""
     point_head: PointHead | None
+    """MolmoPoint's head; None without one."""
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """Tower, pooling and projector for one image.
@@ -99,13 +97,22 @@ class Runtime(Protocol):
             PromptError: The runtime has no room for so many.
         """
 
-    def prefill(self, embeddings: Tensor, mask: Tensor, cache: Cache, logits_for: Tensor | None = None) -> StepOutput:
-        """Any number of tokens, which go to the cache's next slots.
+    def prefill(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        cache: Cache,
+        *,
+        positions: Tensor | None = None,
+        logits_for: Tensor | None = None,
+    ) -> StepOutput:
+        """Any number of tokens, which go to the cache's next slots: a prompt, or tokens to be verified.
 
         Args:
             embeddings: [1, q, width].
             mask: Boolean [1, 1, q, cache.length + q].
             cache: From `cache`.
+            positions: int64 [1, q], of each token in its own sequence; None: those of their slots.
             logits_for: int64 [n], which of the q tokens get scores; None: the last one.
 
         Raises:
@@ -115,30 +122,3 @@ class Runtime(Protocol):
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """One token [1, 1, width], which sees everything in the cache."""
-
-
-def embed_prompt(
-    embedding: TokenEmbedding, input_ids: Tensor, features: Tensor | None, is_patch: Tensor | None
-) -> Tensor:
-    """Token embeddings, with image features added to those of the patch tokens.
-
-    Args:
-        embedding: The table.
-        input_ids: int64 [B, L].
-        features: [n, width] or [B, n, width]: one for each patch token, in the order of the tokens; or None.
-        is_patch: Boolean [B, L]; None where there are no features.
-
-    Returns:
-        [B, L, width].
-
-    Raises:
-        PromptError: Not as many features as patch tokens.
-    """
-    embeddings = embedding(input_ids)
-    if features is None or is_patch is None:
-        return embeddings
-    features = features.reshape(-1, embeddings.shape[-1]).to(embeddings.dtype)
-    places = is_patch.flatten().nonzero().squeeze(1)
-    if places.shape[0] != features.shape[0]:
-        raise PromptError(f"{features.shape[0]} image features for {places.shape[0]} patch tokens")
-    return embeddings.flatten(0, 1).index_add(0, places, features).view_as(embeddings)

@@ -126,7 +126,7 @@ class Observed(TextPoints):
 
 def collect(model: Molmo, first: int, scenes: int) -> Part:
     """Asks about the scenes with seeds from `first` on; `model` has raw scores from here on."""
-    part, observed = Part(), Observed(model.model, model.tokenizer)
+    part, observed = Part(), Observed(model.runtime, model.tokenizer)
     model.calibration, model.point_format = None, observed
     for seed in range(first, first + scenes):
         rng = np.random.default_rng(seed)
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--diagram", type=Path, metavar="OUT.png", help="draw the reliability of both")
     args = parser.parse_args()
     model = Molmo.from_pretrained(args.model)
-    if model.model.config.point_head is not None:
+    if model.runtime.config.point_head is not None:
         raise SystemExit(
             f"{args.model} chooses its points among patches; this compares scores of written ones"
         )

@@ -19,6 +19,7 @@ from molmo_ros.molmo.generate import (
     likeliest,
 )
 from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -55,7 +56,7 @@ class Prompt:
 
     def run(self, cache: KVCache | None = None, new: int = NEW, eos_ids=(), **options):
         return generate(
-            self.model,
+            TorchRuntime(self.model),
             cache or self.cache(new),
             self.embeddings,
             self.mask,
@@ -97,7 +98,7 @@ def test_a_cached_prefix_changes_nothing(prompt):
     whole = prompt.run()
     cache, cut = prompt.cache(), prompt.ids.shape[1] - 9
     generate(
-        prompt.model,
+        TorchRuntime(prompt.model),
         cache,
         prompt.embeddings[:, :cut],
         prompt.mask[:, :, :cut, :cut],
@@ -107,7 +108,7 @@ def test_a_cached_prefix_changes_nothing(prompt):
     for _ in range(2):
         cache.truncate(cut)
         rest = generate(
-            prompt.model,
+            TorchRuntime(prompt.model),
             cache,
             prompt.embeddings[:, cut:],
             prompt.mask[:, :, cut:],

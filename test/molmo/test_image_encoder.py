@@ -14,6 +14,7 @@ from molmo_ros.molmo.errors import CheckpointError, ImageError, PromptError
 from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -45,12 +46,12 @@ def compare(molmo, theirs, encoded, inputs):
     """Logits of a whole prompt, and what is generated with the images' part in the cache."""
     ids = np.concatenate([encoded.prefix.ids, molmo.prompts.query(TEXT, len(encoded.prefix))])
     ids = torch.from_numpy(ids).unsqueeze(0)
-    kinds = torch.isin(ids, torch.tensor(sorted(molmo.model.config.token_ids.values())))
+    kinds = torch.isin(ids, torch.tensor(sorted(molmo.runtime.config.token_ids.values())))
     expected = theirs(input_ids=ids, mm_token_type_ids=kinds.long(), **inputs)
     words = ids.shape[1] - len(encoded.prefix)
     is_patch = functional.pad(torch.from_numpy(encoded.prefix.is_patch), (0, words)).unsqueeze(0)
     is_image = functional.pad(torch.from_numpy(encoded.prefix.is_image), (0, words)).unsqueeze(0)
-    found = molmo.model(ids, encoded.features, is_patch=is_patch, is_image=is_image)
+    found = molmo.runtime.model(ids, encoded.features, is_patch=is_patch, is_image=is_image)
     assert (found.logits - expected.logits).abs().max() < 1e-4
     generated = theirs.generate(
         input_ids=ids, mm_token_type_ids=kinds.long(), max_new_tokens=8, do_sample=False, **inputs
@@ -109,7 +110,7 @@ def test_video(both, own_tokens, write_tokenizer, tmp_path):
     molmo, theirs = both
     (tmp_path / "processor_config.json").write_text(json.dumps({"use_frame_special_tokens": own_tokens}))
     video = type(molmo.video).from_folder(tmp_path, molmo.image_processor.config)
-    molmo = Molmo(molmo.model, molmo.tokenizer, molmo.image_processor, video=video)
+    molmo = Molmo(molmo.runtime, molmo.tokenizer, molmo.image_processor, video=video)
     frames = [picture(120, 200, seed) for seed in range(3)]
     encoded = molmo.encode_video(frames, [0.0, 0.5, 1.0])
     starts = encoded.prefix.ids == molmo.tokenizer.special_id("<frame_start>" if own_tokens else "<im_start>")
@@ -129,7 +130,9 @@ def test_a_list_of_one_image_is_that_image(both):
 
 def test_what_another_model_encoded_is_refused(both):
     molmo, _ = both
-    other = Molmo(load_checkpoint(VECTORS / "molmo2-4b-tiny"), molmo.tokenizer, molmo.image_processor)
+    other = Molmo(
+        TorchRuntime(load_checkpoint(VECTORS / "molmo2-4b-tiny")), molmo.tokenizer, molmo.image_processor
+    )
     with pytest.raises(PromptError, match="encoded by another model"):
         other.point(molmo.encode(picture(60, 90)), "cup")
 

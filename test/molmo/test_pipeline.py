@@ -183,7 +183,7 @@ def test_a_character_made_of_several_tokens_comes_whole(recite):
 def test_an_empty_answer(recite):
     molmo = recite(["xyz"])
     with torch.no_grad():
-        molmo.model.decoder.head.weight[318, 0] = 2  # EOS at once
+        molmo.runtime.model.decoder.head.weight[318, 0] = 2  # EOS at once
     assert molmo.ask(SMALL, "What is it?").text == ""
     assert molmo.point(SMALL, "cup").status is Status.UNPARSEABLE
 
@@ -191,7 +191,7 @@ def test_an_empty_answer(recite):
 def test_cancelled_at_once_touches_nothing(cups):
     cancel, calls = threading.Event(), []
     cancel.set()
-    hook = cups.model.vision.register_forward_hook(lambda *_: calls.append(1))
+    hook = cups.runtime.model.vision.register_forward_hook(lambda *_: calls.append(1))
     answer = cups.point(SMALL, "cup", cancel=cancel)
     hook.remove()
     assert answer.status is Status.CANCELLED and answer.points == () and answer.truncated
@@ -201,8 +201,8 @@ def test_cancelled_at_once_touches_nothing(cups):
 def test_cancelled_during_the_vision_tower(cups):
     cancel, decoded = threading.Event(), []
     hooks = [
-        cups.model.vision.register_forward_hook(lambda *_: cancel.set()),
-        cups.model.decoder.norm.register_forward_hook(lambda *_: decoded.append(1)),
+        cups.runtime.model.vision.register_forward_hook(lambda *_: cancel.set()),
+        cups.runtime.model.decoder.norm.register_forward_hook(lambda *_: decoded.append(1)),
     ]
     answer = cups.point(SMALL, "cup", cancel=cancel)
     for hook in hooks:
@@ -257,7 +257,7 @@ def test_equal_to_an_independent_greedy_loop(write_tokenizer, tmp_path, family):
     molmo = Molmo.from_pretrained(random_folder(tmp_path, write_tokenizer, family))
     image = np.random.default_rng(1).integers(0, 256, (200, 500, 3), dtype=np.uint8)
     processed = molmo.image_processor(image)
-    tokenizer, model = molmo.tokenizer, molmo.model
+    tokenizer, model = molmo.tokenizer, molmo.runtime.model
     rows, columns = processed.high_res_grid
     low = [322] * 196 if family == "molmo2" else ([322] * 12 + [323]) * 12
     ids = [324 if family == "molmo2" else 320, *low, 321, 320, *([322] * columns + [323]) * rows, 321]
@@ -295,8 +295,8 @@ def test_many_queries_share_the_image(random_molmo):
     single = [random_molmo.query(SMALL, text, options=options) for text in texts]
     towers, lengths = [], []
     hooks = [
-        random_molmo.model.vision.register_forward_hook(lambda *_: towers.append(1)),
-        random_molmo.model.decoder.norm.register_forward_hook(
+        random_molmo.runtime.model.vision.register_forward_hook(lambda *_: towers.append(1)),
+        random_molmo.runtime.model.decoder.norm.register_forward_hook(
             lambda _, args, out: lengths.append(out.shape[1])
         ),
     ]
@@ -412,7 +412,7 @@ def test_extreme_images(cups, shape):
 
 def test_bad_words(cups):
     calls = []
-    hook = cups.model.vision.register_forward_hook(lambda *_: calls.append(1))
+    hook = cups.runtime.model.vision.register_forward_hook(lambda *_: calls.append(1))
     for label in ("", " \n", "\x00"):
         with pytest.raises(PromptError, match="empty"):
             cups.point(SMALL, label)
@@ -449,13 +449,13 @@ def test_an_empty_name_is_not_the_working_directory(name, write_tokenizer, tmp_p
     monkeypatch.chdir(random_folder(tmp_path, write_tokenizer))
     with pytest.raises(CheckpointError, match="the model's name is empty"):
         Molmo.from_pretrained(name)
-    assert Molmo.from_pretrained(Path()).model.config.family == "molmo2"
+    assert Molmo.from_pretrained(Path()).runtime.config.family == "molmo2"
 
 
 def test_half_precision(write_tokenizer, tmp_path):
     random_folder(tmp_path, write_tokenizer)
     molmo = Molmo.from_pretrained(str(tmp_path), dtype="bfloat16")
-    assert molmo.model.dtype is torch.bfloat16
+    assert molmo.runtime.dtype is torch.bfloat16
     assert molmo.point(SMALL, "cup", options=GenerateOptions(max_new_tokens=4)).tokens <= 4
     with pytest.raises(CheckpointError, match="int8.*float32"):
         Molmo.from_pretrained(tmp_path, dtype="int8")

@@ -231,7 +231,7 @@ def _write(file: Any, weight: Weight) -> int:
     if value.dtype != torch.uint8 and tuple(value.shape) != weight.shape:
         raise ValueError(f"{weight.name} has shape {tuple(value.shape)}; the graph has {weight.shape}")
     value = value.contiguous()
-    file.write(memoryview(value.view(torch.uint8).flatten().numpy()) if value.dim() else raw_bytes(value))
+    file.write(value.reshape(-1).view(torch.uint8).numpy().data)
     return value.numel() * value.element_size()
 
 

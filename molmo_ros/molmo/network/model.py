@@ -12,7 +12,7 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.network.attention import check_kind
 from molmo_ros.molmo.network.connector import Connector, crop_table
-from molmo_ros.molmo.network.decoder import Decoder, DecoderAttention, DecoderOutput
+from molmo_ros.molmo.network.decoder import Decoder, DecoderAttention, DecoderOutput, TokenEmbedding
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.network.vision import VisionAttention, VisionTower
@@ -184,16 +184,9 @@ class MolmoModel(nn.Module):
         Raises:
             PromptError: Not as many features as patch tokens, or the id of the patch token is not known.
         """
-        embeddings = self.decoder.embedding(input_ids)
-        if image_features is None:
-            return embeddings
-        if is_patch is None:
+        if image_features is not None and is_patch is None:
             is_patch = self.is_patch_token(input_ids)
-        features = image_features.reshape(-1, embeddings.shape[-1]).to(embeddings.dtype)
-        places = is_patch.flatten().nonzero().squeeze(1)
-        if places.shape[0] != features.shape[0]:
-            raise PromptError(f"{features.shape[0]} image features for {places.shape[0]} patch tokens")
-        return embeddings.flatten(0, 1).index_add(0, places, features).view_as(embeddings)
+        return embed_prompt(self.decoder.embedding, input_ids, image_features, is_patch)
 
     def is_patch_token(self, input_ids: Tensor) -> Tensor:
         """Boolean, as `input_ids`: the tokens that image features are added to.
@@ -264,3 +257,30 @@ def prefill_mask(is_image: Tensor, image_block: bool, start: int = 0) -> Tensor:
     if image_block:
         mask = mask | (is_image[:, start:].unsqueeze(2) & is_image.unsqueeze(1))
     return mask.expand(is_image.shape[0], -1, -1).unsqueeze(1)
+
+
+def embed_prompt(
+    embedding: TokenEmbedding, input_ids: Tensor, features: Tensor | None, is_patch: Tensor | None
+) -> Tensor:
+    """Token embeddings, with image features added to those of the patch tokens.
+
+    Args:
+        embedding: The table.
+        input_ids: int64 [B, L].
+        features: [n, width] or [B, n, width]: one for each patch token, in the order of the tokens; or None.
+        is_patch: Boolean [B, L]; None where there are no features.
+
+    Returns:
+        [B, L, width].
+
+    Raises:
+        PromptError: Not as many features as patch tokens.
+    """
+    embeddings = embedding(input_ids)
+    if features is None or is_patch is None:
+        return embeddings
+    features = features.reshape(-1, embeddings.shape[-1]).to(embeddings.dtype)
+    places = is_patch.flatten().nonzero().squeeze(1)
+    if places.shape[0] != features.shape[0]:
+        raise PromptError(f"{features.shape[0]} image features for {places.shape[0]} patch tokens")
+    return embeddings.flatten(0, 1).index_add(0, places, features).view_as(embeddings)

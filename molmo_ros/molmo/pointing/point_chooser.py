@@ -8,12 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.generate import Choice, likeliest
-from molmo_ros.molmo.network.decoder import DecoderOutput
-from molmo_ros.molmo.network.model import MolmoModel, PatchFeatures
+from molmo_ros.molmo.network.model import PatchFeatures
 from molmo_ros.molmo.network.point_head import NEVER, PatchKeys, PointHead
 from molmo_ros.molmo.pointing.point_grammar import PointGrammar
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
+from molmo_ros.molmo.runtime import Runtime, StepOutput
 
 
 @dataclass
@@ -34,9 +35,9 @@ class PointableImages:
     pointable: Tensor
     keys: PatchKeys | None = None
 
-    def point_tokens(self, model: MolmoModel) -> PointTokens:
+    def point_tokens(self, config: MolmoConfig) -> PointTokens:
         """The ids of the points."""
-        decoder, head = model.config.decoder, model.config.point_head
+        decoder, head = config.decoder, config.point_head
         assert head is not None, "only a model with a point head points into images"
         patches, subpatches = self.patches.pooling.shape
         start = decoder.vocab + decoder.extra_vocab
@@ -67,28 +68,28 @@ class PointChooser:
     Source: hub modeling_molmo_point.py.
     """
 
-    def __init__(self, model: MolmoModel, images: PointableImages) -> None:
+    def __init__(self, runtime: Runtime, images: PointableImages) -> None:
         """Starts an answer.
 
         Args:
-            model: With a point head.
+            runtime: Of a model with a point head.
             images: Those of the prompt. Where they have no keys yet, the first output that `choose` gets must
                 hold the whole prompt, and they are kept in there.
         """
-        config, head = model.config.point_head, model.point_head
+        config, head = runtime.config.point_head, runtime.point_head
         assert config is not None and head is not None, "only a model with a point head points into images"
-        self._model, self._images, self.config = model, images, config
+        self._embedding, self._images, self.config = runtime.embedding, images, config
         self._head: PointHead = head
-        self.tokens = images.point_tokens(model)
+        self.tokens = images.point_tokens(runtime.config)
         self._grammar = PointGrammar(self.tokens)
         # They stand for parts of points in embeddings and scores; none is ever written.
         self._never = torch.tensor(
-            [config.patch_id, config.subpatch_id, config.location_id], device=model.device
+            [config.patch_id, config.subpatch_id, config.location_id], device=runtime.device
         )
         self._input: int | None = None
         self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches
 
-    def choose(self, output: DecoderOutput) -> Choice:
+    def choose(self, output: StepOutput) -> Choice:
         """See `generate.Chooser`."""
         scores = self.scores(output)
         logits = scores.logits
@@ -104,12 +105,13 @@ class PointChooser:
             candidates = torch.where(torch.isneginf(candidates), candidates, scores.patches)
         return Choice(choice.token, logits, candidates, choice.token - ids.start)
 
-    def scores(self, output: DecoderOutput) -> PointScores:
+    def scores(self, output: StepOutput) -> PointScores:
         """The scores of the next token, and of what it may point at, from the output for the last position.
 
         Call once for every output, in order. The prompt itself scores no points.
         """
         tokens, config = self.tokens, self.config
+        assert output.states is not None, "the head reads the states"
         if self._images.keys is None:
             states = output.states[0, : len(self._images.is_patch)][self._images.is_patch]
             self._images.keys = self._head.patch_keys(states, self._images.pointable)
@@ -156,7 +158,7 @@ class PointChooser:
         return self._word(token)
 
     def _word(self, token: int) -> Tensor:
-        return self._model.decoder.embedding.row(token)
+        return self._embedding.row(token)
 
     def _subpatch_features(self) -> Tensor:
         """The tower's features of the last patch's slots [slots, feature width]; zero for an empty slot."""

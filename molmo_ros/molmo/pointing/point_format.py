@@ -10,11 +10,12 @@ import torch
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.generate import Chooser, Greedy
 from molmo_ros.molmo.images.image_processor import ProcessedImage
-from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.network.model import ImageFeatures
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream, PointTextStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.points import PointStream
 from molmo_ros.molmo.prompt import Prefix
+from molmo_ros.molmo.runtime import Runtime
 from molmo_ros.molmo.scoring.chosen_point_scorer import ChosenPointScorer
 from molmo_ros.molmo.scoring.confidence import PointScorer
 from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer
@@ -42,15 +43,15 @@ class PointFormat(Protocol):
 class TextPoints:
     """Points written as numbers in ordinary text."""
 
-    def __init__(self, model: MolmoModel, tokenizer: Tokenizer) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._numbers = NumberTokens(tokenizer.number_tokens(), model.device)
+    def __init__(self, runtime: Runtime, tokenizer: Tokenizer) -> None:
+        self._runtime, self._tokenizer = runtime, tokenizer
+        self._numbers = NumberTokens(tokenizer.number_tokens(), runtime.device)
 
     def encoded(
         self, images: Sequence[ProcessedImage], prefix: Prefix, features: ImageFeatures
     ) -> EncodedImage:
         """See `PointFormat`."""
-        return EncodedImage(self._model, [one.image_size for one in images], prefix, features.tokens)
+        return EncodedImage(self._runtime, [one.image_size for one in images], prefix, features.tokens)
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
@@ -58,7 +59,7 @@ class TextPoints:
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""
-        return Greedy(self._model)
+        return Greedy(self._runtime)
 
     def scorer(self, encoded: EncodedImage) -> PointScorer:
         """See `PointFormat`."""
@@ -68,14 +69,14 @@ class TextPoints:
 class TokenPoints:
     """Points chosen among the patches of the images, one token each for patch, subpatch and location."""
 
-    def __init__(self, model: MolmoModel, tokenizer: Tokenizer) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(self, runtime: Runtime, tokenizer: Tokenizer) -> None:
+        self._runtime, self._tokenizer = runtime, tokenizer
 
     def encoded(
         self, images: Sequence[ProcessedImage], prefix: Prefix, features: ImageFeatures
     ) -> EncodedImage:
         """See `PointFormat`."""
-        head, device = self._model.config.point_head, self._model.device
+        head, device = self._runtime.config.point_head, self._runtime.device
         patches = features.patches
         assert head is not None and patches is not None, "only a model with a point head points with tokens"
         mosaics, first = [], 0
@@ -91,8 +92,8 @@ class TokenPoints:
             torch.from_numpy(pointable).to(device),
         )
         sizes, pooling = [one.image_size for one in images], patches.pooling.cpu().numpy()
-        places = PatchPlaces(into.point_tokens(self._model), pooling, mosaics, sizes, head.locations)
-        return EncodedImage(self._model, sizes, prefix, features.tokens, pointable=into, places=places)
+        places = PatchPlaces(into.point_tokens(self._runtime.config), pooling, mosaics, sizes, head.locations)
+        return EncodedImage(self._runtime, sizes, prefix, features.tokens, pointable=into, places=places)
 
     def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
@@ -102,7 +103,7 @@ class TokenPoints:
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""
         assert encoded.pointable is not None, "the image was encoded by a model without a point head"
-        return PointChooser(self._model, encoded.pointable)
+        return PointChooser(self._runtime, encoded.pointable)
 
     def scorer(self, encoded: EncodedImage) -> PointScorer:
         """See `PointFormat`."""
@@ -110,7 +111,7 @@ class TokenPoints:
         return ChosenPointScorer(encoded.places)
 
 
-def point_format(model: MolmoModel, tokenizer: Tokenizer) -> PointFormat:
+def point_format(runtime: Runtime, tokenizer: Tokenizer) -> PointFormat:
     """The way in which this model writes points."""
-    kind = TextPoints if model.config.point_head is None else TokenPoints
-    return kind(model, tokenizer)
+    kind = TextPoints if runtime.config.point_head is None else TokenPoints
+    return kind(runtime, tokenizer)

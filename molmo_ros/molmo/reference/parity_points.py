@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
 from molmo_ros.molmo.network.point_head import NEVER
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
+from molmo_ros.molmo.runtime import StepOutput
+from molmo_ros.molmo.torch_runtime import TorchRuntime
 
 STEP = ("logits", "patch_logits", "subpatch_logits", "location_logits")
 """What the vectors call the parts of `PointScores`."""
@@ -46,13 +47,14 @@ def compare_points(
     pointable = ids[is_patch] == model.config.token_ids["im_patch"]
     patches = features.patches
     assert patches is not None, "a model with a point head keeps the patches"
+    runtime = TorchRuntime(model)
     images = PointableImages(features.tokens, patches, is_patch[0], pointable)
-    chooser = PointChooser(model, images)
+    chooser = PointChooser(runtime, images)
     stored_types = inputs.get("token_type_ids")
     is_image = model.is_image_token(ids) if stored_types is None else stored_types.bool()
-    cache = KVCache(model.config.decoder, ids.shape[1] + len(steps))
+    cache = runtime.cache(ids.shape[1] + len(steps))
     output = model(ids, features.tokens, is_patch=is_patch, is_image=is_image, cache=cache)
-    chooser.scores(output)
+    chooser.scores(StepOutput(output.logits, output.states))
 
     def note_if_stored(name: str, value: Tensor | None) -> None:
         if name in expected:
@@ -70,8 +72,7 @@ def compare_points(
     note_if_stored("subpatch_k", model.point_head.subpatch_keys(slots).unsqueeze(0))
     note_if_stored("bounds", torch.tensor(_bounds(chooser.tokens)))
     for number, token in enumerate(steps):
-        position = torch.tensor([[cache.length]])
-        scores = chooser.scores(model.decoder(chooser.embed(token), position, None, cache))
+        scores = chooser.scores(runtime.decode(chooser.embed(token), cache))
         for name, value in zip(STEP, scores, strict=True):
             note_if_stored(f"step{number}_{name}", None if value is None else value.view(1, 1, -1))
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from molmo_ros.molmo.generate import Choice
-from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.runtime import Cache, Runtime
 
 NEGLIGIBLE = 1e-3
 """Below this a bound is as good as the value."""
@@ -72,7 +71,7 @@ class _Follower:
 
 
 @torch.inference_mode()
-def continuation_probability(model: MolmoModel, cache: KVCache, tokens: Sequence[int]) -> float:
+def continuation_probability(runtime: Runtime, cache: Cache, tokens: Sequence[int]) -> float:
     """The probability of tokens[1:], given what the cache holds and tokens[0]; the cache ends as it began.
 
     Where the cache has no room for them it is 1, an upper bound.
@@ -80,11 +79,11 @@ def continuation_probability(model: MolmoModel, cache: KVCache, tokens: Sequence
     length, count = cache.length, len(tokens) - 1
     if length + count > cache.max_len:
         return 1.0
-    ids = torch.tensor([list(tokens)], device=model.device)
-    positions = torch.arange(length, length + count, device=model.device).unsqueeze(0)
-    past = torch.ones(count, length, dtype=torch.bool, device=model.device)
+    ids = torch.tensor([list(tokens)], device=runtime.device)
+    past = torch.ones(count, length, dtype=torch.bool, device=runtime.device)
     mask = torch.cat([past, past.new_ones(count, count).tril()], dim=1)[None, None]
-    output = model.decoder(model.embed(ids[:, :-1]), positions, mask, cache)
+    every = torch.arange(count, device=runtime.device)
+    output = runtime.prefill(runtime.embedding(ids[:, :-1]), mask, cache, logits_for=every)
     cache.truncate(length)
     logarithms = torch.log_softmax(output.logits[0].float(), dim=-1)
     return float(logarithms.gather(1, ids[0, 1:, None]).sum().exp())

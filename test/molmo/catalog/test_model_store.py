@@ -60,7 +60,7 @@ def test_home_is_a_folder_of_the_user(monkeypatch):
 def test_a_fetched_model_is_found_by_name_and_hub_id(home):
     folder = fetched(home)
     assert checkpoint_folder("small-1b") == checkpoint_folder("lab/Small-1B") == folder
-    assert Molmo.from_pretrained("small-1b").model.config.decoder.layers == 4
+    assert Molmo.from_pretrained("small-1b").runtime.config.decoder.layers == 4
 
 
 def test_a_name_goes_before_a_folder_of_that_name(home, tmp_path, monkeypatch):

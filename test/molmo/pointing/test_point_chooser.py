@@ -13,6 +13,7 @@ from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
+from molmo_ros.molmo.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -65,13 +66,13 @@ class Prompt:
     def run(self, count, chooser=None, cut=0, cache=None, **options):
         cache = cache or KVCache(self.model.config.decoder, self.ids.shape[1] + count, dtype=self.model.dtype)
         return generate(
-            self.model,
+            TorchRuntime(self.model),
             cache,
             self.embeddings[:, cut:],
             self.mask[:, :, cut:],
             max_new_tokens=count,
             eos_ids=(),
-            chooser=chooser or PointChooser(self.model, self.images),
+            chooser=chooser or PointChooser(TorchRuntime(self.model), self.images),
             **options,
         )
 
@@ -91,7 +92,7 @@ def test_decodes_what_the_reference_decodes_about_a_video(number):
     assert list(prompt.run(len(case["tokens"])).token_ids) == case["tokens"]
     mosaics = [np.arange(27 * 27).reshape(27, 27) + 27 * 27 * frame for frame in range(3)]
     pooling = prompt.images.patches.pooling.numpy()
-    places = PatchPlaces(prompt.images.point_tokens(prompt.model), pooling, mosaics, [(200, 500)] * 3)
+    places = PatchPlaces(prompt.images.point_tokens(prompt.model.config), pooling, mosaics, [(200, 500)] * 3)
     stream = PatchPointStream(places)
     stream.feed(case["answer"])
     found = [(point.index, point.image, point.x, point.y) for point in stream.finish().points]
@@ -99,7 +100,7 @@ def test_decodes_what_the_reference_decodes_about_a_video(number):
 
 
 def test_the_stored_answers_show_every_kind_of_token():
-    tokens = Prompt(CASES[0]).images.point_tokens(load_checkpoint(FOLDER))
+    tokens = Prompt(CASES[0]).images.point_tokens(load_checkpoint(FOLDER).config)
     patches = [[token for token in case["tokens"] if token in tokens.patch] for case in CASES]
     assert all(patch == sorted(patch) for patch in patches)
     assert any(len(set(patch)) < len(patch) for patch in patches)  # one patch more than once
@@ -124,7 +125,7 @@ def test_several_answers_on_one_image():
 def test_choices_tell_what_they_were_chosen_among():
     prompt, choices = Prompt(CASES[0]), []
     prompt.run(24, on_token=lambda choice: choices.append(choice))
-    tokens, seen = prompt.images.point_tokens(prompt.model), set()
+    tokens, seen = prompt.images.point_tokens(prompt.model.config), set()
     for choice in choices:
         assert choice.logits.shape == (tokens.all.stop,) and int(choice.logits.argmax()) == choice.token
         sizes = {tokens.patches + 1: tokens.patch, 4: tokens.subpatch, 9: tokens.location}
@@ -146,7 +147,7 @@ def test_choices_tell_what_they_were_chosen_among():
 def test_other_dtypes_keep_to_the_grammar(dtype):
     prompt = Prompt(CASES[0], dtype)
     found = prompt.run(40).token_ids
-    tokens = prompt.images.point_tokens(prompt.model)
+    tokens = prompt.images.point_tokens(prompt.model.config)
     at = [number for number, token in enumerate(found[:-2]) if token in tokens.patch]
     assert at and all(found[i + 1] in tokens.subpatch and found[i + 2] in tokens.location for i in at)
 

@@ -206,19 +206,19 @@ def test_cancelled_between_points(same_patch):
 @torch.inference_mode()
 def say_points(molmo, image, text):
     """Makes `<|token_index|>` likelier than a word that the model would say."""
-    model, encoded = molmo.model, molmo.encode(image)
+    model, encoded = molmo.runtime.model, molmo.encode(image)
     query = molmo.prompts.query(text, len(encoded.prefix))
     ids = torch.from_numpy(np.concatenate([encoded.prefix.ids, query]))[None]
     cache = KVCache(model.config.decoder, ids.shape[1] + 5)
     mask = model.prefill_mask(model.is_image_token(ids))
     words = generate(
-        model,
+        molmo.runtime,
         cache,
         model.embed(ids, encoded.features),
         mask,
         max_new_tokens=5,
         eos_ids=(),
-        chooser=Greedy(model),
+        chooser=Greedy(molmo.runtime),
     )
     row = model.config.point_head.patch_id - model.config.decoder.vocab
     rows = torch.cat([model.decoder.head.weight, model.decoder.extra_head.weight])
@@ -230,7 +230,7 @@ def test_queries_on_one_encoded_image_do_not_meet(write_tokenizer, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(VECTOR / name, tmp_path)
     molmo = Molmo.from_pretrained(tmp_path)
-    for block in molmo.model.decoder.blocks:
+    for block in molmo.runtime.model.decoder.blocks:
         block.attention.output.weight.data *= 4  # else the answer hardly depends on the words before the last
     options = GenerateOptions(max_new_tokens=30)
     texts = ["Point to the cup.", "Where is it? " * 60, "Point to the cup.", "Describe this."]

@@ -39,7 +39,7 @@ def recomputed(molmo, encoded, text):
     is_patch, is_image = (
         torch.from_numpy(np.pad(one, (0, after)))[None] for one in (prefix.is_patch, prefix.is_image)
     )
-    logits = molmo.model(ids, encoded.features, is_patch=is_patch, is_image=is_image).logits[0]
+    logits = molmo.runtime.model(ids, encoded.features, is_patch=is_patch, is_image=is_image).logits[0]
     rows = torch.log_softmax(logits[len(ids[0]) - len(sentence) - 1 : -1].double(), dim=-1)
     return float(rows[range(len(sentence)), sentence].sum().exp())
 
@@ -70,24 +70,24 @@ def test_scoring_leaves_no_trace(tiny, encoded, monkeypatch):
 
 
 def test_the_cache_ends_as_it_began(tiny):
-    config = tiny.model.config.decoder
+    config = tiny.runtime.model.config.decoder
     cache = KVCache(config, 12)
     torch.manual_seed(0)
     prompt = torch.randn(1, 5, config.width)
     mask = torch.ones(5, 5, dtype=torch.bool).tril()[None, None]
     with torch.inference_mode():
-        tiny.model.decoder(prompt, torch.arange(5)[None], mask, cache)
+        tiny.runtime.model.decoder(prompt, torch.arange(5)[None], mask, cache)
     keys = cache.keys[..., :5, :].clone()
     tokens = [7, 8, 9]
-    probability = continuation_probability(tiny.model, cache, tokens)
+    probability = continuation_probability(tiny.runtime, cache, tokens)
     assert cache.length == 5 and torch.equal(cache.keys[..., :5, :], keys)
     with torch.inference_mode():
-        embeddings = torch.cat([prompt, tiny.model.embed(torch.tensor([[7, 8]]))], dim=1)
+        embeddings = torch.cat([prompt, tiny.runtime.model.embed(torch.tensor([[7, 8]]))], dim=1)
         whole = torch.ones(7, 7, dtype=torch.bool).tril()[None, None]
-        logits = tiny.model.decoder(embeddings, torch.arange(7)[None], whole).logits[0, -2:]
+        logits = tiny.runtime.model.decoder(embeddings, torch.arange(7)[None], whole).logits[0, -2:]
     expected = torch.softmax(logits, -1)[[0, 1], [8, 9]].prod()
     assert probability == pytest.approx(float(expected), rel=1e-3)
-    assert continuation_probability(tiny.model, cache, [7] * 10) == 1.0  # 9 do not fit beside 5 into 12
+    assert continuation_probability(tiny.runtime, cache, [7] * 10) == 1.0  # 9 do not fit beside 5 into 12
     assert cache.length == 5
 
 
