@@ -125,7 +125,7 @@ class _DecoderGraph:
         shape = [1, config.kv_heads, self.context, config.head_dim]
         past = graph.input(f"past_{name}", graph.dtype, shape)
         present = graph.node("TensorScatter", past, new, self.write_index, axis=2, mode="linear")
-        graph.output(present, f"present_{name}", graph.dtype, shape)
+        present = graph.output(present, f"present_{name}", graph.dtype, shape)
         return graph.node("Slice", present, graph.integers(0), self.active, graph.integers(2))
 
     def _mlp(self, x: str, name: str) -> str:
@@ -160,7 +160,7 @@ class _DecoderGraph:
     def _head(self, states: str, logits_for: str) -> None:
         graph, config = self.graph, self.config
         if self.model.point_head is not None:
-            graph.output(states, "states", graph.dtype, [1, "q", config.width])
+            states = graph.output(states, "states", graph.dtype, [1, "q", config.width])
         chosen = graph.node("Gather", states, logits_for, axis=1)
         hidden = rms_norm(graph, chosen, "decoder.norm", config.width, config.norm_eps)
         matrix = graph.matrix(BASE if config.tied_head else HEAD, config.width, config.vocab)

@@ -87,10 +87,16 @@ class GraphWriter:
         self._inputs.append(helper.make_tensor_value_info(name, DTYPES[dtype], list(shape)))
         return name
 
-    def output(self, value: str, name: str, dtype: torch.dtype, shape: Sequence[Dim]) -> None:
-        """Declares a value as an output of this name."""
-        self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
+    def output(self, value: str, name: str, dtype: torch.dtype, shape: Sequence[Dim]) -> str:
+        """Declares a value as an output; returns its new name, which replaces the old one everywhere.
+
+        No node is added: a cache that is written where it lies must be the output of what writes it.
+        """
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if one == value else one for one in names]
         self._outputs.append(helper.make_tensor_value_info(name, DTYPES[dtype], list(shape)))
+        return name
 
     def scope(self, scope: str) -> None:
         """Sets what the names of the following nodes begin with."""

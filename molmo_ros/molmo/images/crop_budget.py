@@ -69,7 +69,7 @@ def image_cost(
     _check_size(size)
     if max_crops is not None:
         config = config.with_max_crops(max_crops)
-    return _cost(config, select_tiling(*size, config.grid))
+    return tiling_cost(config, select_tiling(*size, config.grid))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -77,7 +77,7 @@ def _check_size(size: tuple[int, int]) -> None:
         raise ImageError(f"The image has no pixels: its size is {size[0]} x {size[1]} (height x width).")
 
 
-def _cost(config: ImageProcessorConfig, tiling: tuple[int, int]) -> ImageCost:
+def tiling_cost(config: ImageProcessorConfig, tiling: tuple[int, int]) -> ImageCost:
     """Of an image that is cut into so many tiles."""
     grid = config.grid
     low_rows, low_columns = grid.pooled((grid.patches, grid.patches))
@@ -255,7 +255,7 @@ class CropBudget:
             PromptError: The images' tokens do not fit the model's context under the limit that was asked for, or
                 of several images under any.
         """
-        least = _cost(self.config, (1, 1)).tokens
+        least = tiling_cost(self.config, (1, 1)).tokens
         if len(sizes) > 1 and len(sizes) * least >= self._max_tokens:
             raise PromptError(
                 f"{len(sizes)} images have at least {len(sizes) * least} image tokens, which fill the model's context "
@@ -328,7 +328,7 @@ def _options(
     options: list[CropChoice] = []
     for limit in sorted({limit for of_size in tilings.values() for limit in of_size}):
         changed = {size: of_size[limit] for size, of_size in tilings.items() if limit in of_size}
-        now |= {size: _cost(config, tiling) for size, tiling in changed.items()}
+        now |= {size: tiling_cost(config, tiling) for size, tiling in changed.items()}
         options.append(CropChoice(limit, tuple(now[size] for size in sizes)))
         if options[-1].tokens >= max_tokens:
             break

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molmo_ros.molmo.config import ConnectorConfig
+from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.network.vision import VisionAttention
 
 
@@ -110,3 +111,41 @@ def crop_table(grid: tuple[int, int], pool: tuple[int, int], crops: int) -> Tens
     windows = index.unfold(0, pool[0], pool[0]).unfold(1, pool[1], pool[1]).reshape(-1, pool[0] * pool[1])
     offsets = (torch.arange(crops) * rows * columns).view(-1, 1, 1)
     return torch.where(windows < 0, -1, windows + offsets)
+
+
+def image_table(
+    grid: tuple[int, int],
+    config: ConnectorConfig,
+    crops: int,
+    input_idx: Tensor | None,
+    pooling: Tensor | None,
+) -> Tensor:
+    """The pooling table of an image, without tokens that have no patch.
+
+    Args:
+        grid: Patches of one crop (rows, columns).
+        config: The connector's shape.
+        crops: Number of crops.
+        input_idx: 0924: int [crops, tokens per crop], see `MolmoModel.image_features`; None for all cells.
+        pooling: Molmo2: int [n_tokens, slots], the image processor's table; None where crops are pooled by
+            themselves.
+
+    Returns:
+        int64 [n_tokens, slots], in the order of the patch tokens.
+
+    Raises:
+        ImageError: The model needs `pooling`, or `input_idx` has another number of cells.
+    """
+    if pooling is None:
+        if not config.crop_pooling:
+            raise ImageError("this model needs the pooling table that its image processor makes")
+        pooling = crop_table(grid, config.pool, crops).flatten(0, 1)
+        if input_idx is not None:
+            positions = input_idx.flatten().to(pooling.device)
+            if positions.shape[0] != pooling.shape[0]:
+                raise ImageError(
+                    f"input_idx has {positions.shape[0]} cells; {crops} crops have {pooling.shape[0]}"
+                )
+            order = torch.argsort(positions, stable=True)
+            pooling = pooling[order[positions[order] >= 0]]
+    return pooling[(pooling >= 0).any(-1)]

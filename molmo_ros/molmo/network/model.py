@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.network.attention import check_kind
-from molmo_ros.molmo.network.connector import Connector, crop_table
+from molmo_ros.molmo.network.connector import Connector, image_table
 from molmo_ros.molmo.network.decoder import Decoder, DecoderAttention, DecoderOutput, TokenEmbedding
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.point_head import PointHead
@@ -134,27 +134,14 @@ class MolmoModel(nn.Module):
             features = self.connector.mark_padding(features, masks)
         elif masks is not None:
             raise ImageError("this model takes no masks: it does not mark padding")
-        if pooling is None and not self.config.connector.crop_pooling:
-            raise ImageError("this model needs the pooling table that its image processor makes")
-        table = self._crop_table(count, input_idx) if pooling is None else pooling
-        table = table[(table >= 0).any(-1)].to(features.device)
+        grid, connector = self.config.vision.grid, self.config.connector
+        table = image_table(grid, connector, count, input_idx, pooling).to(features.device)
         patches = features.flatten(0, 1)
         highest = int(table.max()) if table.numel() else -1
         if highest >= len(patches):
             raise ImageError(f"the pooling table points at patch {highest}; there are {len(patches)} patches")
         tokens = self.connector(patches.unsqueeze(0), table.unsqueeze(0)).squeeze(0)
         return ImageFeatures(tokens, None if self.point_head is None else PatchFeatures(patches, table))
-
-    def _crop_table(self, crops: int, input_idx: Tensor | None) -> Tensor:
-        """Pooling within crops: every cell, or the used ones in the order of their positions."""
-        table = crop_table(self.config.vision.grid, self.config.connector.pool, crops).flatten(0, 1)
-        if input_idx is None:
-            return table
-        positions = input_idx.flatten().to(table.device)
-        if positions.shape[0] != table.shape[0]:
-            raise ImageError(f"input_idx has {positions.shape[0]} cells; {crops} crops have {table.shape[0]}")
-        order = torch.argsort(positions, stable=True)
-        return table[order[positions[order] >= 0]]
 
     def encode_images(self, crops: Tensor, pooling: Tensor) -> Tensor:
         """Image features of a batch of images (Molmo2), as for training.

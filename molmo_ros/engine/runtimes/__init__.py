@@ -1,0 +1,1 @@
+"""What runs engines: onnxruntime and TensorRT behind the interface of `molmo/runtime.py`."""

@@ -1,0 +1,208 @@
+"""An engine behind the interface that torch has too: passes of the right size over graphs of fixed limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from molmo_ros.engine.runtimes.graph_runner import GraphRunner
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import ImageError, PromptError
+from molmo_ros.molmo.network.connector import image_table
+from molmo_ros.molmo.network.decoder import TokenEmbedding
+from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
+from molmo_ros.molmo.network.point_head import PointHead
+from molmo_ros.molmo.runtime import Cache, ImageTensors, StepOutput
+
+
+class EngineCache:
+    """Whose turn it is with the engine's one cache, and how much of it is filled.
+
+    Attributes:
+        length: How many slots are filled.
+        max_len: How many there are.
+    """
+
+    def __init__(self, max_len: int) -> None:
+        self.length, self.max_len = 0, max_len
+
+    def truncate(self, length: int) -> None:
+        """Forgets everything from slot `length` on."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot truncate to {length}: the cache holds {self.length}")
+        self.length = length
+
+
+class EngineRuntime:
+    """See `Runtime`. The token embeddings and the point head stay with torch: they are look-ups and small products.
+
+    Attributes:
+        shapes: What the engine was built for.
+        runner: Runs its graphs.
+    """
+
+    def __init__(
+        self,
+        config: MolmoConfig,
+        shapes: Shapes,
+        runner: GraphRunner,
+        embedding: TokenEmbedding,
+        point_head: PointHead | None,
+        rebuild: str = "molmo-ros build",
+    ) -> None:
+        """Puts an engine together.
+
+        Args:
+            config: The model's shape.
+            shapes: What the engine was built for.
+            runner: Runs its graphs.
+            embedding: On the runner's device, in its dtype.
+            point_head: Likewise; None for models without one.
+            rebuild: The command that built it, for messages.
+        """
+        self.config, self.shapes, self.runner = config, shapes, runner
+        self.device, self.dtype = runner.device, runner.dtype
+        self.embedding, self.point_head = embedding, point_head
+        self.max_context = shapes.max_context
+        self._rebuild = rebuild
+        self._cache = EngineCache(shapes.max_context)
+
+    def encode_image(self, image: ImageTensors) -> ImageFeatures:
+        """See `Runtime`."""
+        vision, connector = self.config.vision, self.config.connector
+        count = len(image.crops)
+        if image.crops.shape[1:] != (vision.patches, vision.patch_values):
+            raise ImageError(
+                f"crops have shape {tuple(image.crops.shape)}; the last two sizes must be "
+                f"{(vision.patches, vision.patch_values)}"
+            )
+        if connector.pad_embed and image.masks is None:
+            raise ImageError("this model needs the masks that its image processor makes")
+        table = image_table(vision.grid, connector, count, image.input_idx, image.pooling)
+        self._check_image(count, table)
+        seen, crops, masks = table, image.crops, image.masks if connector.pad_embed else None
+        if image.single_view:
+            # All crops are one picture: the tower sees it once, and every patch stands for its copies.
+            crops, masks = crops[:1], None if masks is None else masks[:1]
+            seen = torch.where(table < 0, table, table % vision.patches)
+        tokens, patches = self.runner.vision(
+            crops.to(self.device, self.dtype),
+            seen.to(self.device),
+            None if masks is None else masks.to(self.device),
+        )
+        if patches is None:
+            return ImageFeatures(tokens, None)
+        patches = patches.repeat(count, 1) if image.single_view else patches
+        return ImageFeatures(tokens, PatchFeatures(patches, table.to(self.device)))
+
+    def _check_image(self, count: int, table: Tensor) -> None:
+        limits = (
+            ("tiles", count - 1, self.shapes.max_crops, "max-crops"),
+            ("image features", len(table), self.shapes.max_image_tokens, "max-crops"),
+        )
+        for what, found, most, option in limits:
+            if found > most:
+                raise ImageError(
+                    f"the image has {found} {what}; the engine was built for {most}. Ask for fewer with max_crops, "
+                    f"or build it again with a higher --{option}: {self._rebuild}"
+                )
+        if table.shape[1] != self.shapes.slots:
+            raise ImageError(
+                f"the image features are made of {table.shape[1]} patches each; the engine was built for "
+                f"{self.shapes.slots}, as in images. Frames of a video need --engine torch"
+            )
+
+    def cache(self, max_len: int, old: Cache | None = None) -> EngineCache:
+        """See `Runtime`."""
+        if max_len > self.max_context:
+            raise PromptError(
+                f"prompt and answer may take {max_len} tokens; the engine was built for {self.max_context}. "
+                f"Build it again with --max-context {max_len}: {self._rebuild}"
+            )
+        if old is not self._cache:
+            self._cache.length = 0  # whoever had it must begin again
+            self._cache = EngineCache(self.max_context)
+        return self._cache
+
+    def prefill(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        cache: Cache,
+        *,
+        positions: Tensor | None = None,
+        logits_for: Tensor | None = None,
+    ) -> StepOutput:
+        """See `Runtime`."""
+        start, count = self._reserve(cache, embeddings.shape[1]), embeddings.shape[1]
+        if positions is None:
+            positions = torch.arange(start, start + count, device=self.device).unsqueeze(0)
+        if logits_for is None:
+            logits_for = torch.tensor([count - 1], device=self.device)
+        outputs: list[StepOutput] = []
+        for first, last in self._passes(mask, start, logits_for):
+            here = logits_for[(logits_for >= first) & (logits_for < last)] - first
+            # A pass that is not asked for scores makes one all the same, which is dropped.
+            wanted = here if len(here) else torch.tensor([0], device=self.device)
+            output = self.runner.decoder(
+                embeddings[:, first:last],
+                positions[:, first:last],
+                mask[:, :, first:last, : start + last],
+                start + first,
+                wanted,
+            )
+            outputs.append(output._replace(logits=output.logits[:, : len(here)]))
+        cache.length = start + count
+        states = [output.states for output in outputs if output.states is not None]
+        return StepOutput(
+            torch.cat([output.logits for output in outputs], dim=1),
+            torch.cat(states, dim=1) if states else None,
+        )
+
+    def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
+        """See `Runtime`."""
+        output = self.runner.decode(embedding, self._reserve(cache, 1))
+        cache.length += 1
+        return output
+
+    def _reserve(self, cache: Cache, count: int) -> int:
+        """The slot at which the next `count` tokens start."""
+        assert cache is self._cache, "a cache that another query has taken over"
+        if cache.length + count > cache.max_len:
+            raise PromptError(
+                f"the KV cache holds {cache.max_len} positions: {cache.length} are used, {count} more wanted"
+            )
+        return cache.length
+
+    def _passes(self, mask: Tensor, start: int, logits_for: Tensor) -> Iterator[tuple[int, int]]:
+        """Ranges of tokens that the decoder takes one after the other; none sees a token of a later one."""
+        count, most = mask.shape[2], self.shapes.max_prompt
+        scored = logits_for.tolist()
+        if count <= most and len(scored) <= self.shapes.max_logits:
+            yield 0, count
+            return
+        # How far each token and all before it see, in tokens of this call.
+        columns = torch.arange(mask.shape[3], device=mask.device)
+        reach = ((mask[0, 0] * columns).amax(-1).cummax(0).values - start).tolist()
+        first = 0
+        while first < count:
+            last = self._end(first, reach, scored)
+            yield first, last
+            first = last
+
+    def _end(self, first: int, reach: list[int], scored: list[int]) -> int:
+        """The farthest end of a pass from `first` on, at which no token sees a later one."""
+        most = min(first + self.shapes.max_prompt, len(reach))
+        for end in range(most, first, -1):
+            few = sum(first <= token < end for token in scored) <= self.shapes.max_logits
+            if few and reach[end - 1] < end:
+                return end
+        together = next(end for end in range(first + 1, len(reach) + 1) if reach[end - 1] < end) - first
+        raise PromptError(
+            f"{together} tokens see each other and must go in one pass, as those of Molmo2's images do; the engine "
+            f"takes {self.shapes.max_prompt}. Ask for fewer tiles or images, or build it again with a higher "
+            f"--max-crops: {self._rebuild}"
+        )

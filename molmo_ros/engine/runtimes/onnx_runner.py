@@ -1,0 +1,116 @@
+"""The canonical graphs in onnxruntime, on the CPU, over torch tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.molmo.config import DecoderConfig
+from molmo_ros.molmo.runtime import StepOutput
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise EngineError("engines of onnxruntime need it: pip install onnxruntime") from error
+
+NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
+QUIET = 3
+"""Log level: errors only."""
+
+
+class OnnxRunner:
+    """See `GraphRunner`. Outputs are written into torch tensors, and the cache is updated where it lies."""
+
+    def __init__(self, folder: Path, config: DecoderConfig, max_context: int, dtype: torch.dtype) -> None:
+        """Opens vision.onnx and decoder.onnx of a folder.
+
+        Args:
+            folder: Holds the graphs and their weights.
+            config: The decoder's shape.
+            max_context: Slots of the cache that the decoder was exported with.
+            dtype: What the graphs' values are: float32 or float16.
+
+        Raises:
+            EngineError: onnxruntime refuses a graph.
+        """
+        self.device, self.dtype, self._config = torch.device("cpu"), dtype, config
+        self._vision, self._decoder = _session(folder / "vision.onnx"), _session(folder / "decoder.onnx")
+        self._has_states = any(output.name == "states" for output in self._decoder.get_outputs())
+        self._patches = next(
+            (output.shape[1] for output in self._vision.get_outputs() if output.name == "patches"), None
+        )
+        self._vocab = next(
+            output.shape[2] for output in self._decoder.get_outputs() if output.name == "logits"
+        )
+        self._everything = torch.ones(1, 1, 1, max_context, dtype=torch.bool)
+        self._last = torch.zeros(1, dtype=torch.int64)
+        shape = (2 * config.layers, 1, config.kv_heads, max_context, config.head_dim)
+        self._cache = torch.zeros(shape, dtype=dtype)
+        self._binding = self._decoder.io_binding()
+        names = [f"{part}_{layer}" for layer in range(config.layers) for part in ("key", "value")]
+        for name, tensor in zip(names, self._cache, strict=True):
+            # The same memory goes in and comes out, so that a step writes its own slots only.
+            self._bind(self._binding.bind_input, f"past_{name}", tensor)
+            self._bind(self._binding.bind_output, f"present_{name}", tensor)
+
+    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """See `GraphRunner`."""
+        binding = self._vision.io_binding()
+        inputs = {"crops": crops, "pooling": pooling} | ({} if masks is None else {"masks": masks})
+        tokens = torch.empty(len(pooling), self._config.width, dtype=self.dtype)
+        outputs = {"tokens": tokens}
+        if self._patches is not None:
+            outputs["patches"] = torch.empty(crops.shape[0] * crops.shape[1], self._patches, dtype=self.dtype)
+        self._run(self._vision, binding, inputs, outputs)
+        return tokens, outputs.get("patches")
+
+    def decoder(
+        self, embeddings: Tensor, positions: Tensor, mask: Tensor, write_index: int, logits_for: Tensor
+    ) -> StepOutput:
+        """See `GraphRunner`."""
+        inputs = {
+            "embeddings": embeddings,
+            "positions": positions,
+            "mask": mask,
+            "write_index": torch.tensor([write_index]),
+            "logits_for": logits_for,
+        }
+        outputs = {"logits": torch.empty(1, len(logits_for), self._vocab)}
+        if self._has_states:
+            outputs["states"] = torch.empty_like(embeddings, memory_format=torch.contiguous_format)
+        self._run(self._decoder, self._binding, inputs, outputs)
+        return StepOutput(outputs["logits"], outputs.get("states"))
+
+    def decode(self, embedding: Tensor, length: int) -> StepOutput:
+        """See `GraphRunner`."""
+        mask, position = self._everything[..., : length + 1], torch.tensor([[length]])
+        return self.decoder(embedding, position, mask, length, self._last)
+
+    def memory(self) -> dict[str, int]:
+        """See `GraphRunner`; onnxruntime does not tell what its weights and buffers take."""
+        return {"kv_cache": self._cache.nbytes}
+
+    def _run(self, session: Any, binding: Any, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
+        inputs = {name: value.contiguous() for name, value in inputs.items()}  # kept until the run is over
+        for name, value in inputs.items():
+            self._bind(binding.bind_input, name, value)
+        for name, value in outputs.items():
+            self._bind(binding.bind_output, name, value)
+        session.run_with_iobinding(binding)
+
+    def _bind(self, bind: Any, name: str, value: Tensor) -> None:
+        bind(name, "cpu", 0, NUMPY[value.dtype], tuple(value.shape), value.data_ptr())
+
+
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), QUIET
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base but this
+        raise EngineError(f"onnxruntime cannot open {path}: {error}") from error
