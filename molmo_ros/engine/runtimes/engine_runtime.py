@@ -142,25 +142,24 @@ class EngineRuntime:
             positions = torch.arange(start, start + count, device=self.device).unsqueeze(0)
         if logits_for is None:
             logits_for = torch.tensor([count - 1], device=self.device)
-        outputs: list[StepOutput] = []
-        for first, last in self._passes(mask, start, logits_for):
+        logits, states = [], []
+        for first, last in self._passes(mask, start):
             here = logits_for[(logits_for >= first) & (logits_for < last)] - first
-            # A pass that is not asked for scores makes one all the same, which is dropped.
-            wanted = here if len(here) else torch.tensor([0], device=self.device)
-            output = self.runner.decoder(
-                embeddings[:, first:last],
-                positions[:, first:last],
-                mask[:, :, first:last, : start + last],
-                start + first,
-                wanted,
-            )
-            outputs.append(output._replace(logits=output.logits[:, : len(here)]))
+            # More scores than an engine gives at once take the pass again, which writes the same once more; and a
+            # pass that is asked for none makes one, which is dropped.
+            for wanted in here.split(self.shapes.max_logits) if len(here) else [None]:
+                output = self.runner.decoder(
+                    embeddings[:, first:last],
+                    positions[:, first:last],
+                    mask[:, :, first:last, : start + last],
+                    start + first,
+                    torch.tensor([0], device=self.device) if wanted is None else wanted,
+                )
+                logits.append(output.logits[:, : 0 if wanted is None else len(wanted)])
+            states.append(output.states)
         cache.length = start + count
-        states = [output.states for output in outputs if output.states is not None]
-        return StepOutput(
-            torch.cat([output.logits for output in outputs], dim=1),
-            torch.cat(states, dim=1) if states else None,
-        )
+        every = [part for part in states if part is not None]
+        return StepOutput(torch.cat(logits, dim=1), torch.cat(every, dim=1) if every else None)
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
@@ -177,32 +176,25 @@ class EngineRuntime:
             )
         return cache.length
 
-    def _passes(self, mask: Tensor, start: int, logits_for: Tensor) -> Iterator[tuple[int, int]]:
+    def _passes(self, mask: Tensor, start: int) -> Iterator[tuple[int, int]]:
         """Ranges of tokens that the decoder takes one after the other; none sees a token of a later one."""
         count, most = mask.shape[2], self.shapes.max_prompt
-        scored = logits_for.tolist()
-        if count <= most and len(scored) <= self.shapes.max_logits:
+        if count <= most:
             yield 0, count
             return
         # How far each token and all before it see, in tokens of this call.
         columns = torch.arange(mask.shape[3], device=mask.device)
         reach = ((mask[0, 0] * columns).amax(-1).cummax(0).values - start).tolist()
+        ends = [token + 1 for token in range(count) if reach[token] <= token]
         first = 0
         while first < count:
-            last = self._end(first, reach, scored)
+            last = max((end for end in ends if first < end <= first + most), default=None)
+            if last is None:
+                together = next(end for end in ends if end > first) - first
+                raise PromptError(
+                    f"{together} tokens see each other and must go in one pass, as those of Molmo2's images do; the "
+                    f"engine takes {most}. Ask for fewer tiles or images, or build it again with a higher "
+                    f"--max-crops: {self._rebuild}"
+                )
             yield first, last
             first = last
-
-    def _end(self, first: int, reach: list[int], scored: list[int]) -> int:
-        """The farthest end of a pass from `first` on, at which no token sees a later one."""
-        most = min(first + self.shapes.max_prompt, len(reach))
-        for end in range(most, first, -1):
-            few = sum(first <= token < end for token in scored) <= self.shapes.max_logits
-            if few and reach[end - 1] < end:
-                return end
-        together = next(end for end in range(first + 1, len(reach) + 1) if reach[end - 1] < end) - first
-        raise PromptError(
-            f"{together} tokens see each other and must go in one pass, as those of Molmo2's images do; the engine "
-            f"takes {self.shapes.max_prompt}. Ask for fewer tiles or images, or build it again with a higher "
-            f"--max-crops: {self._rebuild}"
-        )

@@ -1,0 +1,47 @@
+"""A model's two graphs, written into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.graphs.decoder_graph import decoder_graph
+from molmo_ros.engine.graphs.graph_writer import Read
+from molmo_ros.engine.graphs.vision_graph import vision_graph
+from molmo_ros.molmo.config import MolmoConfig
+
+VISION, DECODER = "vision.onnx", "decoder.onnx"
+
+
+def export_graphs(
+    folder: Path,
+    config: MolmoConfig,
+    max_context: int,
+    dtype: torch.dtype,
+    read: Read,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Writes vision.onnx and decoder.onnx and their weights; those that are there already are left as they are.
+
+    Args:
+        folder: Where; it exists.
+        config: The model's shape.
+        max_context: Slots of the KV cache.
+        dtype: Of weights and activations.
+        read: Where parameters come from.
+        progress: Called with the number of bytes of each weight that was written.
+
+    Raises:
+        CheckpointError: A parameter cannot be read.
+        EngineError: The folder cannot be written to, or its disk is full.
+    """
+    try:
+        if not (folder / VISION).exists():
+            vision_graph(config, dtype, read).save(folder / VISION, progress)
+        if not (folder / DECODER).exists():
+            decoder_graph(config, max_context, dtype, read).save(folder / DECODER, progress)
+    except OSError as error:
+        raise EngineError(f"the graphs cannot be written to {folder}: {error.strerror or error}") from error

@@ -1,0 +1,54 @@
+"""The small random models of the vectors, and their graphs, for all tests of engines."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from molmo_ros.engine.graphs.export import export_graphs
+from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.catalog.model_store import EMBEDDED
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+MODELS = sorted(path.name for path in VECTORS.glob("*-tiny"))
+CONTEXT = 1536
+
+
+class Exported:
+    """A model in torch, and its float32 graphs."""
+
+    def __init__(self, checkpoint: Path, folder: Path) -> None:
+        self.checkpoint, self.folder = checkpoint, folder
+        self.model = load_checkpoint(checkpoint)
+        self.config = self.model.config
+        export_graphs(folder, self.config, CONTEXT, torch.float32, self.model.state_dict().__getitem__)
+
+    def runtime(self, **shapes) -> EngineRuntime:
+        """The graphs in onnxruntime, with wide limits but for those that are given."""
+        limits = {"max_crops": 12, "max_context": CONTEXT, "max_prompt": CONTEXT, "max_image_tokens": 4096}
+        runner = OnnxRunner(self.folder, self.config.decoder, CONTEXT, torch.float32)
+        return EngineRuntime(
+            self.config,
+            Shapes(**(limits | {"slots": 4} | shapes)),
+            runner,
+            self.model.decoder.embedding,
+            self.model.point_head,
+            rebuild="molmo-ros build MODEL",
+        )
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Exports a model of the vectors by name, or "tiny", once."""
+    made = {}
+
+    def get(name: str) -> Exported:
+        if name not in made:
+            checkpoint = EMBEDDED / name if name == "tiny" else VECTORS / name
+            made[name] = Exported(checkpoint, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
