@@ -8,6 +8,8 @@ from torch import Tensor
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
 from molmo_ros.molmo.runtime import Cache, ImageTensors, StepOutput
+from molmo_ros.molmo.staging import Staging
+from molmo_ros.molmo.static_decode import StaticDecode
 
 
 class TorchRuntime:
@@ -15,17 +17,30 @@ class TorchRuntime:
 
     Attributes:
         model: The network.
+        static: Decodes over memory at fixed addresses, on CUDA devices as CUDA graphs; None where each prompt has a
+            cache of its own and each step reads just what is filled.
     """
 
-    def __init__(self, model: MolmoModel) -> None:
+    def __init__(self, model: MolmoModel, static: bool | None = None) -> None:
+        """Puts the interface around a model.
+
+        Args:
+            model: The network.
+            static: Whether to decode over memory at fixed addresses. Default: on CUDA devices, but for mixtures of
+                experts, which cannot.
+        """
         self.model, self.config = model, model.config
         self.device, self.dtype = model.device, model.dtype
         self.max_context = model.config.decoder.max_positions
         self.embedding, self.point_head = model.decoder.embedding, model.point_head
+        self._staging = Staging(self.device)
+        if static is None:
+            static = self.device.type == "cuda" and not model.config.decoder.experts
+        self.static = StaticDecode(model.decoder, self.dtype, self.device) if static else None
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
-        crops = image.crops.to(self.device, self.dtype)
+        crops = self._staging.send(image.crops, self.dtype)
         tables = {"masks": image.masks, "input_idx": image.input_idx, "pooling": image.pooling}
         on_device = {name: None if table is None else table.to(self.device) for name, table in tables.items()}
         features = self.model.image_features(crops, single_view=image.single_view, **on_device)
@@ -35,14 +50,14 @@ class TorchRuntime:
 
     def cache(self, max_len: int, old: Cache | None = None) -> KVCache:
         """See `Runtime`."""
+        if self.static is not None:
+            return self.static.cache(max_len, old)
         assert old is None or isinstance(old, KVCache), "a cache goes back to the runtime that it came from"
         if old is not None and old.max_len >= max_len:
             return old
         new = KVCache(self.config.decoder, max_len, dtype=self.dtype, device=self.device)
         if old is not None:
-            new.keys[..., : old.length, :] = old.keys[..., : old.length, :]
-            new.values[..., : old.length, :] = old.values[..., : old.length, :]
-            new.length = old.length
+            new.keep(old)
         return new
 
     def prefill(
@@ -61,10 +76,14 @@ class TorchRuntime:
             positions = torch.arange(cache.length, end, device=self.device).unsqueeze(0)
         chosen = slice(-1, None) if logits_for is None else logits_for
         output = self.model.decoder(embeddings, positions, mask, cache, chosen)
+        if self.static is not None:
+            self.static.filled(cache)
         return StepOutput(output.logits, output.states)
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
+        if self.static is not None:
+            return self.static.decode(embedding, cache)
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
         position = torch.full((1, 1), cache.length, device=self.device)
         output = self.model.decoder(embedding, position, None, cache)

@@ -41,12 +41,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kind:
             at least one True. Or floating point, same shape, to add to the scores (`additive`). None: every
             query attends to every key.
         kind: "explicit" (matmul, float32 softmax, matmul) or "sdpa" (torch's fused kernel). The results are
-            equal up to rounding; the explicit form has the faster backward pass on a CPU.
+            equal up to rounding; the explicit form has the faster backward pass on a CPU. With a mask to add it is
+            explicit in any case.
 
     Returns:
         [B, heads, L, head_dim], in the dtype of `value`.
     """
-    if kind == "sdpa":
+    if kind == "sdpa" and (mask is None or mask.dtype == torch.bool):
         # The fused kernels refuse key/value heads that are merely fewer unless told that this is meant.
         grouped = key.shape[1] != query.shape[1]
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)

@@ -173,8 +173,8 @@ class Decoder(nn.Module):
             inputs_embeds: [B, L, width].
             positions: Position of each token in its own sequence, int64 [B, L] or [1, L].
             mask: Boolean [B or 1, 1, L, K], True where a token (row) may attend to a slot (column). K is L,
-                or with a cache the number of slots filled once these L tokens are in it. None: attend to
-                every slot, which is right for the decoding of one token.
+                or with a cache the number of slots filled once these L tokens are in it. Or floating point,
+                to add to the scores. None: attend to every slot, which is right for the decoding of one token.
             cache: Where keys and values are kept; the L tokens go to the slots from `cache.length` on.
             logits_for: Which positions get logits. None: all, [B, L, vocab]. A slice or int64 [n] of the
                 sequence axis: [B, n, vocab]. A boolean [B, L]: [number of Trues, vocab].
@@ -198,7 +198,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Hidden states before the final norm [B, L, width]; arguments as of `forward`."""
         start = 0 if cache is None else cache.reserve(inputs_embeds.shape[1])
-        if mask is not None and self.attention == "explicit":
+        if mask is not None and mask.dtype == torch.bool and self.attention == "explicit":
             mask = additive(mask)
         plain = self._rotary(positions)
         scaling = self.config.rope_scaling

@@ -32,6 +32,12 @@ class KVCache:
         self.max_len = max_len
         self.length = 0
 
+    def keep(self, old: KVCache) -> None:
+        """Holds what a shorter one holds, from now on."""
+        self.keys[..., : old.length, :] = old.keys[..., : old.length, :]
+        self.values[..., : old.length, :] = old.values[..., : old.length, :]
+        self.length = old.length
+
     def reserve(self, count: int) -> int:
         """Returns the slot at which the next `count` entries start.
 
