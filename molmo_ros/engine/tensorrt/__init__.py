@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT for RTX: targets, lowering of the canonical graphs, guards, and the build."""

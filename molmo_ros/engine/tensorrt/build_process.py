@@ -1,0 +1,200 @@
+"""The process that builds one engine: `python -m molmo_ros.engine.tensorrt.build_process REQUEST.json`.
+
+Prints one JSON object a line: progress, and at last a report or an error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.tensorrt.builder import new_path
+from molmo_ros.engine.tensorrt.guards import Expected, check_network
+from molmo_ros.engine.tensorrt.lowering import lower_file
+from molmo_ros.engine.tensorrt.module import load_tensorrt
+
+KEPT_LINES = 8
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Builds what the file describes."""
+    # Without the process that asked for it, nobody wants the engine.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large is an OSError
+    request = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        _print(report=_build(request))
+    except EngineError as error:
+        _print(error=str(error))
+        sys.exit(1)
+    except MemoryError:
+        _print(error="memory ran out")
+        sys.exit(1)
+    except OSError as error:
+        _print(error=_disk_error(error, Path(request["engine"])))
+        sys.exit(1)
+
+
+def _build(request: dict[str, Any]) -> dict[str, Any]:
+    started = time.perf_counter()
+    trt = load_tensorrt(request["tensorrt"])
+    logger = _logger(trt)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _print(phase="parse", done=0, total=1)
+    _parse(trt, network, logger, request)
+    _print(phase="parse", done=1, total=1)
+    config = _config(trt, builder, network, request)
+    timings = _timing_cache(trt, config, request["timing_cache"])
+    layers = Counter(str(network.get_layer(i).type).rsplit(".", 1)[-1] for i in range(network.num_layers))
+    blob = builder.build_serialized_network(network, config)
+    if blob is None:
+        raise EngineError(f"TensorRT gave up: {_said(logger)}")
+    engine = Path(request["engine"])
+    _write(engine, blob)
+    if timings is not None:
+        _write(Path(request["timing_cache"]), config.get_timing_cache().serialize())
+    return {
+        "seconds": time.perf_counter() - started,
+        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "engine_size": engine.stat().st_size,
+        "layers": dict(layers),
+        "warnings": logger.lines[-KEPT_LINES:],
+    }
+
+
+def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> None:
+    """Lowers and parses the graph, and holds the network against it."""
+    graph = Path(request["graph"])
+    lowered = graph.with_name(f".{graph.stem}.{os.getpid()}.onnx")
+    try:
+        model = lower_file(graph, lowered, request["lowering"])
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse_from_file(str(lowered)):
+            errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+            raise EngineError(f"TensorRT does not take the graph {graph.name}: {errors or _said(logger)}")
+    finally:
+        lowered.unlink(missing_ok=True)
+    check_network(trt, network, Expected.of(model))
+
+
+def _config(trt: Any, builder: Any, network: Any, request: dict[str, Any]) -> Any:
+    config = builder.create_builder_config()
+    config.progress_monitor = _monitor(trt)
+    if request["workspace"] is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace"])
+    if request["capability"] is not None:
+        name = "SM" + "".join(map(str, request["capability"]))
+        if not hasattr(trt, "ComputeCapability") or not hasattr(trt.ComputeCapability, name):
+            raise EngineError(f"this TensorRT builds for no other machine's GPU, or not for {name}")
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+    profile = builder.create_optimization_profile()
+    dynamic = {
+        network.get_input(i).name
+        for i in range(network.num_inputs)
+        if -1 in tuple(network.get_input(i).shape)
+    }
+    if missing := dynamic - set(request["profile"]):
+        raise EngineError(f"no range of shapes was given for the inputs {', '.join(sorted(missing))}")
+    for name in sorted(dynamic):
+        profile.set_shape(name, *map(tuple, request["profile"][name]))
+    config.add_optimization_profile(profile)
+    return config
+
+
+def _timing_cache(trt: Any, config: Any, path: str | None) -> Any:
+    """The cache of earlier builds; none for TensorRT for RTX without a GPU, which times nothing."""
+    if path is None:
+        return None
+    known = Path(path).read_bytes() if Path(path).exists() else b""
+    cache = config.create_timing_cache(known)
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=True):
+        return None
+    return cache
+
+
+def _write(path: Path, blob: Any) -> None:
+    """Writes a file for its owner only, and all of it before it gets its name."""
+    new = new_path(path)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(memoryview(blob))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _disk_error(error: OSError, engine: Path) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "; make room and run the same command again, what is finished is kept" if full else ""
+    return f"{engine.parent} cannot be written to: {error.strerror or error}{advice}"
+
+
+def _said(logger: Any) -> str:
+    return " | ".join(logger.errors[-KEPT_LINES:] or logger.lines[-KEPT_LINES:]) or "it gave no reason"
+
+
+def _logger(trt: Any) -> Any:
+    """Keeps warnings and errors instead of printing them."""
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.WARNING:
+                self.lines.append(message)
+            if severity <= trt.ILogger.Severity.ERROR:
+                self.errors.append(message)
+
+    return Logger()
+
+
+def _monitor(trt: Any) -> Any:
+    """Prints the outermost phases' progress."""
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.totals: dict[str, int] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self.totals[phase] = steps
+                _print(phase=phase, done=0, total=steps)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            if phase in self.totals:
+                _print(phase=phase, done=step + 1, total=self.totals[phase])
+            return True
+
+        def phase_finish(self, phase: str) -> None:
+            if total := self.totals.pop(phase, 0):
+                _print(phase=phase, done=total, total=total)
+
+    return Monitor()
+
+
+def _print(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Builds one engine, in a process of its own: a native build cannot be interrupted, and may be killed for memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from molmo_ros.engine.errors import EngineError
+
+Progress = Callable[[str, int, int], None]
+"""Called with a phase's name, how many of its steps are done, and how many there are."""
+Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""The least, the usual and the largest shape of an input."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One engine to build.
+
+    Attributes:
+        graph: The canonical graph, with its weights beside it.
+        engine: Where the engine goes.
+        tensorrt: The module, "tensorrt" or "tensorrt_rtx".
+        lowering: "native" or "legacy".
+        capability: Compute capability that is built for ahead of time (TensorRT for RTX); None for this machine's GPU.
+        profile: The range of every dynamic input, by name.
+        timing_cache: Where timings of kernels are kept between builds; None for nowhere.
+        workspace: Most device memory that a kernel may use beside inputs and outputs [bytes]; None for no limit.
+    """
+
+    graph: Path
+    engine: Path
+    tensorrt: str
+    lowering: str
+    capability: tuple[int, int] | None
+    profile: Mapping[str, Range]
+    timing_cache: Path | None = None
+    workspace: int | None = None
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What became of it.
+
+    Attributes:
+        seconds: Wall time.
+        peak_memory: Of the building process [bytes].
+        engine_size: [bytes].
+        layers: Of the parsed network, by kind.
+        warnings: What TensorRT said, the last ones.
+    """
+
+    seconds: float
+    peak_memory: int
+    engine_size: int
+    layers: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+def build_engine(request: BuildRequest, progress: Progress | None = None) -> BuildReport:
+    """Builds an engine; it appears under its name only when it is complete.
+
+    An interrupt (Ctrl-C) ends the build at once and leaves nothing but the timing cache.
+
+    Args:
+        request: What to build.
+        progress: Called as the build goes on.
+
+    Raises:
+        EngineError: The graph is refused, a guard found it wrong, the build ran out of memory or disk, or TensorRT
+            is missing; the message has TensorRT's own last lines.
+    """
+    with (
+        tempfile.NamedTemporaryFile("w+", suffix=".json") as described,
+        tempfile.TemporaryFile("w+") as noise,
+    ):
+        json.dump(asdict(request), described, default=str)
+        described.flush()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "molmo_ros.engine.tensorrt.build_process", described.name],
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            text=True,
+            start_new_session=True,  # Ctrl-C comes here, and this ends the build
+        )
+        assert process.stdout is not None
+        try:
+            result = _follow(process.stdout, progress)
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            _remove_parts(request)
+        if process.returncode != 0 or "report" not in result:
+            raise EngineError(_failure(request, process.returncode, result.get("error", ""), noise))
+    report = result["report"]
+    return BuildReport(**report | {"warnings": tuple(report["warnings"])})
+
+
+def new_path(engine: Path) -> Path:
+    """Where an engine lies until it is complete."""
+    return engine.with_name(f".{engine.name}.new")
+
+
+def _follow(lines: IO[str], progress: Progress | None) -> dict[str, Any]:
+    """Hands progress on; returns the last line, which says what became of the build."""
+    result: dict[str, Any] = {}
+    for line in lines:
+        try:
+            message = json.loads(line)
+        except ValueError:  # a library's print
+            continue
+        if "phase" not in message:
+            result = message
+        elif progress is not None:
+            progress(message["phase"], message["done"], message["total"])
+    return result
+
+
+def _remove_parts(request: BuildRequest) -> None:
+    new_path(request.engine).unlink(missing_ok=True)
+
+
+def _failure(request: BuildRequest, code: int, error: str, noise: IO[str]) -> str:
+    what = f"the engine {request.engine.name} could not be built"
+    if error:
+        return f"{what}: {error}"
+    if code == -signal.SIGKILL:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        return (
+            f"{what}: the build was killed, as the system does when memory runs out (this machine has {memory:.0f} "
+            "GB). Close other programs, add swap, or build with a smaller --max-context"
+        )
+    noise.seek(0)
+    last = " | ".join(noise.read().split("\n")[-6:]).strip(" |")
+    return f"{what}: the building process ended with {code}. {last}".strip()
