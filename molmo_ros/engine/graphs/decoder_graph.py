@@ -34,13 +34,20 @@ from molmo_ros.engine.graphs.layers import (
     silu,
     split_heads,
 )
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.network.rope import RotaryEmbedding
 
 BASE, HEAD = "decoder.embedding.base", "decoder.head.weight"
 
 
-def decoder_graph(config: MolmoConfig, context: int, dtype: torch.dtype, read: Read) -> GraphWriter:
+def decoder_graph(
+    config: MolmoConfig,
+    context: int,
+    dtype: torch.dtype,
+    read: Read,
+    quantised: QuantisedLinears | None = None,
+) -> GraphWriter:
     """The graph of a model's decoder.
 
     Args:
@@ -48,16 +55,17 @@ def decoder_graph(config: MolmoConfig, context: int, dtype: torch.dtype, read: R
         context: Slots of the KV cache.
         dtype: Of weights and activations.
         read: Where parameters come from.
+        quantised: The layers whose weights are quantised, and where those come from.
     """
-    return _DecoderGraph(config, context, dtype, read).build()
+    return _DecoderGraph(config, context, GraphWriter("decoder", dtype, read, quantised)).build()
 
 
 class _DecoderGraph:
     """The values that all layers share, and the layers."""
 
-    def __init__(self, config: MolmoConfig, context: int, dtype: torch.dtype, read: Read) -> None:
+    def __init__(self, config: MolmoConfig, context: int, graph: GraphWriter) -> None:
         self.model, self.config, self.context = config, config.decoder, context
-        self.graph = GraphWriter("decoder", dtype, read)
+        self.graph = graph
 
     def build(self) -> GraphWriter:
         graph, config = self.graph, self.config

@@ -11,6 +11,7 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
 from molmo_ros.engine.graphs.graph_writer import Read
 from molmo_ros.engine.graphs.vision_graph import vision_graph
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
 from molmo_ros.molmo.config import MolmoConfig
 
 VISION, DECODER = "vision.onnx", "decoder.onnx"
@@ -23,6 +24,7 @@ def export_graphs(
     dtype: torch.dtype,
     read: Read,
     progress: Callable[[int], None] | None = None,
+    quantised: QuantisedLinears | None = None,
 ) -> None:
     """Writes vision.onnx and decoder.onnx and their weights; those that are there already are left as they are.
 
@@ -33,6 +35,7 @@ def export_graphs(
         dtype: Of weights and activations.
         read: Where parameters come from.
         progress: Called with the number of bytes of each weight that was written.
+        quantised: The decoder's layers whose weights are quantised, and where those come from.
 
     Raises:
         CheckpointError: A parameter cannot be read.
@@ -42,6 +45,6 @@ def export_graphs(
         if not (folder / VISION).exists():
             vision_graph(config, dtype, read).save(folder / VISION, progress)
         if not (folder / DECODER).exists():
-            decoder_graph(config, max_context, dtype, read).save(folder / DECODER, progress)
+            decoder_graph(config, max_context, dtype, read, quantised).save(folder / DECODER, progress)
     except OSError as error:
         raise EngineError(f"the graphs cannot be written to {folder}: {error.strerror or error}") from error

@@ -18,6 +18,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
+
 OPSET = 24
 IR_VERSION = 11
 ALIGNMENT = 4096
@@ -63,17 +65,21 @@ class GraphWriter:
 
     Attributes:
         dtype: What its floating-point values are.
+        quantised: The linear layers that have quantised weights; None: none has.
     """
 
-    def __init__(self, name: str, dtype: torch.dtype, read: Read) -> None:
+    def __init__(
+        self, name: str, dtype: torch.dtype, read: Read, quantised: QuantisedLinears | None = None
+    ) -> None:
         """Starts an empty graph.
 
         Args:
             name: Of the graph.
             dtype: float32, float16 or bfloat16.
             read: Where parameters come from, in any floating-point dtype; called during `save`.
+            quantised: Where quantised weights come from, likewise.
         """
-        self.name, self.dtype, self.read = name, dtype, read
+        self.name, self.dtype, self.read, self.quantised = name, dtype, read, quantised
         self.type = DTYPES[dtype]
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, TensorProto] = {}

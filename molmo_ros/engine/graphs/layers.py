@@ -7,11 +7,15 @@ import math
 import torch
 
 from molmo_ros.engine.graphs.graph_writer import GraphWriter
+from molmo_ros.engine.graphs.quantised_linear import quantised_product
 
 
 def linear(graph: GraphWriter, x: str, name: str, inputs: int, outputs: int, bias: bool = False) -> str:
-    """x @ weight.T + bias, with the parameters `name`.weight and `name`.bias."""
-    y = graph.node("MatMul", x, graph.matrix(f"{name}.weight", inputs, outputs))
+    """x @ weight.T + bias, with the parameters `name`.weight, quantised where the graph has it so, and `name`.bias."""
+    if graph.quantised is not None and name in graph.quantised.formats:
+        y = quantised_product(graph, x, name, inputs, outputs, graph.quantised)
+    else:
+        y = graph.node("MatMul", x, graph.matrix(f"{name}.weight", inputs, outputs))
     return graph.node("Add", y, graph.parameter(f"{name}.bias", [outputs])) if bias else y
 
 
