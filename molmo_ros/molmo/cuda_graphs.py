@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 import torch
 
+from molmo_ros.molmo.errors import MolmoError
+
 Result = TypeVar("Result")
 
 
@@ -23,18 +25,14 @@ class CudaGraphs(Generic[Result]):
         refused: Why steps run kernel by kernel; None where they are replayed.
     """
 
-    def __init__(self, device: torch.device, enabled: bool = True) -> None:
+    def __init__(self, device: torch.device, refused: str | None = None) -> None:
         """Begins without any recording.
 
         Args:
             device: Where the steps run.
-            enabled: Whether to record where the device can.
+            refused: Why nothing is to be recorded; None to record where the device can.
         """
-        self.refused: str | None = None
-        if device.type != "cuda":
-            self.refused = f"{device.type} has no CUDA graphs"
-        elif not enabled:
-            self.refused = "switched off"
+        self.refused = f"{device.type} has no CUDA graphs" if device.type != "cuda" else refused
         self._device = device
         self._recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, Result]] = {}
         if self.refused is None:
@@ -70,7 +68,7 @@ class CudaGraphs(Generic[Result]):
             # Other threads may use the device meanwhile.
             with torch.cuda.graph(graph, self._pool, aside, capture_error_mode="thread_local"):
                 result = step()
-        except RuntimeError as error:
+        except (RuntimeError, MolmoError) as error:
             self.refused = f"recording failed: {str(error).splitlines()[0]}"
             self._recorded.clear()
             return

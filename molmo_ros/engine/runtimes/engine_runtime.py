@@ -88,11 +88,7 @@ class EngineRuntime:
             # All crops are one picture: the tower sees it once, and every patch stands for its copies.
             crops, masks = crops[:1], None if masks is None else masks[:1]
             seen = torch.where(table < 0, table, table % vision.patches)
-        tokens, patches = self.runner.vision(
-            crops.to(self.device, self.dtype),
-            seen.to(self.device),
-            None if masks is None else masks.to(self.device),
-        )
+        tokens, patches = self.runner.vision(crops, seen, masks)
         if patches is None:
             return ImageFeatures(tokens, None)
         patches = patches.repeat(count, 1) if image.single_view else patches

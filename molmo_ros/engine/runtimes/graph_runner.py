@@ -14,7 +14,7 @@ class GraphRunner(Protocol):
     """The two graphs of an engine on one device, and the one KV cache that they own.
 
     Inputs and outputs are those of `graphs/vision_graph.py` and `graphs/decoder_graph.py`; all tensors are on
-    `device`. Callers keep to the engine's shapes.
+    `device`, but for a picture's, which may be in memory of the host. Callers keep to the engine's shapes.
     """
 
     device: torch.device
@@ -23,7 +23,13 @@ class GraphRunner(Protocol):
     """The graphs' floating-point type."""
 
     def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Image features [tokens, width]; with a point head also the patches [crops * patches, feature width]."""
+        """Image features [tokens, width]; with a point head also the patches [crops * patches, feature width].
+
+        Args:
+            crops: Of any floating-point type, see the graph.
+            pooling: See the graph.
+            masks: See the graph; None for models without.
+        """
 
     def decoder(
         self, embeddings: Tensor, positions: Tensor, mask: Tensor, write_index: int, logits_for: Tensor

@@ -61,7 +61,9 @@ class OnnxRunner:
     def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`."""
         binding = self._vision.io_binding()
-        inputs = {"crops": crops, "pooling": pooling} | ({} if masks is None else {"masks": masks})
+        inputs = {"crops": crops.to(self.dtype), "pooling": pooling} | (
+            {} if masks is None else {"masks": masks}
+        )
         tokens = torch.empty(len(pooling), self._config.width, dtype=self.dtype)
         outputs = {"tokens": tokens}
         if self._patches is not None:

@@ -1,0 +1,254 @@
+"""Engines of TensorRT, over torch tensors on a CUDA device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.runtimes.cache_buffers import ALIGNMENT, CacheBuffers
+from molmo_ros.engine.runtimes.tensorrt_engine import (
+    ANY,
+    EngineContext,
+    Signature,
+    TensorRTEngine,
+    records_graphs,
+)
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.cuda_graphs import CudaGraphs
+from molmo_ros.molmo.runtime import StepOutput
+from molmo_ros.molmo.staging import Staging
+from molmo_ros.molmo.static_decode import read_width
+
+
+class TensorRTRunner:
+    """See `GraphRunner`. All work is on a stream of its own, between what torch's current stream does before and after.
+
+    Prefill passes have the mask's exact width. A decoded token reads a width of few values, each of which has a
+    context with fixed addresses, and is a CUDA graph from its second token on.
+
+    Attributes:
+        graphs: The recorded steps; `graphs.refused` says why there are none.
+    """
+
+    def __init__(
+        self,
+        vision: Any,
+        decoder: Any,
+        config: MolmoConfig,
+        shapes: Shapes,
+        dtype: torch.dtype,
+        trt: Any,
+        device: torch.device,
+        rebuild: str = "molmo-ros build",
+    ) -> None:
+        """Loads both engines and allocates everything but the contexts of decoding.
+
+        Args:
+            vision: The plan of vision.engine: bytes, or a map of the file, that were verified.
+            decoder: The plan of decoder.engine.
+            config: The model's shape.
+            shapes: What the engines were built for.
+            dtype: Of activations.
+            trt: The module `tensorrt` or `tensorrt_rtx`.
+            device: The CUDA device.
+            rebuild: The command that builds them, for messages.
+
+        Raises:
+            EngineMismatchError: An engine is of another GPU, TensorRT, model or shape.
+            EngineError: The device has no room.
+        """
+        self.device, self.dtype, self._config, self._shapes = device, dtype, config, shapes
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        own = "TensorRT for RTX records by itself" if records_graphs(trt) else None
+        self.graphs: CudaGraphs[None] = CudaGraphs(device, own)
+        self._staging = Staging(device)
+        self._contexts: dict[tuple[int, int], EngineContext] = {}
+        try:
+            with self._on_own_stream():
+                self._load(vision, decoder, trt, rebuild)
+        except torch.cuda.OutOfMemoryError as error:
+            raise EngineError(
+                f"the GPU has no room for the engine and its cache of {shapes.max_context} tokens: "
+                f"{str(error).splitlines()[0]}. End what else uses it, or build with a smaller --max-context: {rebuild}"
+            ) from error
+
+    def _load(self, vision: Any, decoder: Any, trt: Any, rebuild: str) -> None:
+        self._vision = TensorRTEngine("vision", vision, trt, rebuild)
+        self._vision.check(vision_signature(self._config, self.dtype, self._shapes))
+        self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)
+        self._decoder.check(decoder_signature(self._config, self.dtype, self._shapes))
+        # The two never run at the same time.
+        scratch = max(self._vision.scratch_bytes, self._decoder.scratch_bytes, ALIGNMENT)
+        self._scratch = torch.empty(scratch, dtype=torch.uint8, device=self.device)
+        slots, width = self._shapes.max_context, self._config.decoder.width
+        in_place = bool(self._decoder.aliases)  # all or none: the same layers in every block
+        self._cache = CacheBuffers(self._config.decoder, slots, self.dtype, self.device, in_place)
+        self._vision_context = self._vision.context(self._scratch)
+        self._prefill_context = self._decoder.context(self._scratch)
+        # What a decoded token takes and gives.
+        self._columns = torch.arange(slots, device=self.device)
+        self._mask = torch.zeros(1, 1, 1, slots, dtype=torch.bool, device=self.device)
+        self._slot = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._first = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._embedding = torch.zeros(1, 1, width, dtype=self.dtype, device=self.device)
+        self._outputs = self._decoder_outputs(1, 1)
+
+    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """See `GraphRunner`; tensors in memory of the host go through pinned memory.
+
+        Raises:
+            EngineError: TensorRT refuses.
+        """
+        count, patches = crops.shape[:2]
+        with self._on_own_stream():
+            inputs = {"crops": self._staging.send(crops, self.dtype), "pooling": self._staging.send(pooling)}
+            if masks is not None:
+                inputs["masks"] = self._staging.send(masks, torch.float32)
+            outputs = {"tokens": self._empty(len(pooling), self._config.connector.output_width)}
+            if self._config.point_head is not None:
+                outputs["patches"] = self._empty(count * patches, self._config.vision.feature_width)
+            self._run(self._vision_context, inputs, outputs)
+        return outputs["tokens"], outputs.get("patches")
+
+    def decoder(
+        self, embeddings: Tensor, positions: Tensor, mask: Tensor, write_index: int, logits_for: Tensor
+    ) -> StepOutput:
+        """See `GraphRunner`.
+
+        Raises:
+            EngineError: TensorRT refuses.
+        """
+        with self._on_own_stream():
+            inputs = {
+                "embeddings": embeddings,
+                "positions": positions,
+                "mask": mask,
+                "write_index": torch.full((1,), write_index, device=self.device),
+                "logits_for": logits_for,
+            }
+            outputs = self._decoder_outputs(embeddings.shape[1], len(logits_for))
+            self._run(self._prefill_context, inputs, self._cache.tensors() | outputs)
+            end = write_index + embeddings.shape[1]
+            self._cache.passed(end)
+            self._cache.wipe(end)
+        return StepOutput(outputs["logits"], outputs.get("states"))
+
+    def decode(self, embedding: Tensor, length: int) -> StepOutput:
+        """See `GraphRunner`.
+
+        Raises:
+            EngineError: TensorRT refuses.
+        """
+        kind = (read_width(length + 1, self._shapes.max_context), self._cache.turn)
+        with self._on_own_stream():
+            self._embedding.copy_(embedding)
+            self._slot.fill_(length)
+            torch.le(self._columns, self._slot, out=self._mask.view(-1))
+            context = self._contexts.get(kind) or self._decode_context(kind)
+            self.graphs.run(kind, lambda: context.enqueue(self._handle()))
+            self._cache.passed(length + 1)
+            outputs = {name: value.clone() for name, value in self._outputs.items()}
+        return StepOutput(outputs["logits"], outputs.get("states"))
+
+    def memory(self) -> dict[str, int]:
+        """See `GraphRunner`: weights (as the plans' sizes), activations, kv_cache; staging is on the host."""
+        return {
+            "weights": self._vision.nbytes + self._decoder.nbytes,
+            "activations": self._scratch.nbytes,
+            "kv_cache": self._cache.memory.nbytes,
+            "staging": self._staging.nbytes,
+        }
+
+    def _decode_context(self, kind: tuple[int, int]) -> EngineContext:
+        """The context of one width of the mask and one turn of the cache, with everything bound."""
+        context = self._decoder.context(self._scratch, repeats=True)
+        inputs = {
+            "embeddings": self._embedding,
+            "positions": self._slot.view(1, 1),
+            "mask": self._mask[..., : kind[0]],
+            "write_index": self._slot,
+            "logits_for": self._first,
+        }
+        context.bind(inputs | self._cache.tensors() | self._outputs)
+        self._contexts[kind] = context
+        return context
+
+    def _decoder_outputs(self, count: int, scored: int) -> dict[str, Tensor]:
+        config = self._config.decoder
+        vocab = config.vocab + (config.extra_vocab if config.extra_head else 0)
+        outputs = {"logits": torch.empty(1, scored, vocab, device=self.device)}
+        if self._config.point_head is not None:
+            outputs["states"] = self._empty(1, count, config.width)
+        return outputs
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def _run(self, context: EngineContext, inputs: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+        """One pass over somebody's inputs, and the tensors that are the runner's."""
+        context.bind({name: _aligned(value) for name, value in inputs.items()} | own)
+        context.enqueue(self._handle())
+
+    def _handle(self) -> int:
+        """Of torch's current stream, which is another one while a step is recorded."""
+        return 0 if self._stream is None else torch.cuda.current_stream(self.device).cuda_stream
+
+    @contextmanager
+    def _on_own_stream(self) -> Iterator[None]:
+        if self._stream is None:
+            yield
+            return
+        current = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
+
+
+def vision_signature(config: MolmoConfig, dtype: torch.dtype, shapes: Shapes) -> dict[str, Signature]:
+    """Inputs and outputs of `graphs/vision_graph.py`."""
+    vision, connector = config.vision, config.connector
+    tensors = {
+        "crops": Signature(dtype, (ANY, vision.patches, vision.patch_values)),
+        "pooling": Signature(torch.int64, (ANY, shapes.slots)),
+        "tokens": Signature(dtype, (ANY, connector.output_width)),
+    }
+    if connector.pad_embed:
+        tensors["masks"] = Signature(torch.float32, (ANY, vision.patches))
+    if config.point_head is not None:
+        tensors["patches"] = Signature(dtype, (ANY, vision.feature_width))
+    return tensors
+
+
+def decoder_signature(config: MolmoConfig, dtype: torch.dtype, shapes: Shapes) -> dict[str, Signature]:
+    """Inputs and outputs of `graphs/decoder_graph.py`."""
+    decoder = config.decoder
+    vocab = decoder.vocab + (decoder.extra_vocab if decoder.extra_head else 0)
+    tensors = {
+        "embeddings": Signature(dtype, (1, ANY, decoder.width)),
+        "positions": Signature(torch.int64, (1, ANY)),
+        "mask": Signature(torch.bool, (1, 1, ANY, ANY)),
+        "write_index": Signature(torch.int64, (1,)),
+        "logits_for": Signature(torch.int64, (ANY,)),
+        "logits": Signature(torch.float32, (1, ANY, vocab)),
+    }
+    if config.point_head is not None:
+        tensors["states"] = Signature(dtype, (1, ANY, decoder.width))
+    cache = Signature(dtype, (1, decoder.kv_heads, shapes.max_context, decoder.head_dim))
+    for layer in range(decoder.layers):
+        for name in (f"key_{layer}", f"value_{layer}"):
+            tensors[f"past_{name}"] = tensors[f"present_{name}"] = cache
+    return tensors
+
+
+def _aligned(value: Tensor) -> Tensor:
+    """The tensor, or a copy of it at an address that TensorRT takes."""
+    if value.is_contiguous() and value.data_ptr() % ALIGNMENT == 0:
+        return value
+    return value.clone(memory_format=torch.contiguous_format)
