@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.engine.quality import drift
+from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.sim.renderer import Frame, add_noise, render
 from molmo_ros.sim.scene import Scene
@@ -62,11 +63,6 @@ class Agreement:
         for row, right in judge(query, answer, frame):
             self.scores[row].add(right)
         self.answer_ms.append(answer.timing_ms["total"])
-
-
-def drift(reference: Sequence[Point], points: Sequence[Point]) -> list[float]:
-    """How far each of the reference's points is from the nearest of `points` [px]; their order does not count."""
-    return [min(float(np.hypot(p.x - q.x, p.y - q.y)) for q in points) for p in reference]
 
 
 def scenes_with_queries(

@@ -34,7 +34,7 @@ from molmo_ros.engine.graphs.layers import (
     silu,
     split_heads,
 )
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.network.rope import RotaryEmbedding
 
@@ -46,7 +46,7 @@ def decoder_graph(
     context: int,
     dtype: torch.dtype,
     read: Read,
-    quantised: QuantisedLinears | None = None,
+    quantised: QuantisedWeights | None = None,
 ) -> GraphWriter:
     """The graph of a model's decoder.
 

@@ -11,7 +11,7 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
 from molmo_ros.engine.graphs.graph_writer import Read
 from molmo_ros.engine.graphs.vision_graph import vision_graph
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
 from molmo_ros.molmo.config import MolmoConfig
 
 VISION, DECODER = "vision.onnx", "decoder.onnx"
@@ -24,7 +24,7 @@ def export_graphs(
     dtype: torch.dtype,
     read: Read,
     progress: Callable[[int], None] | None = None,
-    quantised: QuantisedLinears | None = None,
+    quantised: QuantisedWeights | None = None,
 ) -> None:
     """Writes vision.onnx and decoder.onnx and their weights; those that are there already are left as they are.
 

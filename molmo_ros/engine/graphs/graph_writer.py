@@ -18,7 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinears
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
 
 OPSET = 24
 IR_VERSION = 11
@@ -69,7 +69,7 @@ class GraphWriter:
     """
 
     def __init__(
-        self, name: str, dtype: torch.dtype, read: Read, quantised: QuantisedLinears | None = None
+        self, name: str, dtype: torch.dtype, read: Read, quantised: QuantisedWeights | None = None
     ) -> None:
         """Starts an empty graph.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from molmo_ros.engine.graphs.graph_writer import DTYPES, GraphWriter, Weight
 from molmo_ros.engine.quantisation.formats import Format
 from molmo_ros.engine.quantisation.four_bits import pack, unpack
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, QuantisedLinears
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, QuantisedWeights
 
 VALUE_TYPES = {
     "int8": TensorProto.INT8,
@@ -26,7 +26,7 @@ VALUE_TYPES = {
 
 
 def quantised_product(
-    graph: GraphWriter, x: str, name: str, inputs: int, outputs: int, quantised: QuantisedLinears
+    graph: GraphWriter, x: str, name: str, inputs: int, outputs: int, quantised: QuantisedWeights
 ) -> str:
     """x @ weight.T, of the quantised layer `name`.
 

@@ -82,7 +82,7 @@ def linear_formats(config: DecoderConfig, precision: str) -> dict[str, Format]:
             f"precision {precision} is for dense models: {config.experts} experts are not quantised; "
             f"build with one of {', '.join(SIXTEEN_BITS)}"
         )
-    formats = {}
+    formats: dict[str, Format] = {}
     for name, inputs in _inputs(config).items():
         found = _format(precision, inputs)
         if found is not None:

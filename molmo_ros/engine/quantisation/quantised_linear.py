@@ -51,11 +51,15 @@ class QuantisedLinear:
         return (values.unflatten(1, (scales.shape[1], -1)) * scales.unsqueeze(-1)).flatten(1)
 
 
-class QuantisedLinears(Protocol):
-    """The quantised layers of a model."""
+class QuantisedWeights(Protocol):
+    """A model's parameters, some of its linear layers quantised."""
 
-    formats: Mapping[str, Format]
-    """By the layer's name: known before any weight is read."""
+    @property
+    def formats(self) -> Mapping[str, Format]:
+        """Of the quantised layers, by the names that `MolmoModel` has for them: known before any weight is read."""
+
+    def read(self, name: str) -> Tensor:
+        """A parameter of anything else; the quantised ones may have changed it."""
 
     def linear(self, name: str) -> QuantisedLinear:
         """The weight of one layer of `formats`."""
