@@ -1,0 +1,107 @@
+"""What identifies a checkpoint: the content of its config.json and of its weights.
+
+Reading 16 GB takes half a minute. So hashes come from the folder's own checksums where it has them, as every fetched
+model does; those of other folders are kept in the folder of all engines, for as long as a file stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from molmo_ros.engine.store.engines_home import engines_home, make_home
+from molmo_ros.molmo.errors import CheckpointError, MolmoError
+from molmo_ros.molmo.weights.checksums import read_checksums, sha256_of, verify_checksums
+from molmo_ros.molmo.weights.weight_files import stored_tensors
+
+CONFIG = "config.json"
+KNOWN = "checkpoints.json"
+"""SHA-256 by a file's state, in the folder of all engines."""
+MOST = 1000
+"""Files that are remembered; the oldest are forgotten first."""
+
+
+def checkpoint_sha256(folder: str | Path, home: Path | None = None) -> str:
+    """SHA-256 over the names and the content of a checkpoint's config.json and weight files.
+
+    Args:
+        folder: The checkpoint.
+        home: Of all engines, where hashes are kept; default `engines_home`.
+
+    Raises:
+        CheckpointError: Files are missing or damaged, or differ from the folder's checksums.
+    """
+    folder, home = Path(folder), engines_home() if home is None else home
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG}")
+    weights = {tensor.path for tensor in stored_tensors(folder).values()}
+    listed = _listed(folder)
+    known = _read_known(home)
+    fresh: dict[str, str] = {}
+    identity = hashlib.sha256()
+    for path in (folder / CONFIG, *sorted(weights)):
+        name = path.relative_to(folder).as_posix()
+        digest = listed.get(name) or _sha256(path, known, fresh)
+        identity.update(f"{digest}  {name}\n".encode())
+    if fresh:
+        _write_known(home, known | fresh)
+    return identity.hexdigest()
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """SHA-256 by name from the folder's checksums, which hold for the files as they are now."""
+    if not verify_checksums(folder):
+        return {}
+    manifest = read_checksums(folder)
+    return {file.name: file.sha256 for file in manifest.files} if manifest else {}
+
+
+def _sha256(path: Path, known: dict[str, str], fresh: dict[str, str]) -> str:
+    """Of a file, which is read if its state is not known; what is learnt goes to `fresh`."""
+    try:
+        state = _state(path)
+        if state in known:
+            return known[state]
+        digest = sha256_of(path)
+        if _state(path) == state:  # it was not written to meanwhile
+            fresh[state] = digest
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    return digest
+
+
+def _state(path: Path) -> str:
+    """What tells a changed file from this one."""
+    real = os.path.realpath(path)
+    state = os.stat(real)
+    return f"{real}|{state.st_ino}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
+
+
+def _read_known(home: Path) -> dict[str, str]:
+    """What was kept; nothing where that is damaged."""
+    try:
+        known = json.loads((home / KNOWN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {state: digest for state, digest in known.items() if isinstance(digest, str) and len(digest) == 64}
+
+
+def _write_known(home: Path, known: dict[str, str]) -> None:
+    """In one step. Where it cannot be written, the files will be read again the next time."""
+    kept = dict(list(known.items())[-MOST:])
+    with suppress(OSError, MolmoError):
+        make_home(home)
+        handle, temporary = tempfile.mkstemp(prefix=f".{KNOWN}.", dir=home)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(kept, file, indent=1)
+            os.replace(temporary, home / KNOWN)
+        except BaseException:
+            os.unlink(temporary)
+            raise
