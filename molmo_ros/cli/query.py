@@ -48,7 +48,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         default="float32",
         choices=["float32", "bfloat16", "float16"],
-        help="of weights and activations (default: float32)",
+        help="of torch's weights and activations; an engine has its own (default: float32)",
+    )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=["auto", "torch", "onnx", "tensorrt"],
+        help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
+        "in float32 on the CPU, else torch (default: auto)",
+    )
+    parser.add_argument(
+        "--engine-path",
+        metavar="ENGINE",
+        help="folder or name of the engine (default: the newest that was built for this model)",
     )
     parser.add_argument(
         "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
@@ -120,11 +132,13 @@ def run_query(
             raise MolmoError("the query is empty")
         images = [read_picture(path) for path in args.pictures]
         # Loading torch takes a second or two: only now, when the input is known to be good.
+        from molmo_ros.engine.load import load_molmo
         from molmo_ros.molmo.generate import GenerateOptions
-        from molmo_ros.molmo.pipeline import Molmo
 
-        model = Molmo.from_pretrained(
+        model = load_molmo(
             args.model,
+            engine=args.engine,
+            engine_path=args.engine_path,
             device=args.device,
             dtype=args.dtype,
             max_crops=args.max_crops,

@@ -16,6 +16,8 @@ TEXT_ROOM = 192
 """Tokens, BOS and words, that go with the largest image in one pass."""
 MAX_LOGITS = 64
 """Tokens that one pass scores: of a sentence that is verified, or one of each of several prompts."""
+MOST_TILES = 1000
+"""The largest `max_crops` that there is."""
 ROUND = 64
 """Sizes are rounded up to multiples of this."""
 
@@ -30,7 +32,7 @@ class Shapes:
         max_prompt: Tokens of one pass of the decoder. All tokens of Molmo2's images see each other, so they must go
             in one pass.
         max_image_tokens: Image features of one image.
-        slots: Patches of one image feature.
+        slots: Patches of one image feature; None for any number.
         max_logits: Tokens of one pass that get scores.
     """
 
@@ -38,8 +40,13 @@ class Shapes:
     max_context: int
     max_prompt: int
     max_image_tokens: int
-    slots: int
+    slots: int | None
     max_logits: int = MAX_LOGITS
+
+    @classmethod
+    def of_context(cls, max_context: int) -> Shapes:
+        """What graphs take whose only fixed size is the KV cache, as in onnxruntime."""
+        return cls(MOST_TILES, max_context, max_context, MOST_TILES * max_context, None, max_context)
 
     @classmethod
     def of(

@@ -138,13 +138,20 @@ class Molmo:
         return molmo
 
     @classmethod
-    def from_runtime(cls, runtime: Runtime, folder: Path) -> Molmo:
+    def from_runtime(cls, runtime: Runtime, folder: Path, most_crops: int | None = None) -> Molmo:
         """What runs a checkpoint's network, with the tokenizer and the processors from the checkpoint's folder.
+
+        Args:
+            runtime: Runs the network.
+            folder: The checkpoint's.
+            most_crops: Most tiles that the runtime takes; None for any number.
 
         Raises:
             CheckpointError: They cannot be read, or do not fit the network.
         """
         images = ImageProcessorConfig.from_folder(folder)
+        if most_crops is not None and most_crops < images.max_crops:
+            images = images.with_max_crops(most_crops)
         return cls(
             runtime,
             Tokenizer.from_folder(folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,43 @@ import numpy as np
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.node.query import Kind, Query
 
-ModelFactory = Callable[[str, str, str], tuple[Any, Callable[..., Any]]]
-"""(model, device, dtype) to (an object with Molmo's methods, the type of its generation options)."""
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What to load; the values of the node's parameters of the same names."""
+
+    model: str = "tiny"
+    device: str = "cpu"
+    dtype: str = "float32"
+    engine: str = "auto"
+    engine_path: str = ""
+
+    def __str__(self) -> str:
+        path = f" {self.engine_path}" if self.engine_path else ""
+        return f"{self.model} on {self.device} as {self.dtype}, engine {self.engine}{path}"
 
 
-def load_molmo(model: str, device: str, dtype: str) -> tuple[Any, Callable[..., Any]]:
+ModelFactory = Callable[[ModelChoice], tuple[Any, Callable[..., Any]]]
+"""Makes an object with Molmo's methods, and the type of its generation options."""
+
+
+def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
     """Load a Molmo. Imports torch, which takes seconds: never called in a callback.
 
-    Args:
-        model: Name of an embedded checkpoint, or a checkpoint folder.
-        device: Where it runs, "cpu" or "cuda".
-        dtype: Name of the number format of the weights.
-
     Raises:
-        molmo_ros.molmo.errors.MolmoError: The checkpoint cannot be loaded.
+        molmo_ros.molmo.errors.MolmoError: The checkpoint or the engine cannot be loaded.
     """
+    from molmo_ros.engine.load import load_molmo
     from molmo_ros.molmo.generate import GenerateOptions
-    from molmo_ros.molmo.pipeline import Molmo
 
-    return Molmo.from_pretrained(model, device=device, dtype=dtype), GenerateOptions
+    molmo = load_molmo(
+        choice.model,
+        engine=choice.engine,
+        engine_path=choice.engine_path or None,
+        device=choice.device,
+        dtype=choice.dtype,
+    )
+    return molmo, GenerateOptions
 
 
 def ask_model(

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import rclpy
@@ -35,7 +36,7 @@ from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.node.depth_sync import DepthSync
 from molmo_ros.node.frame import Frame, refusal, stamp_ns
 from molmo_ros.node.images import ImageMessageError, decode_picture
-from molmo_ros.node.inference import ModelFactory, ask_model, load_molmo
+from molmo_ros.node.inference import ModelChoice, ModelFactory, ask_model, load_model
 from molmo_ros.node.locate import LocatedPoint, camera_from_message, locate_points
 from molmo_ros.node.mailbox import Mailbox
 from molmo_ros.node.messages import (
@@ -70,7 +71,7 @@ class MolmoNode(Node):
         rclpy.exceptions.InvalidParameterValueException: A parameter's first value is refused.
     """
 
-    def __init__(self, model_factory: ModelFactory = load_molmo, **node_options: Any) -> None:
+    def __init__(self, model_factory: ModelFactory = load_model, **node_options: Any) -> None:
         super().__init__("molmo_node", **node_options)
         declare_parameters(self)
         self._model_factory = model_factory
@@ -168,11 +169,11 @@ class MolmoNode(Node):
 
     def _load(self) -> None:
         started = time.monotonic()
-        model, device, dtype = (self._value(name) for name in ("model", "device", "dtype"))
-        self.get_logger().info(f"loading {model} on {device} as {dtype}")
-        self._model, self._options = self._model_factory(model, device, dtype)
+        choice = ModelChoice(**{field.name: self._value(field.name) for field in fields(ModelChoice)})
+        self.get_logger().info(f"loading {choice}")
+        self._model, self._options = self._model_factory(choice)
         self._limit_crops()
-        self.get_logger().info(f"{model} is ready after {time.monotonic() - started:.1f} s")
+        self.get_logger().info(f"{choice.model} is ready after {time.monotonic() - started:.1f} s")
 
     def _next_continuous(self) -> tuple[Query | None, float]:
         written = self._value("query")
@@ -335,7 +336,7 @@ class MolmoNode(Node):
         return self.get_parameter(name).value
 
 
-def main(args: list[str] | None = None, model_factory: ModelFactory = load_molmo) -> int:
+def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
     """Run the node until SIGINT, SIGTERM or a shutdown of its context, and end the process.
 
     The exit code is 0 after a signal, 1 where the model cannot be loaded, and 2, returned, for a refused

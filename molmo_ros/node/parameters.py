@@ -97,8 +97,22 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "dtype",
         "float32",
-        "Number format of the weights.",
+        "Number format of torch's weights; an engine has the one it was built with.",
         choices=("float32", "bfloat16", "float16"),
+        read_only=True,
+    ),
+    ParameterSpec(
+        "engine",
+        "auto",
+        "What runs the model. `torch`; `onnx` or `tensorrt`: an engine of `molmo-ros build`, which the node itself "
+        "never builds; `auto`: onnxruntime for a small model in float32 on the CPU, where it is faster, else torch.",
+        choices=("auto", "torch", "onnx", "tensorrt"),
+        read_only=True,
+    ),
+    ParameterSpec(
+        "engine_path",
+        "",
+        "Folder or name of the engine; empty means the newest one that was built for this model.",
         read_only=True,
     ),
     ParameterSpec(

@@ -57,10 +57,10 @@ class FakeMolmo:
         return Answer(Status.ANSWERED, f"count: {label}", count=3)
 
 
-def load(model, device, dtype):
-    if model == "broken":
+def load(choice):
+    if choice.model == "broken":
         raise CheckpointError("no folder broken")
-    if model == "slow":
+    if choice.model == "slow":
         time.sleep(4)
     return FakeMolmo(), dict
 

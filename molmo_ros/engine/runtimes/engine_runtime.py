@@ -42,6 +42,7 @@ class EngineRuntime:
     Attributes:
         shapes: What the engine was built for.
         runner: Runs its graphs.
+        rebuild: The command that built it.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class EngineRuntime:
         self.device, self.dtype = runner.device, runner.dtype
         self.embedding, self.point_head = embedding, point_head
         self.max_context = shapes.max_context
-        self._rebuild = rebuild
+        self.rebuild = rebuild
         self._cache = EngineCache(shapes.max_context)
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
@@ -103,9 +104,9 @@ class EngineRuntime:
             if found > most:
                 raise ImageError(
                     f"the image has {found} {what}; the engine was built for {most}. Ask for fewer with max_crops, "
-                    f"or build it again with a higher --{option}: {self._rebuild}"
+                    f"or build it again with a higher --{option}: {self.rebuild}"
                 )
-        if table.shape[1] != self.shapes.slots:
+        if self.shapes.slots is not None and table.shape[1] != self.shapes.slots:
             raise ImageError(
                 f"the image features are made of {table.shape[1]} patches each; the engine was built for "
                 f"{self.shapes.slots}, as in images. Frames of a video need --engine torch"
@@ -116,7 +117,7 @@ class EngineRuntime:
         if max_len > self.max_context:
             raise PromptError(
                 f"prompt and answer may take {max_len} tokens; the engine was built for {self.max_context}. "
-                f"Build it again with --max-context {max_len}: {self._rebuild}"
+                f"Build it again with --max-context {max_len}: {self.rebuild}"
             )
         if old is not self._cache:
             self._cache.length = 0  # whoever had it must begin again
@@ -190,7 +191,7 @@ class EngineRuntime:
                 raise PromptError(
                     f"{together} tokens see each other and must go in one pass, as those of Molmo2's images do; the "
                     f"engine takes {most}. Ask for fewer tiles or images, or build it again with a higher "
-                    f"--max-crops: {self._rebuild}"
+                    f"--max-crops: {self.rebuild}"
                 )
             yield first, last
             first = last

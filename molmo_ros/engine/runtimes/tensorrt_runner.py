@@ -80,14 +80,14 @@ class TensorRTRunner:
 
     def _load(self, vision: Any, decoder: Any, trt: Any, rebuild: str) -> None:
         self._vision = TensorRTEngine("vision", vision, trt, rebuild)
-        self._vision.check(vision_signature(self._config, self.dtype, self._shapes))
+        self._vision.check(vision_signature(self._config, self.dtype))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)
-        self._decoder.check(decoder_signature(self._config, self.dtype, self._shapes))
+        self._decoder.check(decoder_signature(self._config, self.dtype, self._shapes), aliased=("present", "past"))
         # The two never run at the same time.
         scratch = max(self._vision.scratch_bytes, self._decoder.scratch_bytes, ALIGNMENT)
         self._scratch = torch.empty(scratch, dtype=torch.uint8, device=self.device)
         slots, width = self._shapes.max_context, self._config.decoder.width
-        in_place = bool(self._decoder.aliases)  # all or none: the same layers in every block
+        in_place = bool(self._decoder.aliases)
         self._cache = CacheBuffers(self._config.decoder, slots, self.dtype, self.device, in_place)
         self._vision_context = self._vision.context(self._scratch)
         self._prefill_context = self._decoder.context(self._scratch)
@@ -211,12 +211,12 @@ class TensorRTRunner:
         current.wait_stream(self._stream)
 
 
-def vision_signature(config: MolmoConfig, dtype: torch.dtype, shapes: Shapes) -> dict[str, Signature]:
+def vision_signature(config: MolmoConfig, dtype: torch.dtype) -> dict[str, Signature]:
     """Inputs and outputs of `graphs/vision_graph.py`."""
     vision, connector = config.vision, config.connector
     tensors = {
         "crops": Signature(dtype, (ANY, vision.patches, vision.patch_values)),
-        "pooling": Signature(torch.int64, (ANY, shapes.slots)),
+        "pooling": Signature(torch.int64, (ANY, connector.pool[0] * connector.pool[1])),
         "tokens": Signature(dtype, (ANY, connector.output_width)),
     }
     if connector.pad_embed:

@@ -18,7 +18,7 @@ def vision_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
     def crops(*rest: int) -> Range:
         return (1, *rest), (most, *rest), (most, *rest)
 
-    tokens, slots = shapes.max_image_tokens, shapes.slots
+    tokens, slots = shapes.max_image_tokens, config.connector.pool[0] * config.connector.pool[1]
     profile = {
         "crops": crops(vision.patches, vision.patch_values),
         "pooling": ((1, slots), (tokens, slots), (tokens, slots)),

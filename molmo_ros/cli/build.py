@@ -1,0 +1,179 @@
+"""`molmo-ros build MODEL --target TARGET`: compiles a model for a GPU, or for onnxruntime, once.
+
+The engine goes to $MOLMO_ROS_HOME/engines (by default ~/.cache/molmo_ros/engines), where `--engine tensorrt` and
+`--engine onnx` find it. Engines for RTX cards are built on any x86-64 machine, with or without a GPU; those for a
+Jetson on it. What the target cannot do is refused before any work. A build that was broken off goes on with what was
+finished when the command is run again.
+
+The language model is quantised (int8, int4, fp8, nvfp4), calibrated on pictures: yours (--pictures, --query), or the
+simulator's. Vision tower, connector, output head and point head stay at 16 bit. At the end the engine's answers are
+compared with those of the 16-bit model on pictures that calibration has not seen; answers that moved too far fail the
+build, unless --force is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molmo_ros.molmo.errors import MolmoError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from molmo_ros.engine.quantisation.calibration import Example
+
+TARGETS = ("jetson-orin", "jetson-thor", "rtx30", "rtx40", "rtx50", "this", "onnx")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4", "fp8", "nvfp4")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+SIMULATED = 48
+"""Questions about the simulator's scenes where no pictures are given: for calibration, and as many for the gate."""
+QUERY = "Point to the objects."
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand; `args.run` runs it."""
+    parser = subparsers.add_parser(
+        "build",
+        help="compile a model for a GPU with TensorRT, or for onnxruntime",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="tiny, the name of a fetched model, or a checkpoint folder"
+    )
+    parser.add_argument("--target", required=True, metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument(
+        "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (default: bf16; fp32 for onnx)"
+    )
+    parser.add_argument(
+        "--max-crops", type=int, metavar="N", help="most tiles of an image (default: as trained)"
+    )
+    parser.add_argument(
+        "--max-context",
+        type=int,
+        metavar="N",
+        help="prompt and answer [tokens] (default: twice the largest prompt)",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="pictures for calibration and the quality gate, half for each",
+    )
+    parser.add_argument(
+        "--query",
+        action="append",
+        metavar="TEXT",
+        help=f"what is asked about them; repeatable (default: {QUERY})",
+    )
+    parser.add_argument("--no-quality", action="store_true", help="leave out the quality gate")
+    parser.add_argument("--force", action="store_true", help="keep an engine that the quality gate refuses")
+    parser.add_argument("--dry-run", action="store_true", help="only check, and say what it will take")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Builds; returns the exit code."""
+    try:
+        from molmo_ros.engine.build_plan import BuildPlan
+        from molmo_ros.engine.engine_build import build
+        from molmo_ros.engine.tensorrt.targets import this_gpu
+
+        plan = BuildPlan.make(
+            args.model,
+            args.target,
+            args.precision,
+            max_crops=args.max_crops,
+            max_context=args.max_context,
+            gpu=this_gpu(),
+        )
+        shapes = plan.shapes
+        print(
+            f"{args.model} for {plan.target_name} as {plan.precision}: images of up to {shapes.max_crops} tiles, "
+            f"{shapes.max_context} tokens of context\nexpected: {plan.estimate()}",
+            file=sys.stderr,
+        )
+        if args.dry_run:
+            return 0
+        calibration = _calibration(args) if plan.quantised else []
+        gate = [] if args.no_quality else _gate(args)
+        with _Bar() as bar:
+            engine, quality = build(plan, calibration, gate, force=args.force, progress=bar.show)
+    except MolmoError as error:
+        print(f"molmo-ros: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(f"quality: {quality}")
+    print(engine)
+    return 0
+
+
+def _calibration(args: argparse.Namespace) -> list[Example]:
+    """What quantisation is calibrated on: every other picture, or the simulator's table with true answers."""
+    from molmo_ros.engine.quantisation.calibration import Example, simulated_examples
+
+    if args.pictures is None:
+        return list(simulated_examples(SIMULATED))
+    return [
+        Example(picture, text) for picture in _pictured(args.pictures)[::2] for text in args.query or [QUERY]
+    ]
+
+
+def _gate(args: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
+    """What the quality gate asks, about pictures that calibration does not use."""
+    from molmo_ros.train.evaluate import HELD_OUT
+    from molmo_ros.train.precision import scenes_with_queries
+
+    if args.pictures is not None:
+        return [
+            (picture, text) for picture in _pictured(args.pictures)[1::2] for text in args.query or [QUERY]
+        ]
+    scenes = scenes_with_queries(range(HELD_OUT, HELD_OUT + SIMULATED // 2), 2)
+    return [(picture, query.prompt) for _, picture, queries in scenes for query in queries]
+
+
+def _pictured(folder: Path) -> list[np.ndarray]:
+    """Every picture of a folder, uint8 RGB [h, w, 3].
+
+    Raises:
+        ImageError: There is no such folder, or a picture cannot be read.
+    """
+    from molmo_ros.cli.picture import read_picture
+    from molmo_ros.molmo.errors import ImageError
+
+    found = folder.iterdir() if folder.is_dir() else ()
+    paths = sorted(path for path in found if path.suffix.lower() in PICTURES)
+    if len(paths) < 2:
+        raise ImageError(
+            f"{folder} holds {len(paths)} pictures ({', '.join(PICTURES)}); at least 2 are needed"
+        )
+    return [read_picture(path) for path in paths]
+
+
+class _Bar:
+    """A progress bar for each stage of the build."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._new, self._stage = tqdm, ""
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Sets the bar; bytes where there are many."""
+        if stage != self._stage or self._bar is None:
+            if self._bar is not None:
+                self._bar.close()
+            many = total > 100_000
+            self._bar = self._new(total=total, desc=stage, unit="B" if many else " steps", unit_scale=many)
+            self._stage = stage
+        self._bar.update(done - self._bar.n)

@@ -1,0 +1,192 @@
+"""What is to be built: checked as far as it can be before any work, and what it will take."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+
+from molmo_ros.engine.errors import UnsupportedBuildError
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.store.engines_home import engine_name
+from molmo_ros.engine.tensorrt.targets import TARGET_NAMES, Target, find_target
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
+from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.weights.stored_parameters import BASE, EXTRA, HEAD, StoredParameters
+
+ONNX = "onnx"
+"""The target that is run by onnxruntime on a CPU."""
+ALL_TARGETS = (*TARGET_NAMES, ONNX)
+ONNX_PRECISION = "fp32"
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "int4": 4, "nvfp4": 4}
+SCALE_BITS = {"int4": 16 / 128, "nvfp4": 8 / 16}
+"""Bits of a group's scale, for each of its values."""
+WRITE_RATE, BUILD_RATE = 110e6, 65e6
+"""Bytes of graph that are written, and of engine that are built, in a second; seen on two cores of a server."""
+BUILD_MEMORY = 3.2
+"""Memory of a TensorRT build as a multiple of the engine; seen with 4-bit engines."""
+QUANTISED = ("attention.qkv.weight", "attention.output.weight", "mlp.up_gate.weight", "mlp.down.weight")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build will take, roughly; the quality gate not counted.
+
+    Attributes:
+        seconds: Wall time.
+        disk: The largest need while it is built [bytes].
+        memory: The largest need [bytes].
+        engine: What stays [bytes].
+    """
+
+    seconds: float
+    disk: float
+    memory: float
+    engine: float
+
+    def __str__(self) -> str:
+        minutes = max(self.seconds / 60, 0.1)
+        time = f"{minutes:.0f} min" if minutes >= 2 else f"{self.seconds:.0f} s"
+        return (
+            f"about {time}, {_size(self.disk)} of disk, {_size(self.memory)} of memory; the engine will have about "
+            f"{_size(self.engine)}"
+        )
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """One engine.
+
+    Attributes:
+        model: As the user named it.
+        checkpoint: Its folder.
+        config: Its shape.
+        shapes: What the engine takes.
+        target: The kind of GPU; None for onnxruntime.
+        precision: The number format of the decoder's weights.
+        name: Of the engine.
+        command: What builds it again.
+        sizes: Values of every parameter.
+    """
+
+    model: str
+    checkpoint: Path
+    config: MolmoConfig
+    shapes: Shapes
+    target: Target | None
+    precision: str
+    name: str
+    command: str
+    sizes: dict[str, int]
+
+    @classmethod
+    def make(
+        cls,
+        model: str,
+        target: str,
+        precision: str | None = None,
+        *,
+        max_crops: int | None = None,
+        max_context: int | None = None,
+        gpu: tuple[int, int] | None = None,
+    ) -> BuildPlan:
+        """Checks what was asked for.
+
+        Args:
+            model: A name or a folder, see `Molmo.from_pretrained`.
+            target: One of `ALL_TARGETS`.
+            precision: None for the target's usual one: fp32 for onnx, else bf16.
+            max_crops: See `Shapes.of`.
+            max_context: See `Shapes.of`.
+            gpu: The compute capability of this machine's GPU; None without one.
+
+        Raises:
+            CheckpointError: There is no such model.
+            UnsupportedBuildError: The target, the precision, the machine or a size cannot be.
+        """
+        if target not in ALL_TARGETS:
+            raise UnsupportedBuildError(
+                f"target {target!r} is not known; it must be one of {', '.join(ALL_TARGETS)}"
+            )
+        chip = None if target == ONNX else find_target(target, gpu)
+        usual = ONNX_PRECISION if chip is None else "bf16"
+        wanted = precision or usual
+        if chip is not None:
+            chip.check_precision(wanted)
+            chip.check_machine(gpu)
+        elif wanted != ONNX_PRECISION:
+            raise UnsupportedBuildError(
+                f"precision {wanted!r} is not for target onnx: onnxruntime computes with {ONNX_PRECISION} on a CPU"
+            )
+        folder = checkpoint_folder(model)
+        stored = StoredParameters(folder)
+        if stored.config.decoder.experts and wanted in SCALE_BITS | {"int8": 0, "fp8": 0}:
+            raise UnsupportedBuildError(
+                f"{model} is a mixture of experts, whose weights are not quantised; build with fp16 or bf16"
+            )
+        shapes = Shapes.of(stored.config, ImageProcessorConfig.from_folder(folder), max_crops, max_context)
+        words = ["molmo-ros", "build", model, "--target", target, "--precision", wanted]
+        words += [] if max_crops is None else ["--max-crops", str(max_crops)]
+        words += [] if max_context is None else ["--max-context", str(max_context)]
+        return cls(
+            model=model,
+            checkpoint=folder,
+            config=stored.config,
+            shapes=shapes,
+            target=chip,
+            precision=wanted,
+            name=engine_name(model, target, wanted, max_crops, max_context),
+            command=shlex.join(words),
+            sizes={name: prod(shape) for name, shape in stored.shapes.items()},
+        )
+
+    @property
+    def target_name(self) -> str:
+        """As on the command line."""
+        return ONNX if self.target is None else self.target.name
+
+    @property
+    def runtime(self) -> str:
+        """What runs the engine: "onnx", "tensorrt" or "tensorrt_rtx"."""
+        return "onnx" if self.target is None else self.target.tensorrt
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the graphs' values; decoders with quantised weights compute in bfloat16, which does not overflow."""
+        return {"fp32": torch.float32, "fp16": torch.float16}.get(self.precision, torch.bfloat16)
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the decoder's weights have fewer than 16 bits."""
+        return BITS[self.precision] < 16
+
+    def weight_bytes(self) -> float:
+        """Ideal size of the engine's weights: parameters times bits, scales included."""
+        total = 0.0
+        for name, count in self.sizes.items():
+            if name in (BASE, EXTRA) and not (name == BASE and HEAD not in self.sizes):
+                continue  # embeddings are looked up outside; a tied one is the head all the same
+            few = name.startswith("decoder.blocks.") and name.endswith(QUANTISED)
+            bits: float = self.dtype.itemsize * 8
+            if few and self.quantised:
+                bits = BITS[self.precision] + SCALE_BITS.get(self.precision, 0)
+            total += count * bits / 8
+        return total
+
+    def estimate(self) -> Estimate:
+        """What the build will take."""
+        graph = self.weight_bytes()
+        largest = max(self.sizes.values()) * 4.0
+        if self.target is None:
+            return Estimate(graph / WRITE_RATE + 1, graph, 0.5e9 + 2 * largest, graph)
+        seconds = graph / WRITE_RATE + graph / BUILD_RATE + 5
+        memory = 0.5e9 + max(BUILD_MEMORY * graph, 2 * largest)
+        return Estimate(seconds, 2.2 * graph, memory, 1.1 * graph)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"

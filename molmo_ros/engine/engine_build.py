@@ -1,0 +1,324 @@
+"""Builds an engine: quantised weights, graphs, engines, the quality gate, and at last the manifest.
+
+Every part appears under its name only when it is complete and stays in the building folder, so that the next build of
+the same goes on after it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from molmo_ros.engine.build_plan import BuildPlan
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
+from molmo_ros.engine.load import with_look_ups
+from molmo_ros.engine.quality import QualityReport, QualityThreshold, compare, record
+from molmo_ros.engine.quantisation.calibration import Example, calibration_prompts, open_before_blocks
+from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
+from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
+from molmo_ros.engine.quantisation.simulated import simulated
+from molmo_ros.engine.runtimes.graph_runner import GraphRunner
+from molmo_ros.engine.store.build_folder import BuildFolder
+from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
+from molmo_ros.engine.store.engines_home import engines_home
+from molmo_ros.engine.store.manifest import EngineFile, Manifest
+from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
+from molmo_ros.engine.tensorrt.module import load_tensorrt
+from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.targets import cache_file, this_gpu
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.runtime import Runtime
+from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
+from molmo_ros.molmo.weights.checksums import sha256_of
+from molmo_ros.molmo.weights.stored_parameters import StoredParameters
+
+Asked = tuple[np.ndarray, str]
+"""A picture uint8 RGB [h, w, 3], and what is asked about it."""
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and how much there is."""
+DESCRIPTION = "build.json"
+QUANTISED = "quantised"
+SMALL_GRAPH = 1 << 30
+"""float16 graphs up to this size [bytes] are run by onnxruntime where the GPU is another's."""
+PACKAGES = ("molmo_ros", "torch", "onnx", "onnxruntime")
+PROFILES = {VISION: vision_profile, DECODER: decoder_profile}
+
+
+def build(
+    plan: BuildPlan,
+    calibration: Sequence[Example],
+    gate: Sequence[Asked],
+    *,
+    threshold: QualityThreshold | None = None,
+    force: bool = False,
+    home: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Path, str]:
+    """Builds an engine and puts it where engines are kept.
+
+    Args:
+        plan: What to build.
+        calibration: Pictures with queries that quantisation is calibrated on; not looked at without quantisation.
+        gate: What the quality gate asks; nothing leaves the gate out.
+        threshold: What the engine must keep.
+        force: Whether an engine that does not is kept all the same.
+        home: Where engines are kept; default `engines_home`.
+        progress: Called as the build goes on.
+
+    Returns:
+        The engine's folder, and what the quality gate found, for people.
+
+    Raises:
+        EngineError: A part cannot be built or written, or the quality gate refuses the engine; what is finished is
+            kept for the next build.
+        CheckpointError: The checkpoint cannot be read.
+    """
+    return _Build(plan, home or engines_home(), progress or (lambda *_: None)).run(
+        calibration, gate, threshold or QualityThreshold(), force
+    )
+
+
+class _Build:
+    """One build, part by part."""
+
+    def __init__(self, plan: BuildPlan, home: Path, progress: Progress) -> None:
+        self.plan, self.home, self.progress = plan, home, progress
+        self.stored = StoredParameters(plan.checkpoint)
+        self.versions = _versions(plan)
+
+    def run(
+        self, calibration: Sequence[Example], gate: Sequence[Asked], threshold: QualityThreshold, force: bool
+    ) -> tuple[Path, str]:
+        plan = self.plan
+        checkpoint = checkpoint_sha256(plan.checkpoint)
+        description = {
+            "checkpoint_sha256": checkpoint,
+            "target": plan.target_name,
+            "precision": plan.precision,
+            "shapes": asdict(plan.shapes),
+            "versions": self.versions,
+            "calibration": len(calibration) if plan.quantised else 0,
+        }
+        with BuildFolder(self.home, plan.name) as building:
+            folder = building.path
+            _start(folder, description)
+            self._check_disk(folder)
+            quantised = self._quantise(folder / QUANTISED, calibration) if plan.quantised else None
+            self._export(folder, quantised)
+            if plan.target is not None:
+                self._build_engines(folder)
+            report, measured = self._quality(folder, quantised, gate)
+            quality = None if report is None else report.as_dict() | {"measured": measured}
+            said = (
+                f"not measured: {measured}"
+                if report is None
+                else f"{report.text()} Measured with {measured}."
+            )
+            if report is not None and not report.passes(threshold) and not force:
+                raise EngineError(
+                    f"the engine's answers are too far from those of the 16-bit model: {said} At least "
+                    f"{threshold.same_points:.0%} must have as many points, and 95 % of the points move by at most "
+                    f"{threshold.drift:g} px. Build with more bits, or with pictures of your own (--pictures), or take "
+                    "it as it is with --force"
+                )
+            manifest = Manifest(
+                name=plan.name,
+                model=plan.model,
+                runtime=plan.runtime,
+                target=plan.target_name,
+                precision=plan.precision,
+                dtype=str(plan.dtype).removeprefix("torch."),
+                shapes=plan.shapes,
+                checkpoint_sha256=checkpoint,
+                build=description,
+                versions=self.versions,
+                compute_capability=None if plan.target is None else plan.target.compute_capability,
+                files={name: _hashed(folder / name) for name in self._files()},
+                quality=quality,
+                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                command=plan.command,
+            )
+            return building.install(manifest), said
+
+    def _files(self) -> list[str]:
+        """What an engine consists of."""
+        ends = (".engine",) if self.plan.target is not None else (".onnx", ".weights")
+        return [Path(part).stem + end for part in (VISION, DECODER) for end in ends]
+
+    def _check_disk(self, folder: Path) -> None:
+        """Refuses a disk that the build would fill."""
+        done = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        free, needed = shutil.disk_usage(folder).free, self.plan.estimate().disk - done
+        if free < needed:
+            raise EngineError(
+                f"{folder} has {free / 1e9:.1f} GB of disk left; the build needs about {needed / 1e9:.1f} GB more. "
+                "Make room, or set MOLMO_ROS_HOME to a larger disk"
+            )
+
+    def _quantise(self, folder: Path, calibration: Sequence[Example]) -> QuantisedParameters:
+        """The decoder's weights in few bits, block by block."""
+        plan, layers = self.plan, self.plan.config.decoder.layers
+        self.progress("calibration", 0, 1)
+        prompts = calibration_prompts(open_before_blocks(plan.checkpoint), calibration)
+        self.progress("calibration", 1, 1)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return quantise_decoder(
+            folder,
+            plan.config.decoder,
+            plan.precision,
+            plan.dtype,
+            self._read,
+            prompts,
+            device=device,
+            progress=lambda layer: self.progress("quantised blocks", layer + 1, layers),
+        )
+
+    def _export(self, folder: Path, quantised: QuantisedParameters | None) -> None:
+        total, written = int(self.plan.weight_bytes()), 0
+
+        def count(size: int) -> None:
+            nonlocal written
+            written += size
+            self.progress("graphs", min(written, total), total)
+
+        read = self._read if quantised is None else quantised.read
+        export_graphs(
+            folder, self.plan.config, self.plan.shapes.max_context, self.plan.dtype, read, count, quantised
+        )
+
+    def _build_engines(self, folder: Path) -> None:
+        """Both engines; one that is there is complete."""
+        plan, target = self.plan, self.plan.target
+        assert target is not None
+        # TensorRT for RTX chooses kernels where the engine runs, and times none here.
+        cache = None if target.ahead else cache_file(self.home, target, self.versions[target.tensorrt])
+        for graph, profile in PROFILES.items():
+            engine = (folder / graph).with_suffix(".engine")
+            if engine.exists():
+                continue
+            part = engine.stem
+            build_engine(
+                BuildRequest(
+                    graph=folder / graph,
+                    engine=engine,
+                    tensorrt=target.tensorrt,
+                    lowering=target.lowering(self.versions[target.tensorrt]),
+                    capability=target.capability if target.ahead else None,
+                    profile=profile(plan.config, plan.shapes),
+                    timing_cache=cache,
+                ),
+                lambda phase, done, of, part=part: self.progress(f"{part}: {phase.lower()}", done, of),  # type: ignore[misc]
+            )
+
+    def _quality(
+        self, folder: Path, quantised: QuantisedParameters | None, gate: Sequence[Asked]
+    ) -> tuple[QualityReport | None, str]:
+        """Compares answers with the 16-bit model's; returns what ran, or without a report why nothing did."""
+        if not gate:
+            return None, "it was left out"
+        if not self._measurable(folder):
+            return (
+                None,
+                f"nothing on this machine computes what a {self.plan.target_name} will, in {self.plan.precision}",
+            )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = str(self.plan.dtype).removeprefix("torch.")
+        network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)
+        references = record(self._molmo(TorchRuntime(network)), gate, self._count("reference answers", gate))
+        if quantised is not None and not self._runs_here():
+            network, measured = simulated(network, quantised), f"torch on {device} and the engine's weights"
+            runtime: Runtime = TorchRuntime(network)
+        else:
+            del network
+            gc.collect()
+            runtime, measured = self._engine(folder)
+        answers = record(self._molmo(runtime), gate, self._count("the engine's answers", gate))
+        return compare(references, answers), measured
+
+    def _count(self, stage: str, gate: Sequence[Asked]) -> Callable[[int], None]:
+        return lambda done: self.progress(stage, done, len(gate))
+
+    def _molmo(self, runtime: Runtime) -> Molmo:
+        return Molmo.from_runtime(runtime, self.plan.checkpoint, self.plan.shapes.max_crops)
+
+    def _runs_here(self) -> bool:
+        target = self.plan.target
+        return target is None or this_gpu() == target.capability
+
+    def _measurable(self, folder: Path) -> bool:
+        """Whether anything here computes what the engine will."""
+        if self._runs_here() or self.plan.quantised:
+            return True
+        size = sum(path.stat().st_size for path in folder.glob("*.weights"))
+        return self.plan.dtype is torch.float16 and size <= SMALL_GRAPH
+
+    def _engine(self, folder: Path) -> tuple[Runtime, str]:
+        """The engine where its GPU is here, else its graphs; and which of these it is."""
+        plan = self.plan
+        runner: GraphRunner
+        if plan.target is not None and self._runs_here():
+            from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
+
+            vision, decoder = ((folder / graph).with_suffix(".engine").read_bytes() for graph in PROFILES)
+            trt, device = load_tensorrt(plan.target.tensorrt), torch.device("cuda")
+            runner = TensorRTRunner(
+                vision, decoder, plan.config, plan.shapes, plan.dtype, trt, device, plan.command
+            )
+            measured = "the engine itself"
+        else:
+            from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+
+            runner = OnnxRunner(folder, plan.config.decoder, plan.shapes.max_context, plan.dtype)
+            measured = "onnxruntime and the engine's graphs"
+        return with_look_ups(self.stored, plan.shapes, runner, plan.command), measured
+
+    def _read(self, name: str) -> torch.Tensor:
+        return self.stored.read(name, torch.float32)
+
+
+def _start(folder: Path, description: dict[str, Any]) -> None:
+    """Empties a building folder that was left by a build of something else."""
+    path = folder / DESCRIPTION
+    written = json.dumps(description, sort_keys=True, indent=1)
+    if path.exists() and path.read_text(encoding="utf-8") == written:
+        return
+    for one in folder.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        elif not one.name.startswith("."):
+            one.unlink()
+    try:
+        path.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise EngineError(f"{folder} cannot be written to: {error.strerror or error}") from error
+
+
+def _hashed(path: Path) -> EngineFile:
+    return EngineFile(sha256_of(path), path.stat().st_size)
+
+
+def _versions(plan: BuildPlan) -> dict[str, str]:
+    """Of everything that an engine depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if plan.target is not None:
+        found[plan.target.tensorrt] = str(load_tensorrt(plan.target.tensorrt).__version__)
+    if torch.cuda.is_available():
+        found["cuda"] = str(torch.version.cuda)
+    return found

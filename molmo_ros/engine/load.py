@@ -1,0 +1,204 @@
+"""Opens a model with the runtime that is asked for: torch, onnxruntime or TensorRT."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.graphs.export import export_graphs
+from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.runtimes.graph_runner import GraphRunner
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
+from molmo_ros.engine.store.compatibility import check_engine
+from molmo_ros.engine.store.engines_home import find_engine, find_engines
+from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.engine.store.trust import read_verified, verify_files
+from molmo_ros.engine.tensorrt.module import TENSORRT, TENSORRT_RTX, installed_version, load_tensorrt
+from molmo_ros.engine.tensorrt.targets import this_gpu
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
+from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.network.decoder import TokenEmbedding
+from molmo_ros.molmo.network.point_head import PointHead
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.weights.checkpoint import DTYPES
+from molmo_ros.molmo.weights.stored_parameters import StoredParameters
+
+AUTO, TORCH, ONNX = "auto", "torch", "onnx"
+ENGINES = (AUTO, TORCH, ONNX, TENSORRT)
+RUNTIMES = {ONNX: (ONNX,), TENSORRT: (TENSORRT, TENSORRT_RTX)}
+"""What can be in a manifest for each of them."""
+SMALL = 256 << 20
+"""Weights in float32 up to this size [bytes] are exported for onnxruntime whenever they are loaded, in a second."""
+
+
+def load_molmo(
+    model: str | Path = "tiny",
+    *,
+    engine: str = AUTO,
+    engine_path: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    max_crops: int | None = None,
+    latency_target: float | None = None,
+) -> Molmo:
+    """Loads a model.
+
+    Args:
+        model: See `Molmo.from_pretrained`.
+        engine: "torch"; "onnx" or "tensorrt", an engine of `molmo-ros build`; or "auto": onnxruntime where that is the
+            faster way to the same answers (a small model in float32 on the CPU), else torch.
+        engine_path: An engine's folder or name; default: the one that was built for this model.
+        device: A torch device. Engines of TensorRT run on "cuda" or "cuda:N", and on "cuda" where this is "cpu".
+        dtype: Of torch's weights; an engine has its own.
+        max_crops: See `Molmo.limit_crops`.
+        latency_target: See `Molmo.limit_crops`.
+
+    Raises:
+        CheckpointError: See `Molmo.from_pretrained`.
+        EngineError: There is no such engine, it may not be trusted, or it does not fit this machine or model.
+        MolmoError: `engine` is not one of `ENGINES`, or does not go with another argument.
+    """
+    if engine not in ENGINES:
+        raise MolmoError(f"engine {engine!r:.80} is not known; it must be one of {', '.join(ENGINES)}")
+    if engine_path and engine not in RUNTIMES:
+        raise MolmoError(f"engine_path goes with engine onnx or tensorrt, not with {engine}")
+    folder = checkpoint_folder(model)
+    if engine == AUTO:
+        engine = ONNX if _exports_at_once(folder, device, dtype) else TORCH
+    if engine == TORCH:
+        return Molmo.from_pretrained(
+            model, device=device, dtype=dtype, max_crops=max_crops, latency_target=latency_target
+        )
+    if dtype != "float32":
+        raise MolmoError(
+            f"dtype {dtype} goes with engine torch; an engine has the precision it was built with"
+        )
+    if engine_path or not (engine == ONNX and _exports_at_once(folder, device, dtype)):
+        runtime = open_engine(_engine_folder(engine, model, folder, engine_path), folder, device)
+    else:
+        runtime = _export_and_open(folder)
+    most = runtime.shapes.max_crops
+    if max_crops is not None and max_crops > most:
+        raise EngineError(
+            f"max_crops {max_crops} is more than the {most} that the engine was built for; build it with "
+            f"--max-crops {max_crops}: {runtime.rebuild}"
+        )
+    molmo = Molmo.from_runtime(runtime, folder, most_crops=most)
+    molmo.limit_crops(max_crops, latency_target)
+    return molmo
+
+
+def open_engine(engine: Path, checkpoint: Path, device: str = "cpu") -> EngineRuntime:
+    """An engine that was built, for a checkpoint.
+
+    Everything is checked before anything is used: owner and mode, hashes, and whether it is of this GPU, this
+    TensorRT and this checkpoint.
+
+    Args:
+        engine: Its folder.
+        checkpoint: The checkpoint's folder, for token embeddings and point head.
+        device: See `load_molmo`.
+
+    Raises:
+        EngineError: See `load_molmo`.
+    """
+    manifest = Manifest.read(engine)
+    gpu = None if manifest.runtime == ONNX else this_gpu()
+    check_engine(
+        manifest,
+        checkpoint_sha256=checkpoint_sha256(checkpoint),
+        runtime_version=None if manifest.runtime == ONNX else installed_version(manifest.runtime),
+        compute_capability=None if gpu is None else ".".join(map(str, gpu)),
+    )
+    stored, dtype, shapes = StoredParameters(checkpoint), DTYPES[manifest.dtype], manifest.shapes
+    if manifest.runtime == ONNX:
+        from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+
+        verified = verify_files(engine, manifest)
+        on_cpu = OnnxRunner(engine, stored.config.decoder, shapes.max_context, dtype)
+        verified.check_unchanged()
+        return with_look_ups(stored, shapes, on_cpu, manifest.command)
+    if gpu is None:
+        raise EngineMismatchError(
+            f"{manifest.name} runs on a GPU, and CUDA sees none on this machine; --engine torch or onnx need none"
+        )
+    from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
+
+    trt = load_tensorrt(manifest.runtime)
+    vision, decoder = (read_verified(engine, manifest, f"{part}.engine") for part in ("vision", "decoder"))
+    on = torch.device(device if device.startswith("cuda") else "cuda")
+    runner = TensorRTRunner(vision, decoder, stored.config, shapes, dtype, trt, on, manifest.command)
+    return with_look_ups(stored, shapes, runner, manifest.command)
+
+
+def _engine_folder(engine: str, model: str | Path, checkpoint: Path, path: str | Path | None) -> Path:
+    """The engine that was named, or the newest that was built for this checkpoint."""
+    if path:
+        return find_engine(path)
+    wanted = checkpoint_sha256(checkpoint)
+    built = [
+        (manifest.created, folder)
+        for folder, manifest in find_engines()
+        if isinstance(manifest, Manifest)
+        and manifest.runtime in RUNTIMES[engine]
+        and manifest.checkpoint_sha256 == wanted
+    ]
+    if not built:
+        target = "onnx" if engine == ONNX else "this"
+        raise EngineError(
+            f"no {engine} engine was built for {model} on this machine: molmo-ros build {model} --target {target}"
+        )
+    return max(built)[1]
+
+
+def _exports_at_once(folder: Path, device: str, dtype: str) -> bool:
+    """Whether the model is small, and everything for onnxruntime is here."""
+    if device != "cpu" or dtype != "float32":
+        return False
+    if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        return False
+    return 4 * sum(map(prod, StoredParameters(folder).shapes.values())) <= SMALL
+
+
+def _export_and_open(folder: Path) -> EngineRuntime:
+    """The model in onnxruntime, for images and contexts of any size that it takes."""
+    from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+
+    stored = StoredParameters(folder)
+    context = stored.config.decoder.max_positions
+    with tempfile.TemporaryDirectory(prefix="molmo_ros-") as into:
+        export_graphs(
+            Path(into), stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
+        )
+        runner = OnnxRunner(Path(into), stored.config.decoder, context, torch.float32)
+    return with_look_ups(stored, Shapes.of_context(context), runner)
+
+
+def with_look_ups(
+    stored: StoredParameters, shapes: Shapes, runner: GraphRunner, rebuild: str = ""
+) -> EngineRuntime:
+    """The engine with what stays in torch, read from the checkpoint."""
+    config = stored.config
+    with torch.device("meta"):
+        parts: dict[str, nn.Module] = {"decoder.embedding": TokenEmbedding(config.decoder)}
+        if config.point_head is not None:
+            feature_width = config.vision.feature_width
+            parts["point_head"] = PointHead(config.point_head, config.decoder, feature_width)
+    for prefix, part in parts.items():
+        state = {
+            name: torch.empty(value.shape, dtype=runner.dtype, device=runner.device)
+            for name, value in part.state_dict().items()
+        }
+        stored.fill({f"{prefix}.{name}": value for name, value in state.items()})
+        part.load_state_dict(state, assign=True)
+        part.eval()
+    embedding, head = parts["decoder.embedding"], parts.get("point_head")
+    assert isinstance(embedding, TokenEmbedding) and (head is None or isinstance(head, PointHead))
+    return EngineRuntime(config, shapes, runner, embedding, head, rebuild or "molmo-ros build")
