@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.cache_buffers import ALIGNMENT, CacheBuffers
 from molmo_ros.engine.runtimes.tensorrt_engine import (
     ANY,
@@ -82,12 +82,19 @@ class TensorRTRunner:
         self._vision = TensorRTEngine("vision", vision, trt, rebuild)
         self._vision.check(vision_signature(self._config, self.dtype))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)
-        self._decoder.check(decoder_signature(self._config, self.dtype, self._shapes), aliased=("present", "past"))
+        signature = decoder_signature(self._config, self.dtype, self._shapes)
+        self._decoder.check(signature)
         # The two never run at the same time.
         scratch = max(self._vision.scratch_bytes, self._decoder.scratch_bytes, ALIGNMENT)
         self._scratch = torch.empty(scratch, dtype=torch.uint8, device=self.device)
         slots, width = self._shapes.max_context, self._config.decoder.width
-        in_place = bool(self._decoder.aliases)
+        caches = {name: name.replace("present", "past") for name in signature if name.startswith("present")}
+        in_place = self._decoder.aliases == caches
+        if self._decoder.aliases and not in_place:
+            raise EngineMismatchError(
+                f"the decoder engine updates only a part of its cache in place: {self._decoder.aliases}. Build it "
+                f"again: {rebuild}"
+            )
         self._cache = CacheBuffers(self._config.decoder, slots, self.dtype, self.device, in_place)
         self._vision_context = self._vision.context(self._scratch)
         self._prefill_context = self._decoder.context(self._scratch)

@@ -48,8 +48,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, kind:
         [B, heads, L, head_dim], in the dtype of `value`.
     """
     if kind == "sdpa" and (mask is None or mask.dtype == torch.bool):
+        group = query.shape[1] // key.shape[1]
+        if group > 1 and mask is not None and query.is_cuda:
+            # CUDA's flash kernel takes no mask, and its memory-efficient one no groups: with both, all scores would be
+            # written to memory.
+            key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
         # The fused kernels refuse key/value heads that are merely fewer unless told that this is meant.
-        grouped = key.shape[1] != query.shape[1]
+        grouped = query.shape[1] != key.shape[1]
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
     batch, heads, length, head_dim = query.shape
     kv_heads, group = key.shape[1], heads // key.shape[1]

@@ -197,6 +197,18 @@ def test_an_engine_of_another_model_is_refused(exported, fake_tensorrt):
             runner(model, fake_tensorrt(), **change)
 
 
+def test_a_cache_that_is_updated_in_part_is_refused(exported, fake_tensorrt, monkeypatch):
+    model, trt = exported("molmo2-4b-tiny"), fake_tensorrt()
+    engine = trt._engine
+    monkeypatch.setattr(
+        engine,
+        "get_aliased_input_tensor",
+        lambda self, name: "past_key_0" if name == "present_key_0" else None,
+    )
+    with pytest.raises(EngineMismatchError, match="only a part of its cache in place.*'present_key_0'"):
+        runner(model, trt)
+
+
 def test_what_the_engine_was_not_built_for_is_refused(exported, fake_tensorrt):
     model = exported("molmo2-4b-tiny")
     vision = model.config.vision
