@@ -48,7 +48,9 @@ class BuildFolder:
         self._home, self._target = home, home / name
         self.path = home / BUILDING / name
         # Names do not begin with a dot, so these are nobody's.
-        self._lock, self._aside = (home / BUILDING / f".{name}.{end}" for end in ("lock", "old"))
+        self._lock, self._staged, self._aside = (
+            home / BUILDING / f".{name}.{end}" for end in ("lock", "new", "old")
+        )
         self._handle: int | None = None
 
     def __enter__(self) -> BuildFolder:
@@ -65,7 +67,7 @@ class BuildFolder:
             self._take_lock(self._handle)
             self.path.mkdir(mode=0o700, exist_ok=True)
             check_private(self.path, os.stat(self.path, follow_symlinks=False))
-            self._go_on_after_a_crash()
+            self._go_back()
         except OSError as error:
             self._release()
             raise EngineError(f"{self.path} cannot be made: {error.strerror}") from error
@@ -82,7 +84,7 @@ class BuildFolder:
         """Makes the build an engine, in the place of the one that had its name.
 
         Args:
-            manifest: Of the finished files; everything else that is in the folder is deleted.
+            manifest: Of the finished files; the others of the build folder are deleted with it.
 
         Returns:
             The engine's folder.
@@ -96,48 +98,49 @@ class BuildFolder:
                 f"{self._target} is there and no engine; move it away, then run the command again"
             )
         try:
-            self._finish_files(manifest)
-            manifest.write(self.path)
-            _sync(self.path)
+            self._stage(manifest)
             self._replace()
         except OSError as error:
+            self._go_back()
             raise EngineError(
                 f"the engine {self._target.name} cannot be put into {self._home}: {error.strerror}; what was built "
                 f"stays in {self.path}"
             ) from error
+        except BaseException:
+            self._go_back()
+            raise
+        shutil.rmtree(self._aside, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
         return self._target
 
-    def _finish_files(self, manifest: Manifest) -> None:
-        """Leaves the engine's files only, for this user only, on the disk."""
+    def _stage(self, manifest: Manifest) -> None:
+        """Collects the engine's files, for this user only and safely on the disk, and adds the manifest."""
         for name, expected in manifest.files.items():
             path = self.path / name
-            if not path.is_file() or path.is_symlink() or path.stat().st_size != expected.size:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size != expected.size:
                 raise EngineError(f"{path} is not the file of {expected.size} bytes that was built")
-        for path in self.path.iterdir():
-            if path.name not in manifest.files:
-                _discard(path)
+            os.chmod(path, 0o600)
+            _sync(path)
+        self._staged.mkdir(mode=0o700)
         for name in manifest.files:
-            os.chmod(self.path / name, 0o600)
-            _sync(self.path / name)
+            os.rename(self.path / name, self._staged / name)
+        manifest.write(self._staged)
+        _sync(self._staged)
 
     def _replace(self) -> None:
-        """Two renames; whatever happens between them, the old engine comes back."""
-        replaced = self._target.exists()
-        if replaced:
+        if self._target.exists():
             os.rename(self._target, self._aside)
-        try:
-            os.rename(self.path, self._target)
-        except BaseException:
-            if replaced:
-                os.rename(self._aside, self._target)
-            raise
+        os.rename(self._staged, self._target)
         with suppress(OSError):  # some file systems of the network's
             _sync(self._home)
-        if replaced:
-            shutil.rmtree(self._aside, ignore_errors=True)
 
-    def _go_on_after_a_crash(self) -> None:
-        """Puts an engine back that was moved aside when the machine went off, or deletes one that was replaced."""
+    def _go_back(self) -> None:
+        """Undoes what an installation began, now or before a crash; nothing where it came to its end."""
+        if self._staged.exists():
+            for path in self._staged.iterdir():
+                if path.name in ENGINE_FILES - {MANIFEST}:
+                    os.rename(path, self.path / path.name)
+            shutil.rmtree(self._staged)
         if self._aside.exists():
             if self._target.exists():
                 shutil.rmtree(self._aside)
@@ -182,13 +185,6 @@ def remove_engine(folder: Path) -> None:
         folder.rmdir()
     except OSError as error:
         raise EngineError(f"{folder} cannot be removed: {error.strerror}") from error
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _sync(path: Path) -> None:

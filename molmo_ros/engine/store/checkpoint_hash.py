@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from molmo_ros.engine.store.engines_home import engines_home, make_home
+from molmo_ros.engine.store.trust import open_trusted
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.weights.checksums import read_checksums, sha256_of, verify_checksums
 from molmo_ros.molmo.weights.weight_files import stored_tensors
@@ -82,10 +83,11 @@ def _state(path: Path) -> str:
 
 
 def _read_known(home: Path) -> dict[str, str]:
-    """What was kept; nothing where that is damaged."""
+    """What was kept; nothing where that is damaged, or others could have written it."""
     try:
-        known = json.loads((home / KNOWN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        with open_trusted(home / KNOWN) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            known = json.loads(file.read())
+    except (MolmoError, ValueError, RecursionError):
         return {}
     if not isinstance(known, dict):
         return {}

@@ -142,6 +142,8 @@ class Manifest:
                     f"engine again{_rebuild(raw)}"
                 )
             return _checked(raw)
+        except EngineError:  # a ValueError, too
+            raise
         except (ValueError, RecursionError) as error:
             raise TamperedEngineError(f"{path} is damaged: {error!s:.400}; build the engine again") from error
 

@@ -1,0 +1,24 @@
+"""What the NVIDIA driver says about this machine's GPU, without loading torch."""
+
+from __future__ import annotations
+
+import ctypes
+
+LIBRARY = "libcuda.so.1"
+MAJOR, MINOR = 75, 76
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
+
+
+def gpu_capability() -> str | None:
+    """The compute capability of the first GPU that CUDA sees, such as "8.7"; None without one."""
+    try:
+        cuda = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return None
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    for value, attribute in ((major, MAJOR), (minor, MINOR)):
+        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            return None
+    return f"{major.value}.{minor.value}"
