@@ -3,7 +3,7 @@
 
 # Recipes run in the checkout, whose own path may hold spaces.
 PYTHON_VENV := .venv/bin/python
-NAMES := core ros sim dev
+NAMES := core ros sim engine rtx dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY

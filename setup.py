@@ -45,6 +45,8 @@ setup(
     extras_require={
         "ros": requirements("ros"),
         "sim": requirements("sim"),
+        "engine": requirements("engine"),
+        "rtx": requirements("rtx"),
         "test": ["pytest"],
     },
     entry_points={

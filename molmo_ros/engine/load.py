@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 
@@ -11,7 +13,6 @@ import torch
 from torch import nn
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
-from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.shapes import Shapes
@@ -20,7 +21,13 @@ from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.engine.store.trust import read_verified, verify_files
-from molmo_ros.engine.tensorrt.module import TENSORRT, TENSORRT_RTX, installed_version, load_tensorrt
+from molmo_ros.engine.tensorrt.module import (
+    TENSORRT,
+    TENSORRT_RTX,
+    installed_version,
+    load_tensorrt,
+    version_numbers,
+)
 from molmo_ros.engine.tensorrt.targets import this_gpu
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import MolmoError
@@ -34,6 +41,7 @@ AUTO, TORCH, ONNX = "auto", "torch", "onnx"
 ENGINES = (AUTO, TORCH, ONNX, TENSORRT)
 RUNTIMES = {ONNX: (ONNX,), TENSORRT: (TENSORRT, TENSORRT_RTX)}
 """What can be in a manifest for each of them."""
+OLDEST_ONNXRUNTIME = (1, 25)
 SMALL = 256 << 20
 """Weights in float32 up to this size [bytes] are exported for onnxruntime whenever they are loaded, in a second."""
 
@@ -81,7 +89,9 @@ def load_molmo(
             f"dtype {dtype} goes with engine torch; an engine has the precision it was built with"
         )
     if engine_path or not (engine == ONNX and _exports_at_once(folder, device, dtype)):
-        runtime = open_engine(_engine_folder(engine, model, folder, engine_path), folder, device)
+        runtime = open_engine(
+            _engine_folder(engine, model, folder, engine_path), folder, device, RUNTIMES[engine]
+        )
     else:
         runtime = _export_and_open(folder)
     most = runtime.shapes.max_crops
@@ -95,7 +105,9 @@ def load_molmo(
     return molmo
 
 
-def open_engine(engine: Path, checkpoint: Path, device: str = "cpu") -> EngineRuntime:
+def open_engine(
+    engine: Path, checkpoint: Path, device: str = "cpu", runtimes: Sequence[str] = ()
+) -> EngineRuntime:
     """An engine that was built, for a checkpoint.
 
     Everything is checked before anything is used: owner and mode, hashes, and whether it is of this GPU, this
@@ -105,11 +117,16 @@ def open_engine(engine: Path, checkpoint: Path, device: str = "cpu") -> EngineRu
         engine: Its folder.
         checkpoint: The checkpoint's folder, for token embeddings and point head.
         device: See `load_molmo`.
+        runtimes: What may run it; nothing for anything.
 
     Raises:
         EngineError: See `load_molmo`.
     """
     manifest = Manifest.read(engine)
+    if runtimes and manifest.runtime not in runtimes:
+        raise EngineMismatchError(
+            f"{manifest.name} is an engine of {manifest.runtime}; here one of {' or '.join(runtimes)} is asked for"
+        )
     gpu = None if manifest.runtime == ONNX else this_gpu()
     check_engine(
         manifest,
@@ -162,13 +179,22 @@ def _exports_at_once(folder: Path, device: str, dtype: str) -> bool:
     """Whether the model is small, and everything for onnxruntime is here."""
     if device != "cpu" or dtype != "float32":
         return False
-    if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+    if importlib.util.find_spec("onnx") is None or not _onnxruntime_is_new():
         return False
     return 4 * sum(map(prod, StoredParameters(folder).shapes.values())) <= SMALL
 
 
+def _onnxruntime_is_new() -> bool:
+    """Whether there is one that has all operators of the graphs."""
+    try:
+        return version_numbers(version("onnxruntime")) >= OLDEST_ONNXRUNTIME
+    except PackageNotFoundError:
+        return False
+
+
 def _export_and_open(folder: Path) -> EngineRuntime:
     """The model in onnxruntime, for images and contexts of any size that it takes."""
+    from molmo_ros.engine.graphs.export import export_graphs
     from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
     stored = StoredParameters(folder)

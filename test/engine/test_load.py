@@ -1,0 +1,192 @@
+"""Opening models with each engine: what is chosen, what is refused, and that nothing breaks where a package lacks."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from molmo_ros.engine.build_plan import BuildPlan
+from molmo_ros.engine.engine_build import build
+from molmo_ros.engine.errors import EngineError, EngineMismatchError, TamperedEngineError
+from molmo_ros.engine.load import load_molmo
+from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.molmo.catalog.model_store import EMBEDDED
+from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
+from molmo_ros.sim.renderer import render
+from molmo_ros.sim.scene import SENSOR, Scene
+
+QUERY = "how many things are there?"
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return render(Scene.random(20_003), *SENSOR).rgb
+
+
+@pytest.fixture(scope="module")
+def expected(picture):
+    answer = Molmo.from_pretrained("tiny").query(picture, QUERY)
+    assert answer.points
+    return answer
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A home with the embedded model's engine for onnxruntime, and one for RTX 30."""
+    folder = tmp_path_factory.mktemp("home")
+    folder.chmod(0o700)
+    for target in ("onnx", "rtx30"):
+        build(BuildPlan.make("tiny", target), [], [], home=folder / "engines")
+    return folder
+
+
+@pytest.fixture
+def home(built, tmp_path, monkeypatch):
+    """A copy of that home, so that a test can spoil it."""
+    folder = tmp_path / "home"
+    shutil.copytree(built, folder)
+    for path in (tmp_path, folder):
+        path.chmod(0o700)
+    monkeypatch.setenv("MOLMO_ROS_HOME", str(folder))
+    return folder / "engines"
+
+
+@pytest.mark.parametrize("engine", ["auto", "torch", "onnx"])
+def test_every_engine_says_the_same(engine, picture, expected, home):
+    molmo = load_molmo("tiny", engine=engine)
+    assert isinstance(molmo.runtime, TorchRuntime if engine == "torch" else EngineRuntime)
+    answer = molmo.query(picture, QUERY)
+    assert (answer.text, answer.tokens) == (expected.text, expected.tokens)
+    assert [(p.x, p.y) for p in answer.points] == [(p.x, p.y) for p in expected.points]
+
+
+def test_an_engine_that_was_built(picture, expected, home):
+    for path in ("tiny-onnx-fp32", home / "tiny-onnx-fp32"):
+        molmo = load_molmo("tiny", engine="onnx", engine_path=path)
+        assert molmo.runtime.shapes == Manifest.read(home / "tiny-onnx-fp32").shapes
+        assert molmo.query(picture, QUERY).text == expected.text
+
+
+def test_an_engine_looks_no_closer_than_it_was_built_for(home):
+    with pytest.raises(
+        EngineError, match="max_crops 2 is more than the 1.*--max-crops 2: molmo-ros build tiny"
+    ):
+        load_molmo("tiny", engine="onnx", engine_path="tiny-onnx-fp32", max_crops=2)
+    assert (
+        load_molmo("tiny", engine="onnx", max_crops=2).crop_budget.max_crops == 2
+    )  # exported as it is loaded
+
+
+def test_auto_keeps_to_torch_where_answers_would_differ():
+    assert isinstance(load_molmo("tiny", dtype="bfloat16").runtime, TorchRuntime)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"engine": "onxx"}, "'onxx' is not known; it must be one of auto, torch, onnx, tensorrt"),
+        ({"engine": "torch", "engine_path": "x"}, "goes with engine onnx or tensorrt, not with torch"),
+        ({"engine": "onnx", "dtype": "float16"}, "dtype float16 goes with engine torch"),
+        ({"engine": "onnx", "engine_path": "nobody"}, "neither.*tiny-onnx-fp32, tiny-rtx30-bf16"),
+        ({"engine": "tensorrt", "engine_path": "tiny-onnx-fp32"}, "an engine of onnx; here one of tensorrt"),
+        ({"engine": "onnx", "engine_path": "tiny-rtx30-bf16"}, "an engine of tensorrt_rtx; here one of onnx"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, message, home):
+    with pytest.raises(MolmoError, match=message):
+        load_molmo("tiny", **arguments)
+
+
+def test_without_an_engine_the_message_has_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLMO_ROS_HOME", str(tmp_path))
+    with pytest.raises(EngineError, match="no tensorrt engine was built.*molmo-ros build tiny --target this"):
+        load_molmo("tiny", engine="tensorrt")
+
+
+def test_an_engine_of_a_gpu_needs_one(home):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(EngineMismatchError, match="runs on a GPU, and CUDA sees none"):
+        load_molmo("tiny", engine="tensorrt")
+
+
+def test_an_engine_of_other_weights_is_refused(home, tmp_path):
+    """The same shapes, one value changed: a fine-tuned model."""
+    model = load_checkpoint(EMBEDDED / "tiny")
+    with torch.no_grad():
+        model.decoder.norm.weight[0] += 0.5
+    other = tmp_path / "tuned"
+    shutil.copytree(EMBEDDED / "tiny", other)
+    for name in ("checksums.json", "calibration.json"):
+        (other / name).unlink(missing_ok=True)
+    save_checkpoint(model, other)
+    with pytest.raises(EngineMismatchError, match="molmo-ros build tiny --target onnx"):
+        load_molmo(other, engine="onnx", engine_path="tiny-onnx-fp32")
+
+
+def test_tampering_is_seen_before_anything_is_used(home):
+    engine = home / "tiny-onnx-fp32"
+    weights = engine / "decoder.weights"
+    content = bytearray(weights.read_bytes())
+    content[5000] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(
+        TamperedEngineError, match="decoder.weights is not what was built.*molmo-ros build tiny"
+    ):
+        load_molmo("tiny", engine="onnx", engine_path=engine)
+    content[5000] ^= 1
+    weights.write_bytes(content)
+    load_molmo("tiny", engine="onnx", engine_path=engine)
+    manifest = json.loads((engine / "manifest.json").read_text())
+    manifest["shapes"]["max_context"] = 99999
+    (engine / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(TamperedEngineError, match="manifest.json"):
+        load_molmo("tiny", engine="onnx", engine_path=engine)
+
+
+def test_a_cache_that_others_can_write_to_is_refused(home):
+    for path in (home / "tiny-onnx-fp32" / "vision.onnx", home / "tiny-onnx-fp32", home):
+        path.chmod(path.stat().st_mode | 0o020)
+        with pytest.raises(TamperedEngineError, match="chmod go-w"):
+            load_molmo("tiny", engine="onnx", engine_path="tiny-onnx-fp32")
+        path.chmod(path.stat().st_mode & ~0o020)
+    load_molmo("tiny", engine="onnx", engine_path="tiny-onnx-fp32")
+
+
+@pytest.mark.parametrize(
+    "missing", [("onnx",), ("onnxruntime",), ("onnx", "onnxruntime", "tensorrt", "tensorrt_rtx")]
+)
+def test_nothing_breaks_where_packages_are_missing(missing):
+    """A machine with torch only: auto is torch, and the others say what to install."""
+    code = f"""
+import importlib.util, sys
+for name in {missing!r}:
+    sys.modules[name] = None
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in {missing!r} else find(name, *rest)
+import importlib.metadata as metadata
+version = metadata.version
+def hidden(name):
+    if name in {missing!r}:
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+metadata.version = hidden
+from molmo_ros.engine.load import load_molmo
+from molmo_ros.engine.errors import EngineError
+print(type(load_molmo("tiny").runtime).__name__)
+try:
+    load_molmo("tiny", engine="tensorrt")
+except EngineError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("TorchRuntime\n")
+    assert "molmo-ros build" in result.stdout
