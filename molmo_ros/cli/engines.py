@@ -1,22 +1,34 @@
 """`molmo-ros engines list|inspect|verify|remove`: the engines that were built on this machine.
 
-An engine is named by `molmo-ros engines list`, or by its folder. `verify` looks at owners and modes, reads every file
-again and compares its hash. Nothing here loads an engine.
+An engine is named as in `molmo-ros engines list`, or by its folder. `verify` looks at owners and modes, reads every
+file again and compares its hash. Nothing here loads an engine.
+
+Exit codes: 0 done, and what was verified is as it was built; 1 an engine is not, or was not removed after asking;
+2 there is no such engine, or it cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
-import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.table import aligned
+from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.store.build_folder import remove_engine
+from molmo_ros.engine.store.compatibility import check_engine
+from molmo_ros.engine.store.driver import gpu_capability
+from molmo_ros.engine.store.engines_home import engines_home, find_engine, find_engines
+from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.engine.store.trust import verify_files
+from molmo_ros.engine.tensorrt.module import advice, installed_version
 from molmo_ros.molmo.errors import MolmoError
 
-COLUMNS = ("name", "model", "runs in", "target", "crops", "context", "MB", "quality")
+COLUMNS = ("name", "model", "target", "precision", "crops", "context", "size", "quality", "runs here")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,142 +40,192 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listed = actions.add_parser("list", help="all engines, one line each")
-    inspect = actions.add_parser("inspect", help="everything that is known of one")
+    listing = actions.add_parser("list", help="all engines, and whether they run on this machine")
+    listing.set_defaults(run=run, act=list_engines)
+    inspect = actions.add_parser("inspect", help="everything about one")
+    inspect.set_defaults(run=run, act=inspect_engine)
     verify = actions.add_parser("verify", help="owners, modes and hashes; of one, or of all")
+    verify.set_defaults(run=run, act=verify_engines)
     remove = actions.add_parser("remove", help="delete one")
-    inspect.add_argument("engine", metavar="ENGINE")
-    verify.add_argument("engine", metavar="ENGINE", nargs="?")
-    remove.add_argument("engine", metavar="ENGINE")
+    remove.set_defaults(run=run, act=ask_and_remove)
+    for action in (inspect, remove):
+        action.add_argument(
+            "engine", metavar="ENGINE", help="a name of `molmo-ros engines list`, or a folder"
+        )
+    verify.add_argument("engine", metavar="ENGINE", nargs="?", help="only this one")
+    for action in (listing, inspect, verify):
+        action.add_argument("--json", action="store_true", help="print one JSON object")
     remove.add_argument("--yes", action="store_true", help="do not ask")
-    for action in (listed, inspect, verify):
-        action.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Does what was asked for; returns the exit code."""
     try:
-        return {"list": _list, "inspect": _inspect, "verify": _verify, "remove": _remove}[args.action](args)
+        return int(args.act(args))
     except MolmoError as error:
         print(f"molmo-ros: {error}", file=sys.stderr)
         return 2
 
 
-def _list(args: argparse.Namespace) -> int:
-    from molmo_ros.engine.store.engines_home import engines_home, find_engines
-    from molmo_ros.engine.store.manifest import Manifest
-
+def list_engines(args: argparse.Namespace) -> int:
+    """One line per engine, and why some cannot be used."""
     found = find_engines()
     if args.json:
-        records = [
-            {"folder": str(folder)} | (one.plain() if isinstance(one, Manifest) else {"error": str(one)})
+        engines = [
+            _plain(folder, one) if isinstance(one, Manifest) else _broken(folder, one)
             for folder, one in found
         ]
-        print(json.dumps({"engines": records}))
+        print(json.dumps({"home": str(engines_home()), "engines": engines}))
         return 0
     if not found:
-        print(f"no engines in {engines_home()}; `molmo-ros build MODEL --target TARGET` makes one")
+        print(f"no engines in {engines_home()}; molmo-ros build MODEL --target TARGET makes one")
         return 0
-    rows = [_row(one) for _, one in found if isinstance(one, Manifest)]
-    for line in _aligned([COLUMNS, *rows] if rows else []):
-        print(line)
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    notes: list[str] = []
     for folder, one in found:
-        if not isinstance(one, Manifest):
-            print(f"molmo-ros: {folder.name}: {one}", file=sys.stderr)
+        reason = why_not(one) if isinstance(one, Manifest) else str(one)
+        rows.append(_row(folder, one if isinstance(one, Manifest) else None, reason))
+        notes += [f"{folder.name}: {reason}"] if reason else []
+    print("\n".join(aligned(rows) + ([""] if notes else []) + notes))
     return 0
 
 
-def _row(manifest: Any) -> tuple[str, ...]:
-    quality = manifest.quality or {}
-    seen = "not measured"
-    if quality:
-        share, drift = quality["identical"] / quality["answers"], quality["drift_px"]["95%"]
-        seen = f"{share:.0%} identical, 95 % within {drift:.1f} px"
+def inspect_engine(args: argparse.Namespace) -> int:
+    """Everything that the manifest says."""
+    folder = find_engine(args.engine)
+    manifest = Manifest.read(folder)
+    print(json.dumps(_plain(folder, manifest)) if args.json else details(folder, manifest))
+    return 0
+
+
+def verify_engines(args: argparse.Namespace) -> int:
+    """Compares files with manifests; 1 where an engine is not what was built."""
+    folders = [find_engine(args.engine)] if args.engine is not None else [one for one, _ in find_engines()]
+    wrong = {}
+    for folder in folders:
+        try:
+            verify_files(folder, Manifest.read(folder))
+        except EngineError as error:
+            wrong[folder] = str(error)
+        if not args.json:
+            print(f"{folder.name}: {wrong.get(folder, 'as it was built')}", flush=True)
+    if args.json:
+        results = [
+            {
+                "name": folder.name,
+                "folder": str(folder),
+                "good": folder not in wrong,
+                "error": wrong.get(folder),
+            }
+            for folder in folders
+        ]
+        print(json.dumps({"engines": results}))
+    elif not folders:
+        print(f"no engines in {engines_home()}")
+    return 1 if wrong else 0
+
+
+def ask_and_remove(args: argparse.Namespace) -> int:
+    """Deletes an engine, after asking."""
+    folder = find_engine(args.engine)
+    if folder.parent != engines_home():
+        Manifest.read(folder)  # elsewhere it must be an engine beyond doubt
+    size = _size(sum(path.lstat().st_size for path in folder.iterdir()))
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise EngineError(f"{folder} ({size}) was not removed: nobody can be asked here, so say --yes")
+        print(f"remove {folder} ({size})? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return 1
+    remove_engine(folder)
+    print(f"removed {folder} ({size})")
+    return 0
+
+
+def why_not(manifest: Manifest) -> str | None:
+    """Why this machine cannot run an engine; None where it can, as far as can be told without running it."""
+    runtime = manifest.runtime
+    if runtime == "onnx":
+        missing = importlib.util.find_spec("onnxruntime") is None
+        return "onnxruntime is not installed: pip install onnxruntime" if missing else None
+    version, capability = installed_version(runtime), gpu_capability()
+    try:
+        check_engine(manifest, runtime_version=version, compute_capability=capability)
+    except EngineMismatchError as error:
+        return str(error)
+    if capability is None:
+        return f"it needs a GPU of compute capability {manifest.compute_capability}, and CUDA sees none"
+    return None if version else f"{runtime} is not installed. {advice(runtime)}"
+
+
+def details(folder: Path, manifest: Manifest) -> str:
+    """All about one engine."""
     shapes = manifest.shapes
+    gpu = f", on compute capability {manifest.compute_capability}" if manifest.compute_capability else ""
+    facts = {
+        "folder": folder,
+        "model": manifest.model,
+        "target": f"{manifest.target}: run by {manifest.runtime}{gpu}",
+        "runs here": why_not(manifest) or "yes",
+        "precision": f"{manifest.precision}, computed in {manifest.dtype}",
+        "images": f"up to {shapes.max_crops} tiles, {shapes.max_image_tokens} image tokens"
+        + (f" of {shapes.slots} patches" if shapes.slots else ""),
+        "context": f"{shapes.max_context} tokens; in one pass {shapes.max_prompt}, of which {shapes.max_logits} scored",
+        "quality": quality_text(manifest.quality),
+        "built": f"{manifest.created}, with " + ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+        "checkpoint": f"SHA-256 {manifest.checkpoint_sha256}",
+        "build": f"SHA-256 {manifest.build_sha256}",
+        "again": manifest.command,
+    }
+    lines = [folder.name, *(f"  {name:<12}{value}" for name, value in facts.items())]
+    lines += [f"  files       {_size(manifest.size)}"]
+    lines += [f"    {name:<16}{_size(file.size):>9}  {file.sha256}" for name, file in manifest.files.items()]
+    for title, values in (("configuration", manifest.build), ("quality", manifest.quality or {})):
+        lines += [f"  {title}"] if values else []
+        lines += [f"    {key}: {_text(value)}" for key, value in values.items()]
+    return "\n".join(lines)
+
+
+def quality_text(quality: Mapping[str, Any] | None) -> str:
+    """The quality gate's figures in a few words."""
+    if quality is None:
+        return "not measured"
+    answers, identical, drift = quality.get("answers"), quality.get("identical"), quality.get("drift_px")
+    words = f"{identical}/{answers} same" if answers and identical is not None else "measured"
+    far = drift.get("95%") if isinstance(drift, dict) else None
+    return f"{words}, {far:.1f} px" if isinstance(far, int | float) else words
+
+
+def _row(folder: Path, manifest: Manifest | None, reason: str | None) -> tuple[str, ...]:
+    if manifest is None:
+        return (folder.name, *["?"] * (len(COLUMNS) - 2), "no")
     return (
-        manifest.name,
+        folder.name,
         manifest.model,
-        manifest.runtime,
         manifest.target,
-        str(shapes.max_crops),
-        str(shapes.max_context),
-        f"{manifest.size / 1e6:.0f}",
-        seen,
+        manifest.precision,
+        str(manifest.shapes.max_crops),
+        str(manifest.shapes.max_context),
+        _size(manifest.size),
+        quality_text(manifest.quality),
+        "no" if reason else "yes",
     )
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def _plain(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """An engine as JSON has it; its name is its folder's."""
+    plain = manifest.plain() | {"name": folder.name, "folder": str(folder), "size": manifest.size}
+    reason = why_not(manifest)
+    return plain | {"runs_here": reason is None, "reason": reason}
 
 
-def _inspect(args: argparse.Namespace) -> int:
-    folder, manifest = _named(args.engine)
-    record = {"folder": str(folder)} | manifest.plain()
-    if args.json:
-        print(json.dumps(record))
-        return 0
-    for name, value in record.items():
-        if isinstance(value, dict):
-            print(f"{name}:")
-            for key, one in value.items():
-                print(
-                    f"  {key}: {' '.join(f'{a} {b}' for a, b in one.items()) if isinstance(one, dict) else one}"
-                )
-        else:
-            print(f"{name}: {value}")
-    return 0
+def _broken(folder: Path, error: EngineError) -> dict[str, Any]:
+    return {"name": folder.name, "folder": str(folder), "runs_here": False, "reason": str(error)}
 
 
-def _verify(args: argparse.Namespace) -> int:
-    from molmo_ros.engine.store.engines_home import find_engines
-    from molmo_ros.engine.store.manifest import Manifest
-    from molmo_ros.engine.store.trust import verify_files
-
-    found: list[tuple[Path, Any]] = [_named(args.engine)] if args.engine else [*find_engines()]
-    results: dict[str, str] = {}
-    for folder, one in found:
-        try:
-            if not isinstance(one, Manifest):
-                raise one
-            verify_files(folder, one)
-            results[folder.name] = "good"
-        except MolmoError as error:
-            results[folder.name] = str(error)
-    if args.json:
-        print(json.dumps({"engines": results}))
-    else:
-        for name, result in results.items():
-            print(f"{name}: {result}")
-    return 0 if all(result == "good" for result in results.values()) else 2
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _remove(args: argparse.Namespace) -> int:
-    from molmo_ros.engine.store.engines_home import find_engine
-
-    folder = find_engine(args.engine)
-    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
-    if not args.yes:
-        if not sys.stdin.isatty():
-            print(f"molmo-ros: {folder} ({size:.0f} MB) was not removed: say --yes", file=sys.stderr)
-            return 2
-        if input(f"remove {folder} ({size:.0f} MB)? [y/N] ").strip().lower() not in ("y", "yes"):
-            return 1
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        print(f"molmo-ros: {folder} could not be removed: {error.strerror or error}", file=sys.stderr)
-        return 1
-    print(f"removed {folder}")
-    return 0
-
-
-def _named(engine: str) -> tuple[Path, Any]:
-    """An engine's folder and manifest."""
-    from molmo_ros.engine.store.engines_home import find_engine
-    from molmo_ros.engine.store.manifest import Manifest
-
-    folder = find_engine(engine)
-    return folder, Manifest.read(folder)
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

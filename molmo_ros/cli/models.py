@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from molmo_ros.cli.table import aligned
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
     POINT_FORMATS,
@@ -98,7 +99,7 @@ def overview(entries: Sequence[ModelEntry]) -> str:
     checks = [f"  {i}  {text}" for i, text in enumerate(CHECKS.values(), 1)]
     return "\n".join(
         [
-            *_aligned(rows),
+            *aligned(rows),
             "",
             "Memory is that of the weights; crops is the default of max_crops. Checks that were made:",
             *checks,
@@ -157,7 +158,7 @@ def budget_table(entries: Sequence[ModelEntry], size: tuple[int, int]) -> str:
     for costs, names in groups.items():
         rows = [(f"{n}", f"{c.tiling[0]}x{c.tiling[1]}", f"{c.crops}", f"{c.tokens}") for n, c in costs]
         parts.append(
-            "\n".join([", ".join(names), *(f"  {line}" for line in _aligned([BUDGET_COLUMNS, *rows]))])
+            "\n".join([", ".join(names), *(f"  {line}" for line in aligned([BUDGET_COLUMNS, *rows]))])
         )
     return "\n\n".join(parts)
 
@@ -187,14 +188,6 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
         POINT_FORMATS[entry.point_format],
         entry.marks or "-",
     )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of equal columns; the first row is the heading, underlined."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return [line.rstrip() for line in lines]
 
 
 def _count(parameters: int) -> str:

@@ -21,28 +21,27 @@ def check_engine(
     Args:
         manifest: The engine's.
         checkpoint_sha256: Of the checkpoint that is asked for.
-        runtime_version: Of the installed TensorRT.
+        runtime_version: Of the installed TensorRT; engines of onnxruntime run with any of its versions.
         compute_capability: Of this machine's GPU, such as "8.7".
 
     Raises:
-        EngineMismatchError: Lists everything that differs, and ends with the command that builds the engine for this.
+        EngineMismatchError: Lists everything that differs, and ends with the command that builds the engine again.
     """
     wrong = []
-    if checkpoint_sha256 is not None and checkpoint_sha256 != manifest.checkpoint_sha256:
+    if checkpoint_sha256 not in (None, manifest.checkpoint_sha256):
         wrong.append(
             f"it was built from the checkpoint {manifest.checkpoint_sha256[:SHOWN]}… ({manifest.model}), "
             f"this one is {checkpoint_sha256[:SHOWN]}…"
         )
-    if compute_capability is not None and compute_capability != (
-        manifest.compute_capability or compute_capability
-    ):
-        wrong.append(
-            f"it was built for a GPU of compute capability {manifest.compute_capability} ({manifest.target}), this "
-            f"machine's has {compute_capability}"
-        )
-    built_with = manifest.versions.get(manifest.runtime)
-    if manifest.runtime != "onnx" and runtime_version not in (None, built_with):
-        wrong.append(f"it was built with {manifest.runtime} {built_with}, installed is {runtime_version}")
+    if manifest.compute_capability is not None:
+        if compute_capability not in (None, manifest.compute_capability):
+            wrong.append(
+                f"it was built for a GPU of compute capability {manifest.compute_capability} ({manifest.target}), "
+                f"this machine's has {compute_capability}"
+            )
+        built_with = manifest.versions[manifest.runtime]
+        if runtime_version not in (None, built_with):
+            wrong.append(f"it was built with {manifest.runtime} {built_with}, installed is {runtime_version}")
     if wrong:
         raise EngineMismatchError(
             f"the engine {manifest.name} does not fit: {'; '.join(wrong)}. Build it again: {manifest.command}"

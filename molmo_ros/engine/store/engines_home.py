@@ -77,7 +77,7 @@ def find_engine(engine: str | Path, home: Path | None = None) -> Path:
             return home / text
         folder = Path(text).expanduser()
         if text.strip() and (folder / MANIFEST).is_file():
-            return folder
+            return Path(os.path.abspath(folder))
     except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
         raise EngineError(f"{text!r:.200} cannot be an engine: {error!s:.200}") from error
     names = [folder.name for folder in engine_folders(home)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -30,6 +31,8 @@ LARGEST = 1 << 20
 """Bytes of a manifest; one has a few thousand."""
 LONGEST = 4096
 """Characters of a text in it."""
+UNSHOWABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, halves of characters, and ends of lines."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CAPABILITY = re.compile(r"\d{1,2}\.\d")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -225,9 +228,9 @@ def _check_keys(what: str, raw: Mapping[str, Any], expected: Mapping[str, Any] |
 
 
 def _check_text(key: str, text: str) -> None:
-    """Texts are shown in terminals: no control characters."""
-    if not 0 < len(text) <= LONGEST or not text.isprintable():
-        raise ValueError(f"{key} is {text!r:.80}, not a printable text of 1 to {LONGEST} characters")
+    """Texts are shown in terminals: no control characters, one line."""
+    if not 0 < len(text) <= LONGEST or any(unicodedata.category(letter) in UNSHOWABLE for letter in text):
+        raise ValueError(f"{key} is {text!r:.80}, not one line of 1 to {LONGEST} characters")
 
 
 def _check_sha256(key: str, value: object) -> None:
