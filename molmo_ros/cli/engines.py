@@ -168,7 +168,7 @@ def details(folder: Path, manifest: Manifest) -> str:
         "target": f"{manifest.target}: run by {manifest.runtime}{gpu}",
         "runs here": why_not(manifest) or "yes",
         "precision": f"{manifest.precision}, computed in {manifest.dtype}",
-        "images": f"up to {shapes.max_crops} tiles, {shapes.max_image_tokens} image tokens"
+        "images": f"max_crops {shapes.max_crops}, {shapes.max_image_tokens} image tokens"
         + (f" of {shapes.slots} patches" if shapes.slots else ""),
         "context": f"{shapes.max_context} tokens; in one pass {shapes.max_prompt}, of which {shapes.max_logits} scored",
         "quality": quality_text(manifest.quality),
@@ -228,4 +228,7 @@ def _text(value: object) -> str:
 
 
 def _size(count: float) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    for unit, bytes_of_it in (("GB", 1e9), ("MB", 1e6)):
+        if count >= bytes_of_it:
+            return f"{count / bytes_of_it:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"

@@ -99,8 +99,8 @@ def test_the_list_has_a_line_for_each_and_says_which_run_here(capsys, build):
     lines = engines(capsys, "list").splitlines()
     heading, rule, onnx, rtx = lines[:4]
     assert heading.split()[:3] == ["name", "model", "target"] and set(rule) == {"-", " "}
-    assert " ".join(onnx.split()) == "tiny-onnx-fp32 tiny onnx fp32 4 2048 2.6 MB not measured yes"
-    assert " ".join(rtx.split()) == "tiny-rtx40-int4 tiny rtx40 int4 4 2048 1.3 MB 11/12 same, 1.2 px no"
+    assert " ".join(onnx.split()) == "tiny-onnx-fp32 tiny onnx fp32 4 2048 2.56 MB not measured yes"
+    assert " ".join(rtx.split()) == "tiny-rtx40-int4 tiny rtx40 int4 4 2048 1.28 MB 11/12 same, 1.2 px no"
     assert any(line.startswith("tiny-rtx40-int4: ") for line in lines[4:])
     assert not any(line.startswith("tiny-onnx-fp32: ") for line in lines[4:])
 
@@ -139,7 +139,7 @@ def test_inspect_says_everything(capsys, build):
         COMMAND,
         str(folder),
         "calibration: 12",
-        "up to 4 tiles",
+        "max_crops 4",
     ]
     facts += ["2048 tokens", "bfloat16", '"95%": 1.25', "measured: onnxruntime"]
     facts += [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES["tensorrt"]]
@@ -186,7 +186,7 @@ def test_a_home_that_others_can_write_is_no_good(capsys, build, home):
 
 def test_remove_with_yes(capsys, build):
     folder, other = build(), build("other")
-    assert f"removed {folder} (1.3 MB)" in engines(capsys, "remove", folder.name, "--yes")
+    assert f"removed {folder} (1.28 MB)" in engines(capsys, "remove", folder.name, "--yes")
     assert not folder.exists() and other.is_dir()
     assert "is neither" in engines(capsys, "remove", folder.name, "--yes", code=2)
 
@@ -208,7 +208,7 @@ def test_remove_asks_and_refuses_where_nobody_answers(build):
         terminal, end = pty.openpty()
         with subprocess.Popen(command, stdin=end, stderr=subprocess.PIPE) as process:
             os.write(terminal, answer)
-            assert f"remove {folder} (1.3 MB)? [y/N]" in process.stderr.read().decode()
+            assert f"remove {folder} (1.28 MB)? [y/N]" in process.stderr.read().decode()
         os.close(terminal)
         os.close(end)
         assert process.returncode == code
