@@ -229,10 +229,8 @@ class _Build:
         if not gate:
             return None, "it was left out"
         if not self._measurable(folder):
-            return (
-                None,
-                f"nothing on this machine computes what a {self.plan.target_name} will, in {self.plan.precision}",
-            )
+            plan = self.plan
+            return None, f"nothing on this machine computes {plan.precision} as a {plan.target_name} will"
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = str(self.plan.dtype).removeprefix("torch.")
         network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)

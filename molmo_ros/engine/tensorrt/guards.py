@@ -76,7 +76,7 @@ def check_network(trt: Any, network: Any, expected: Expected) -> None:
     used = {
         layer.get_input(i).name for layer in layers for i in range(layer.num_inputs) if layer.get_input(i)
     }
-    attentions = [_attention(trt, layer) for layer in layers if _kind(layer) == "ATTENTION_INPUT"]
+    attentions = native_attentions(trt, network)
     used |= {attention.mask.name for attention in attentions if attention.mask is not None}
     if unused := [name for name in expected.inputs if name not in used]:
         raise EngineError(f"no layer of the parsed network uses the inputs {', '.join(unused)}")
@@ -109,10 +109,16 @@ def _check_attention(trt: Any, attention: Any, masked: bool) -> None:
             )
 
 
-def _attention(trt: Any, layer: Any) -> Any:
-    """The attention of its first layer; the bindings return the base class, which does not know it."""
-    layer.__class__ = getattr(trt, "IAttentionInputLayer", layer.__class__)
-    return layer.attention
+def native_attentions(trt: Any, network: Any) -> list[Any]:
+    """All attentions of a network, in order."""
+    attentions = []
+    for number in range(network.num_layers):
+        layer = network.get_layer(number)
+        if _kind(layer) == "ATTENTION_INPUT":
+            # The bindings return the base class, which does not know its attention.
+            layer.__class__ = trt.IAttentionInputLayer
+            attentions.append(layer.attention)
+    return attentions
 
 
 def _kind(layer: Any) -> str:

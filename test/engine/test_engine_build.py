@@ -1,0 +1,213 @@
+"""Whole builds of the embedded model: what is installed, what is measured, and builds that end early."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from molmo_ros.engine import engine_build
+from molmo_ros.engine.build_plan import BuildPlan
+from molmo_ros.engine.engine_build import build
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.quality import QualityThreshold
+from molmo_ros.engine.quantisation.calibration import simulated_examples
+from molmo_ros.engine.store.build_folder import BUILDING
+from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.engine.store.trust import verify_files
+from molmo_ros.train.precision import scenes_with_queries
+
+SEED = 600_000
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return list(simulated_examples(3))
+
+
+@pytest.fixture(scope="module")
+def gate():
+    scenes = scenes_with_queries(range(SEED, SEED + 3), 3)
+    return [(picture, query.prompt) for _, picture, queries in scenes for query in queries]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "engines"
+
+
+def test_a_quantised_engine(examples, gate, home):
+    stages = []
+    plan = BuildPlan.make("tiny", "rtx40", "int4")
+    folder, said = build(
+        plan, examples, gate, home=home, progress=lambda stage, *_: stages.append(stage), force=True
+    )
+    manifest = Manifest.read(folder)
+    verify_files(folder, manifest)
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "vision.engine", "decoder.engine"}
+    assert folder == home / "tiny-rtx40-int4" and folder.stat().st_mode & 0o777 == 0o700
+    assert (manifest.runtime, manifest.precision, manifest.dtype) == ("tensorrt_rtx", "int4", "bfloat16")
+    assert manifest.compute_capability == "8.9" and manifest.shapes == plan.shapes
+    assert manifest.versions["tensorrt_rtx"].startswith("1.")
+    assert manifest.quality["answers"] == len(gate) and "engine's weights" in manifest.quality["measured"]
+    assert f"of {len(gate)} answers" in said
+    order = [
+        "calibration",
+        "quantised blocks",
+        "graphs",
+        "vision: parse",
+        "decoder: parse",
+        "the engine's answers",
+    ]
+    assert sorted(order, key=stages.index) == order
+    assert not (home / BUILDING / plan.name).exists()
+
+
+def test_an_engine_for_onnxruntime_says_what_torch_says(gate, home):
+    folder, said = build(BuildPlan.make("tiny", "onnx"), [], gate, home=home)
+    quality = Manifest.read(folder).quality
+    assert quality["identical"] == quality["answers"] == len(gate) and quality["drift_px"]["largest"] == 0
+    assert "onnxruntime" in said
+
+
+def test_what_was_not_measured_is_said(gate, home):
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate, home=home)
+    assert said == "not measured: nothing on this machine computes bf16 as a rtx50 will"
+    assert Manifest.read(folder).quality is None
+
+
+def test_answers_that_moved_too_far_fail_the_build(examples, gate, home):
+    plan = BuildPlan.make("tiny", "rtx40", "int4")
+    with pytest.raises(EngineError, match="too far from.*95 % of the points.*--pictures.*--force"):
+        build(plan, examples, gate, home=home, threshold=QualityThreshold(drift=0.0))
+    assert not (home / plan.name).exists()
+    # What was built is kept: with --force only the answers are asked again.
+    engine = home / BUILDING / plan.name / "decoder.engine"
+    before = engine.stat().st_mtime_ns
+    folder, _ = build(plan, examples, gate, home=home, threshold=QualityThreshold(drift=0.0), force=True)
+    assert (folder / "decoder.engine").stat().st_mtime_ns == before
+
+
+def test_a_build_goes_on_where_it_was_interrupted(examples, home, monkeypatch):
+    plan, real, built = BuildPlan.make("tiny", "rtx30", "int4"), engine_build.build_engine, []
+
+    def interrupted(request, progress):
+        built.append(request.engine.name)
+        if len(built) == 2:
+            raise KeyboardInterrupt
+        return real(request, progress)
+
+    monkeypatch.setattr(engine_build, "build_engine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(plan, examples, [], home=home)
+    assert not (home / plan.name).exists()
+    folder = home / BUILDING / plan.name
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert {"vision.engine", "decoder.weights", "block_003.safetensors"} <= {path.name for path in times}
+    written = []
+    monkeypatch.setattr("molmo_ros.engine.graphs.graph_writer.GraphWriter.save", lambda *_: written.append(1))
+    build(plan, examples, [], home=home)
+    assert built == ["vision.engine", "decoder.engine", "decoder.engine"] and not written
+
+
+def test_a_build_of_something_else_begins_anew(home, monkeypatch):
+    """Parts of another context are not taken for this one's."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    plan = BuildPlan.make("tiny", "rtx30", "fp16")
+    monkeypatch.setattr(engine_build, "build_engine", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build(plan, [], [], home=home)
+    graph = home / BUILDING / plan.name / "decoder.onnx"
+    old = graph.read_bytes()
+    other = BuildPlan.make("tiny", "rtx30", "fp16", max_context=1024)
+    with pytest.raises(KeyboardInterrupt):
+        build(other.__class__(**(vars(other) | {"name": plan.name})), [], [], home=home)
+    assert graph.read_bytes() != old
+
+
+def test_a_disk_that_is_too_small_is_told_before(home, monkeypatch):
+    usage = engine_build.shutil.disk_usage("/")._replace(free=10**6)
+    monkeypatch.setattr(engine_build.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(EngineError, match="0.0 GB of disk left; the build needs about.*MOLMO_ROS_HOME"):
+        build(BuildPlan.make("tiny", "rtx30", "fp16"), [], [], home=home)
+
+
+def command(home, *words, limit=0):
+    """The command line, in a process of its own."""
+    before = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));" if limit else ""
+    )
+    code = f"{before}import sys; from molmo_ros.cli.main import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "build", "tiny", "--no-quality", *words],
+        env={**os.environ, "MOLMO_ROS_HOME": str(home.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_an_interrupt_leaves_no_engine_and_the_command_goes_on(home):
+    words = ("--target", "rtx30", "--precision", "fp16")
+    process = command(home, *words)
+    seen = b""
+    while b"decoder: building engine" not in seen and (part := process.stderr.read1(4096)):
+        seen += part
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not list(home.glob("[!.]*/manifest.json"))
+    again = command(home, *words)
+    out, error = again.communicate(timeout=120)
+    assert again.returncode == 0, error
+    assert b"vision: " not in error  # it was finished before
+    assert out.decode().splitlines() == [
+        "quality: not measured: it was left out",
+        str(home / "tiny-rtx30-fp16"),
+    ]
+
+
+def test_a_disk_that_fills_up_leaves_no_engine(home):
+    """Every file may have a megabyte: the weights do not fit."""
+    process = command(home, "--target", "rtx30", limit=1 << 20)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert b"cannot be written to" in error and b"Traceback" not in error
+    assert not list(home.glob("[!.]*/manifest.json"))
+
+
+def test_a_dry_run_builds_nothing(home):
+    process = command(home, "--target", "rtx40", "--precision", "int4", "--dry-run")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0 and out == b""
+    assert b"of memory; the engine will have about" in error
+    assert not home.exists() or not [path for path in home.iterdir() if path.is_dir()]
+
+
+def test_pictures_of_ones_own(home, tmp_path, gate):
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    process = command(home, "--target", "rtx40", "--precision", "int4", "--pictures", str(folder))
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2 and b"holds 0 pictures" in error
+    for number in range(2):
+        cv2.imwrite(str(folder / f"{number}.png"), gate[3 * number][0][..., ::-1])
+    process = command(
+        home,
+        "--target",
+        "rtx40",
+        "--precision",
+        "int4",
+        "--pictures",
+        str(folder),
+        "--query",
+        "Point to the cube.",
+    )
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert (home / "tiny-rtx40-int4" / "manifest.json").exists()
