@@ -253,7 +253,7 @@ class _Build:
 
     def _runs_here(self) -> bool:
         target = self.plan.target
-        return target is None or this_gpu() == target.capability
+        return target is None or (torch.cuda.is_available() and this_gpu() == target.capability)
 
     def _measurable(self, folder: Path) -> bool:
         """Whether anything here computes what the engine will."""

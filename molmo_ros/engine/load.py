@@ -18,6 +18,7 @@ from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.compatibility import check_engine
+from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.engine.store.trust import read_verified, verify_files
@@ -28,7 +29,6 @@ from molmo_ros.engine.tensorrt.module import (
     load_tensorrt,
     version_numbers,
 )
-from molmo_ros.engine.tensorrt.targets import this_gpu
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.network.decoder import TokenEmbedding
@@ -127,12 +127,12 @@ def open_engine(
         raise EngineMismatchError(
             f"{manifest.name} is an engine of {manifest.runtime}; here one of {' or '.join(runtimes)} is asked for"
         )
-    gpu = None if manifest.runtime == ONNX else this_gpu()
+    gpu = None if manifest.runtime == ONNX else gpu_capability()
     check_engine(
         manifest,
         checkpoint_sha256=checkpoint_sha256(checkpoint),
         runtime_version=None if manifest.runtime == ONNX else installed_version(manifest.runtime),
-        compute_capability=None if gpu is None else ".".join(map(str, gpu)),
+        compute_capability=gpu,
     )
     stored, dtype, shapes = StoredParameters(checkpoint), DTYPES[manifest.dtype], manifest.shapes
     if manifest.runtime == ONNX:
@@ -145,6 +145,10 @@ def open_engine(
     if gpu is None:
         raise EngineMismatchError(
             f"{manifest.name} runs on a GPU, and CUDA sees none on this machine; --engine torch or onnx need none"
+        )
+    if not torch.cuda.is_available():
+        raise EngineError(
+            f"{manifest.name} needs a torch with CUDA, which keeps its memory; torch {torch.__version__} has none"
         )
     from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 
@@ -159,20 +163,23 @@ def _engine_folder(engine: str, model: str | Path, checkpoint: Path, path: str |
     """The engine that was named, or the newest that was built for this checkpoint."""
     if path:
         return find_engine(path)
-    wanted = checkpoint_sha256(checkpoint)
+    wanted, gpu = checkpoint_sha256(checkpoint), gpu_capability()
+    found = find_engines()
     built = [
-        (manifest.created, folder)
-        for folder, manifest in find_engines()
+        (manifest.compute_capability in (None, gpu), manifest.created, folder)
+        for folder, manifest in found
         if isinstance(manifest, Manifest)
         and manifest.runtime in RUNTIMES[engine]
         and manifest.checkpoint_sha256 == wanted
     ]
-    if not built:
-        target = "onnx" if engine == ONNX else "this"
-        raise EngineError(
-            f"no {engine} engine was built for {model} on this machine: molmo-ros build {model} --target {target}"
-        )
-    return max(built)[1]
+    if built:
+        return max(built)[2]  # those of this GPU go before newer ones of another
+    if errors := [str(error) for _, error in found if not isinstance(error, Manifest)]:
+        raise EngineError(f"no {engine} engine of {model} can be used: {'; '.join(errors)}")
+    target = "onnx" if engine == ONNX else "this"
+    raise EngineError(
+        f"no {engine} engine was built for {model} on this machine: molmo-ros build {model} --target {target}"
+    )
 
 
 def _exports_at_once(folder: Path, device: str, dtype: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molmo_ros.engine.errors import UnsupportedBuildError
+from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.tensorrt.module import JETSON_MARK, TENSORRT, TENSORRT_RTX, version_numbers
 
 PRECISIONS = ("fp16", "bf16", "int8", "int4", "fp8", "nvfp4")
@@ -143,10 +144,9 @@ def find_target(name: str, gpu: tuple[int, int] | None, jetson: bool | None = No
 
 
 def this_gpu() -> tuple[int, int] | None:
-    """The compute capability of the GPU that torch sees; None without one."""
-    import torch
-
-    return torch.cuda.get_device_capability() if torch.cuda.is_available() else None
+    """The compute capability of this machine's GPU; None without one."""
+    found = gpu_capability()
+    return None if found is None else version_numbers(found)
 
 
 def cache_file(home: Path, target: Target, version: str) -> Path:
