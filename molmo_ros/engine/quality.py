@@ -23,15 +23,19 @@ class QualityThreshold:
 
     Attributes:
         same_points: The least share of answers with points that keep their number of points.
-        drift: How far at most 95 % of the points may have moved [px].
+        drift: How far 95 % of the points may have moved at most [px].
+        identical: The least share of answers that stay the same to the letter. 0 by default: where a model is unsure
+            of a digit, bfloat16 alone writes another one.
     """
 
     same_points: float = 0.9
     drift: float = 10.0
+    identical: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.same_points <= 1:
-            raise EngineError(f"same_points is {self.same_points!r}; it is a share, from 0 to 1")
+        for name in ("same_points", "identical"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise EngineError(f"{name} is {getattr(self, name)!r}; it is a share, from 0 to 1")
         if not self.drift >= 0:
             raise EngineError(f"drift is {self.drift!r}; it is a distance in pixels, 0 or more")
 
@@ -60,8 +64,11 @@ class QualityReport:
 
     def passes(self, threshold: QualityThreshold) -> bool:
         """Whether the candidate is good enough."""
-        same = self.same_number >= threshold.same_points * self.with_points
-        return same and self.drift(95) <= threshold.drift
+        return (
+            self.identical >= threshold.identical * self.answers
+            and self.same_number >= threshold.same_points * self.with_points
+            and self.drift(95) <= threshold.drift
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The figures, for a manifest."""

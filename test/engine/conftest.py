@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 
@@ -52,3 +53,20 @@ def exported(tmp_path_factory):
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def exact_session():
+    """Opens a graph in onnxruntime, which then rounds nothing that the graph does not round.
+
+    By itself it rounds the inputs of four-bit products to eight bits, and where a CPU has no VNNI its sums of eight-bit
+    products saturate.
+    """
+
+    def open_graph(path):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        return onnxruntime.InferenceSession(str(path), options)
+
+    return open_graph

@@ -42,10 +42,12 @@ class Prompt(NamedTuple):
     Attributes:
         embeddings: [1, L, width].
         mask: Boolean [1, 1, L, L].
+        words: How many tokens follow those of the image.
     """
 
     embeddings: Tensor
     mask: Tensor
+    words: int
 
 
 def simulated_examples(count: int) -> Iterator[Example]:
@@ -116,4 +118,4 @@ def _prompt(molmo: Molmo, example: Example) -> Prompt:
         for flags in (prefix.is_image, prefix.is_patch)
     )
     embeddings = embed_prompt(runtime.embedding, ids, encoded.features, is_patch)
-    return Prompt(embeddings, prefill_mask(is_image, runtime.config.image_block))
+    return Prompt(embeddings, prefill_mask(is_image, runtime.config.image_block), len(words))

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.quantisation.block_quantiser import BlockQuantiser
 from molmo_ros.engine.quantisation.calibration import Prompt
 from molmo_ros.engine.quantisation.formats import LINEARS, linear_formats
@@ -58,11 +59,16 @@ def quantise_decoder(
         progress: Called with the number of every block that is finished.
 
     Raises:
-        EngineError: A file cannot be written.
+        EngineError: There are no prompts, or a file cannot be written.
         UnsupportedBuildError: See `linear_formats`.
     """
     formats = linear_formats(config, precision)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not prompts:
+        raise EngineError("a decoder is calibrated on at least one prompt; there is none")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(f"{folder} cannot be made: {error.strerror or error}") from error
     key = _key(precision, dtype, prompts)
     todo = [layer for layer in range(config.layers) if made_of(block_file(folder, layer)) != key]
     states = [prompt.embeddings.to(device, torch.float32) for prompt in prompts]
@@ -74,8 +80,8 @@ def quantise_decoder(
         }
         block = _block(config, layer, read, device)
         recorder = InputRecorder(len(prompts))
-        with recorder.listening(block):
-            for number, prompt in enumerate(prompts):
+        for number, prompt in enumerate(prompts):
+            with recorder.listening(block, prompt.words):
                 states[number] = _forward(config, layer, block, states[number], prompt.mask.to(device))
         if layer in todo:
             parameters = {name: value.detach() for name, value in block.named_parameters()}

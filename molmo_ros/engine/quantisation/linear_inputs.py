@@ -33,20 +33,23 @@ class LinearInputs:
 
 
 class InputRecorder:
-    """Collects the inputs of a block's linear layers, prompt by prompt."""
+    """Collects the inputs of a block's linear layers, prompt by prompt.
+
+    Half of a sample is words, which are few beside the image's tokens: decoding sees nothing else.
+    """
 
     def __init__(self, prompts: int) -> None:
         """Prepares for so many prompts, each of which gives the same number of tokens to the samples."""
-        self._tokens = max(1, SAMPLE // prompts)
+        self._tokens = max(2, SAMPLE // prompts)
         self._samples: dict[str, list[Tensor]] = {name: [] for name in LINEARS}
         self._peaks: dict[str, Tensor] = {}
 
     @contextmanager
-    def listening(self, block: nn.Module) -> Iterator[None]:
-        """Records whatever goes through the block within."""
+    def listening(self, block: nn.Module, words: int) -> Iterator[None]:
+        """Records one prompt that goes through the block, the last tokens of which are so many words."""
         hooks = [
             block.get_submodule(name).register_forward_pre_hook(
-                lambda _, inputs, name=name: self._record(name, inputs[0])
+                lambda _, inputs, name=name: self._record(name, inputs[0], words)
             )
             for name in LINEARS
         ]
@@ -60,11 +63,11 @@ class InputRecorder:
         """Of each layer."""
         return {name: LinearInputs(torch.cat(self._samples[name]), self._peaks[name]) for name in LINEARS}
 
-    def _record(self, name: str, x: Tensor) -> None:
+    def _record(self, name: str, x: Tensor, words: int) -> None:
         tokens = x.flatten(0, -2).float()
         peak = tokens.abs().amax(0)
         self._peaks[name] = torch.maximum(self._peaks[name], peak) if name in self._peaks else peak
-        # Evenly from the first to the last: text, where decoding happens, is at the end.
-        count = min(self._tokens, len(tokens))
-        chosen = torch.linspace(0, len(tokens) - 1, count, device=tokens.device).round().long()
-        self._samples[name].append(tokens[chosen])
+        first_word = len(tokens) - words
+        for part in (tokens[:first_word], tokens[first_word:]):
+            count = min(self._tokens // 2, len(part))
+            self._samples[name].append(part[torch.linspace(0, len(part) - 1, count).round().long()])

@@ -121,7 +121,8 @@ def write_block(path: Path, block: QuantisedBlock, key: str) -> None:
     except (OSError, SafetensorError) as error:
         raise EngineError(f"{path} cannot be written: {error}") from error
     finally:
-        new.unlink(missing_ok=True)
+        if new.is_file():
+            new.unlink()
 
 
 def _place(name: str) -> tuple[int | None, str]:

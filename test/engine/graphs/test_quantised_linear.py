@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto
@@ -43,32 +42,20 @@ def written(folder, form, dtype=torch.float32, inputs=256, outputs=48):
     return quantised.made, bias
 
 
-def session(path):
-    """A session that rounds nothing that the graph does not round.
-
-    By itself onnxruntime rounds the inputs of four-bit products to eight bits, and where a CPU has no VNNI its sums of
-    eight-bit products saturate.
-    """
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(str(path), options)
-
-
 FORMATS = [Format("int4", 128), Format("int4", 64), Format("int4", 16), Format("int8"), Format("fp8")]
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=str)
-def test_onnxruntime_computes_what_torch_does(form, tmp_path):
+def test_onnxruntime_computes_what_torch_does(form, tmp_path, exact_session):
     made, bias = written(tmp_path, form)
     x = torch.randn(1, 7, 256) * 2  # some inputs lie beyond the range of 3
     want = functional.linear(quantise_inputs(x, made), made.dequantise(), bias)
-    (got,) = session(tmp_path / "one.onnx").run(None, {"x": x.numpy()})
+    (got,) = exact_session(tmp_path / "one.onnx").run(None, {"x": x.numpy()})
     np.testing.assert_allclose(got, want.numpy(), atol=1e-4)
     assert bool((quantise_inputs(x, made) - x).abs().max() > 1) is form.quantises_inputs
 
 
-def test_four_bits_are_packed_as_onnxruntime_reads_them(tmp_path):
+def test_four_bits_are_packed_as_onnxruntime_reads_them(tmp_path, exact_session):
     made, _ = written(tmp_path, Format("int4", 128))
     model = onnx.load(tmp_path / "one.onnx")
     (node,) = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
@@ -79,7 +66,7 @@ def test_four_bits_are_packed_as_onnxruntime_reads_them(tmp_path):
         onnx.helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, [256, 48])
     )
     onnx.save(model, tmp_path / "weight.onnx")
-    (weight,) = session(tmp_path / "weight.onnx").run(None, {"x": np.zeros((1, 1, 256), np.float32)})
+    (weight,) = exact_session(tmp_path / "weight.onnx").run(None, {"x": np.zeros((1, 1, 256), np.float32)})
     np.testing.assert_array_equal(weight, made.dequantise().t().numpy())
 
 
