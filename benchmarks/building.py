@@ -4,7 +4,8 @@
 
 For each it prints how long the export and the builds took, the peak of memory of each, and the engines' size next to
 the ideal: parameters times bits. All weights are different random numbers: TensorRT stores equal ones once. The
-decoder's weights are rounded to the nearest; calibration on pictures is not timed here. Needs disk for the graphs and the engines: 20 GB for 4b in bf16.
+decoder's weights are rounded to the nearest; calibration on pictures is not timed here. Needs disk for the graphs
+and the engines: 20 GB for 4b in bf16.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.tensorrt.builder import new_path
+from molmo_ros.engine.tensorrt.builder import lowered_path, new_path
 from molmo_ros.engine.tensorrt.guards import Expected, check_network, native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
@@ -53,7 +53,7 @@ def _build(request: dict[str, Any]) -> dict[str, Any]:
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _print(phase="parse", done=0, total=1)
-    _parse(trt, network, logger, request)
+    lowering = _parse(trt, network, logger, request)
     _print(phase="parse", done=1, total=1)
     config = _config(trt, builder, network, request)
     timings = _timing_cache(trt, config, request["timing_cache"])
@@ -64,24 +64,29 @@ def _build(request: dict[str, Any]) -> dict[str, Any]:
     engine = Path(request["engine"])
     _write(engine, blob)
     if timings is not None:
-        _write(Path(request["timing_cache"]), config.get_timing_cache().serialize())
+        try:
+            _write(Path(request["timing_cache"]), config.get_timing_cache().serialize())
+        except OSError as error:  # the next build will be slower, and this one is done
+            logger.lines.append(f"the timing cache could not be kept: {error}")
     return {
         "seconds": time.perf_counter() - started,
         "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "engine_size": engine.stat().st_size,
         "layers": dict(layers),
+        "lowering": lowering,
         "warnings": logger.lines[-KEPT_LINES:],
     }
 
 
-def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> None:
-    """Lowers and parses the graph, and holds the network against it."""
+def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> str:
+    """Lowers and parses the graph, and holds the network against it; returns which lowering it was."""
     graph = Path(request["graph"])
-    lowered = graph.with_name(f".{graph.stem}.{os.getpid()}.onnx")
+    lowered = lowered_path(graph)
     try:
         # Where attentions cannot be read back, none is trusted: they are written out.
-        native = request["lowering"] == "native" and hasattr(trt, "IAttentionInputLayer")
-        model = lower_file(graph, lowered, "native" if native else "legacy")
+        readable = hasattr(trt, "IAttentionInputLayer")
+        lowering: str = request["lowering"] if readable else "legacy"
+        model = lower_file(graph, lowered, lowering)
         parser = trt.OnnxParser(network, logger)
         if not parser.parse_from_file(str(lowered)):
             errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
@@ -92,6 +97,7 @@ def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> None
     for attention in native_attentions(trt, network):
         # Heads of 72, as SigLIP has, have no fused kernel on every chip; without this the build fails there.
         attention.decomposable = True
+    return lowering
 
 
 def _config(trt: Any, builder: Any, network: Any, request: dict[str, Any]) -> Any:
@@ -133,13 +139,18 @@ def _timing_cache(trt: Any, config: Any, path: str | None) -> Any:
 def _write(path: Path, blob: Any) -> None:
     """Writes a file for its owner only, and all of it before it gets its name."""
     new = new_path(path)
+    content = memoryview(blob)
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(memoryview(blob))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"{error.strerror} ({content.nbytes / 1e6:.0f} MB were to be written)"
+        ) from error
     finally:
         new.unlink(missing_ok=True)
 

@@ -55,6 +55,7 @@ class BuildReport:
         peak_memory: Of the building process [bytes].
         engine_size: [bytes].
         layers: Of the parsed network, by kind.
+        lowering: Of the graph that was built: "legacy" also where TensorRT does not let attentions be read back.
         warnings: What TensorRT said, the last ones.
     """
 
@@ -62,6 +63,7 @@ class BuildReport:
     peak_memory: int
     engine_size: int
     layers: dict[str, int]
+    lowering: str
     warnings: tuple[str, ...]
 
 
@@ -106,9 +108,14 @@ def build_engine(request: BuildRequest, progress: Progress | None = None) -> Bui
     return BuildReport(**report | {"warnings": tuple(report["warnings"])})
 
 
-def new_path(engine: Path) -> Path:
-    """Where an engine lies until it is complete."""
-    return engine.with_name(f".{engine.name}.new")
+def new_path(path: Path) -> Path:
+    """Where a file lies until it is complete."""
+    return path.with_name(f".{path.name}.new")
+
+
+def lowered_path(graph: Path) -> Path:
+    """Where the lowered graph lies while it is parsed."""
+    return graph.with_name(f".{graph.stem}.lowered.onnx")
 
 
 def _follow(lines: IO[str], progress: Progress | None) -> dict[str, Any]:
@@ -127,7 +134,11 @@ def _follow(lines: IO[str], progress: Progress | None) -> dict[str, Any]:
 
 
 def _remove_parts(request: BuildRequest) -> None:
-    new_path(request.engine).unlink(missing_ok=True)
+    """What a process that was killed could not remove itself."""
+    for path in (request.engine, request.timing_cache):
+        if path is not None:
+            new_path(path).unlink(missing_ok=True)
+    lowered_path(request.graph).unlink(missing_ok=True)
 
 
 def _failure(request: BuildRequest, code: int, error: str, noise: IO[str]) -> str:

@@ -88,8 +88,19 @@ def check_network(trt: Any, network: Any, expected: Expected) -> None:
     ):
         if kinds[kind] != wanted:
             raise EngineError(f"the parsed network has {kinds[kind]} {what}; {wanted} were meant")
+    _check_caches(layers, expected)
     for attention, masked in zip(attentions, expected.attentions, strict=True):
         _check_attention(trt, attention, masked)
+
+
+def _check_caches(layers: list[Any], expected: Expected) -> None:
+    """Every native update writes the output that belongs to its input, since the two are one memory."""
+    for layer in layers:
+        if _kind(layer) != "KV_CACHE_UPDATE":
+            continue
+        past, present = layer.get_input(0).name, layer.get_output(0).name
+        if past.replace("past_", "present_", 1) != present or past not in expected.inputs:
+            raise EngineError(f"the parsed network updates {past} into {present}, which is not its own cache")
 
 
 def _check_attention(trt: Any, attention: Any, masked: bool) -> None:

@@ -29,10 +29,9 @@ def vision_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
 def decoder_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
     """For `graphs/decoder_graph.py`."""
     width, most, context = config.decoder.width, shapes.max_prompt, shapes.max_context
-    usual = min(max(most, 1), context)
     return {
         "embeddings": ((1, 1, width), (1, 1, width), (1, most, width)),
         "positions": ((1, 1), (1, 1), (1, most)),
-        "mask": ((1, 1, 1, 1), (1, 1, 1, usual), (1, 1, most, context)),
+        "mask": ((1, 1, 1, 1), (1, 1, 1, most), (1, 1, most, context)),
         "logits_for": ((1,), (1,), (shapes.max_logits,)),
     }
