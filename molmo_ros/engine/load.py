@@ -15,7 +15,7 @@ from torch import nn
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
-from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.shapes import MOST_TILES, Shapes
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
@@ -95,7 +95,7 @@ def load_molmo(
     else:
         runtime = _export_and_open(folder)
     most = runtime.shapes.max_crops
-    if max_crops is not None and max_crops > most:
+    if max_crops is not None and most < max_crops <= MOST_TILES:
         raise EngineError(
             f"max_crops {max_crops} is more than the {most} that the engine was built for; build it with "
             f"--max-crops {max_crops}: {runtime.rebuild}"

@@ -13,7 +13,6 @@ from molmo_ros.cli.main import main
 from molmo_ros.cli.query import answer_text
 from molmo_ros.drawing import GAP, PINK
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.pipeline import Molmo
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SQUARES = {"left.png": (60, 80, 20, 30), "right.png": (90, 70, 50, 40)}  # height, width, the square's x, y
@@ -48,7 +47,7 @@ def cameras(tmp_path, monkeypatch):
         image = np.full((height, width, 3), 40, np.uint8)
         image[y - 2 : y + 3, x - 2 : x + 3] = 255
         cv2.imwrite(name, image)
-    monkeypatch.setattr(Molmo, "from_pretrained", lambda *_, **__: SquareFinder())
+    monkeypatch.setattr("molmo_ros.engine.load.load_molmo", lambda *_, **__: SquareFinder())
 
 
 def test_points_name_their_picture(cameras, capsys):

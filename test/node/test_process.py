@@ -97,6 +97,7 @@ def test_params_file_and_remapping(robot, tmp_path, make):
         ("rate:=0.0", "rate = 0.0 is refused: it must be double, 0.01 to 100"),
         ("max_points:=many", "it must be integer, 0 to 10000"),
         ("dtype:=float8", "one of float32, bfloat16, float16"),
+        ("engine:=trt", "one of auto, torch, onnx, tensorrt"),
     ],
 )
 def test_refused_parameter_at_start(robot, argument, message):
