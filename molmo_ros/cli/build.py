@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGET_NAMES
 from molmo_ros.molmo.errors import MolmoError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from molmo_ros.engine.quantisation.calibration import Example
 
-TARGETS = ("jetson-orin", "jetson-thor", "rtx30", "rtx40", "rtx50", "this", "onnx")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4", "fp8", "nvfp4")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SIMULATED = 48
 """Questions about the simulator's scenes where no pictures are given: for calibration, and as many for the gate."""
@@ -44,9 +43,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="tiny, the name of a fetched model, or a checkpoint folder"
     )
-    parser.add_argument("--target", required=True, metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument(
-        "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (default: bf16; fp32 for onnx)"
+        "--target", required=True, metavar="TARGET", help=f"one of {', '.join(TARGET_NAMES)}, onnx"
+    )
+    parser.add_argument(
+        "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (default: bf16); fp32 for onnx"
     )
     parser.add_argument(
         "--max-crops", type=int, metavar="N", help="most tiles of an image (default: as trained)"
