@@ -7,6 +7,7 @@ the same goes on after it.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -102,14 +103,13 @@ class _Build:
         self, calibration: Sequence[Example], gate: Sequence[Asked], threshold: QualityThreshold, force: bool
     ) -> tuple[Path, str]:
         plan = self.plan
-        checkpoint = checkpoint_sha256(plan.checkpoint)
         description = {
-            "checkpoint_sha256": checkpoint,
+            "checkpoint_sha256": checkpoint_sha256(plan.checkpoint),
             "target": plan.target_name,
             "precision": plan.precision,
             "shapes": asdict(plan.shapes),
             "versions": self.versions,
-            "calibration": len(calibration) if plan.quantised else 0,
+            "calibration_sha256": _examples_sha256(calibration) if plan.quantised else None,
         }
         with BuildFolder(self.home, plan.name) as building:
             folder = building.path
@@ -120,37 +120,43 @@ class _Build:
             if plan.target is not None:
                 self._build_engines(folder)
             report, measured = self._quality(folder, quantised, gate)
-            quality = None if report is None else report.as_dict() | {"measured": measured}
-            said = (
-                f"not measured: {measured}"
-                if report is None
-                else f"{report.text()} Measured with {measured}."
-            )
-            if report is not None and not report.passes(threshold) and not force:
+            if report is None:
+                return building.install(
+                    self._manifest(folder, description, None)
+                ), f"not measured: {measured}"
+            said = f"{report.text()} Measured with {measured}."
+            if not report.passes(threshold) and not force:
                 raise EngineError(
                     f"the engine's answers are too far from those of the 16-bit model: {said} At least "
                     f"{threshold.same_points:.0%} must have as many points, and 95 % of the points move by at most "
                     f"{threshold.drift:g} px. Build with more bits, or with pictures of your own (--pictures), or take "
                     "it as it is with --force"
                 )
-            manifest = Manifest(
-                name=plan.name,
-                model=plan.model,
-                runtime=plan.runtime,
-                target=plan.target_name,
-                precision=plan.precision,
-                dtype=str(plan.dtype).removeprefix("torch."),
-                shapes=plan.shapes,
-                checkpoint_sha256=checkpoint,
-                build=description,
-                versions=self.versions,
-                compute_capability=None if plan.target is None else plan.target.compute_capability,
-                files={name: _hashed(folder / name) for name in self._files()},
-                quality=quality,
-                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                command=plan.command,
-            )
-            return building.install(manifest), said
+            quality = report.as_dict() | {"measured": measured}
+            return building.install(self._manifest(folder, description, quality)), said
+
+    def _manifest(
+        self, folder: Path, description: dict[str, Any], quality: dict[str, Any] | None
+    ) -> Manifest:
+        """What is known of the finished engine."""
+        plan = self.plan
+        return Manifest(
+            name=plan.name,
+            model=plan.model,
+            runtime=plan.runtime,
+            target=plan.target_name,
+            precision=plan.precision,
+            dtype=str(plan.dtype).removeprefix("torch."),
+            shapes=plan.shapes,
+            checkpoint_sha256=description["checkpoint_sha256"],
+            build=description,
+            versions=self.versions,
+            compute_capability=None if plan.target is None else plan.target.compute_capability,
+            files={name: _hashed(folder / name) for name in self._files()},
+            quality=quality,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            command=plan.command,
+        )
 
     def _files(self) -> list[str]:
         """What an engine consists of."""
@@ -301,6 +307,15 @@ def _start(folder: Path, description: dict[str, Any]) -> None:
         path.write_text(written, encoding="utf-8")
     except OSError as error:
         raise EngineError(f"{folder} cannot be written to: {error.strerror or error}") from error
+
+
+def _examples_sha256(examples: Sequence[Example]) -> str:
+    """Tells whether the same pictures with the same words were calibrated on."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{example.image.shape} {example.query}\0{example.answer}\0".encode())
+        digest.update(np.ascontiguousarray(example.image).tobytes())
+    return digest.hexdigest()
 
 
 def _hashed(path: Path) -> EngineFile:

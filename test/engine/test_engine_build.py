@@ -129,6 +129,22 @@ def test_a_build_of_something_else_begins_anew(home, monkeypatch):
     assert graph.read_bytes() != old
 
 
+def test_other_pictures_are_another_build(examples, home, monkeypatch):
+    """As many, of the same size, with the same words: their engine is not the old one."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    plan = BuildPlan.make("tiny", "rtx30", "int4")
+    monkeypatch.setattr(engine_build, "build_engine", stop)
+    graphs = []
+    for image in (examples[0].image, examples[1].image):
+        with pytest.raises(KeyboardInterrupt):
+            build(plan, [examples[0]._replace(image=image)], [], home=home)
+        graphs.append((home / BUILDING / plan.name / "decoder.weights").read_bytes())
+    assert graphs[0] != graphs[1]
+
+
 def test_a_disk_that_is_too_small_is_told_before(home, monkeypatch):
     usage = engine_build.shutil.disk_usage("/")._replace(free=10**6)
     monkeypatch.setattr(engine_build.shutil, "disk_usage", lambda _: usage)
