@@ -57,7 +57,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             calibrated = quantise_decoder(Path(work), config, precision, DTYPE, read, prompts)
             ways: dict[str, QuantisedWeights] = {"calibrated": calibrated}
-            if precision in ("int4", "nvfp4"):
+            if precision == "int4":
                 ways["rounded to nearest"] = RoundedParameters(config, precision, DTYPE, read)
             for way, quantised in ways.items():
                 candidate = Molmo.from_runtime(TorchRuntime(simulated(model, quantised)), folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from molmo_ros.engine.quantisation.folding import Folding
 from molmo_ros.engine.quantisation.formats import LINEARS, QKV, Format
@@ -58,7 +59,7 @@ class BlockQuantiser:
         """
         folding, seen = Folding(self._config, dict(parameters), self._dtype), dict(inputs)
         for name in LINEARS:
-            if name in self._formats and folding.possible(name):
+            if name in self._formats and self._formats[name].searched and folding.possible(name):
                 scales = self._scales(folding, name, seen[name])
                 folding.fold(name, scales)
                 seen[name] = seen[name].divided(scales)
@@ -74,12 +75,13 @@ class BlockQuantiser:
     def _scales(self, folding: Folding, name: str, inputs: LinearInputs) -> Tensor:
         """Of the scales to try, those with the smallest error."""
         weight, form = folding.parameters[f"{name}.weight"], self._formats[name]
+        wanted = functional.linear(inputs.sample, weight)
         best, least = torch.ones_like(inputs.peak), torch.inf
         for candidate in candidate_scales(weight, inputs, form):
             scales = folding.exact(name, candidate)
             divided, scaled = inputs.divided(scales), weight * scales
             linear = quantise(scaled, form, self._dtype, input_range=float(divided.peak.max()))
-            error = float(output_error(scaled, divided, linear).mean())
+            error = float(output_error(wanted, divided, linear).mean())
             if error < least:
                 best, least = scales, error
         return best
@@ -90,13 +92,14 @@ class BlockQuantiser:
             reach = input_range(weight, inputs, form, self._dtype)
             return quantise(weight, form, self._dtype, input_range=reach)
         plain = quantise(weight, form, self._dtype)
-        if form.name == "nvfp4":
-            return plain  # of 16 weights the largest is too much of the block to be clipped
+        if not form.searched:
+            return plain
         limits = clipped_limits(weight, inputs, form, self._dtype)
         clipped = quantise(weight, form, self._dtype, limits=limits)
         # Errors of groups may add up: an output keeps its limits only where they are good for all of it. Queries and
         # keys are not clipped at all, as in AWQ: scores multiply their errors.
-        keep = output_error(weight, inputs, clipped) < output_error(weight, inputs, plain)
+        wanted = functional.linear(inputs.sample, weight)
+        keep = output_error(wanted, inputs, clipped) < output_error(wanted, inputs, plain)
         if name == QKV:
             keep[: -self._config.kv_heads * self._config.head_dim] = False
         whole = weight.unflatten(1, (limits.shape[1], -1)).abs().amax(-1)

@@ -60,6 +60,15 @@ class Format:
         """Whether the layer's inputs are rounded too, with a static scale."""
         return self.name in ("int8", "fp8")
 
+    @property
+    def searched(self) -> bool:
+        """Whether scales and limits are searched on calibration inputs.
+
+        nvfp4 is rounded to the nearest: with a scale for 16 weights, folds and clipping moved the embedded model's
+        predictions further off instead of bringing them closer (`benchmarks/quantisation.py`).
+        """
+        return self.name != "nvfp4"
+
 
 def linear_formats(config: DecoderConfig, precision: str) -> dict[str, Format]:
     """The format of each quantised layer, by the name that `MolmoModel` has for it; layers at 16 bit are not in it.

@@ -14,7 +14,7 @@ from molmo_ros.engine.quantisation.formats import Format
 from molmo_ros.engine.quantisation.linear_inputs import LinearInputs
 from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, quantise, quantise_inputs
 
-STEPS = 20
+STEPS = 10
 """Exponents that are tried, from 0 to 1."""
 SHRINKS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
 """Parts of the largest magnitude that limits are tried at."""
@@ -22,11 +22,16 @@ ROWS = 1024
 """Outputs whose groups are tried at a time, for the memory that it takes."""
 
 
-def output_error(weight: Tensor, inputs: LinearInputs, linear: QuantisedLinear) -> Tensor:
-    """The mean square by which each output is off on the sample [outputs]."""
-    seen = quantise_inputs(inputs.sample, linear)
-    change = functional.linear(seen, linear.dequantise()) - functional.linear(inputs.sample, weight)
-    return change.pow(2).mean(0)
+def output_error(wanted: Tensor, inputs: LinearInputs, linear: QuantisedLinear) -> Tensor:
+    """The mean square by which each output is off on the sample [outputs].
+
+    Args:
+        wanted: The layer's outputs on the sample, before anything was rounded [n, outputs].
+        inputs: Of the quantised layer: divided by the scales that its weight was multiplied by.
+        linear: Its weight.
+    """
+    got = functional.linear(quantise_inputs(inputs.sample, linear), linear.dequantise())
+    return (got - wanted).pow_(2).mean(0)
 
 
 def candidate_scales(weight: Tensor, inputs: LinearInputs, form: Format) -> list[Tensor]:
@@ -75,9 +80,9 @@ def _limits(weight: Tensor, products: Tensor, form: Format, dtype: torch.dtype) 
 
 def input_range(weight: Tensor, inputs: LinearInputs, form: Format, dtype: torch.dtype) -> float:
     """How far rounded inputs reach so that outputs are off least: the largest input, or less than that."""
-    largest = float(inputs.peak.max())
+    largest, wanted = float(inputs.peak.max()), functional.linear(inputs.sample, weight)
     errors = {
-        reach: float(output_error(weight, inputs, quantise(weight, form, dtype, input_range=reach)).mean())
+        reach: float(output_error(wanted, inputs, quantise(weight, form, dtype, input_range=reach)).mean())
         for reach in (largest * shrink for shrink in (1.0, *SHRINKS))
     }
     return min(errors, key=errors.__getitem__)

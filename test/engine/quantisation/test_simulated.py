@@ -70,8 +70,8 @@ def test_predictions_stay_close_and_calibration_brings_them_closer(model, calibr
         for rounded in (simulated(model, calibrated(precision)), simulated(model, nearest))
     )
     assert 0 < ours < 0.05
-    # Blocks of 16 leave little to gain, and E4M3 follows large and small weights alike.
-    assert ours < theirs * {"int4": 0.9, "int8": 0.3, "fp8": 1.0, "nvfp4": 1.1}[precision]
+    # nvfp4 is rounded to the nearest, and E4M3 follows large and small weights alike.
+    assert ours < theirs * {"int4": 0.9, "int8": 0.3, "fp8": 1.0, "nvfp4": 1.01}[precision]
 
 
 def test_only_the_blocks_are_other_memory(model, calibrated):
