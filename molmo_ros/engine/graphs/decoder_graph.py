@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import torch
 
+from molmo_ros.engine.graphs.experts_graph import mixture_of_experts
 from molmo_ros.engine.graphs.graph_writer import GraphWriter, Read
 from molmo_ros.engine.graphs.layers import (
     attention,
@@ -139,31 +140,11 @@ class _DecoderGraph:
     def _mlp(self, x: str, name: str) -> str:
         graph, config = self.graph, self.config
         if config.experts:
-            return self._experts(x, name)
+            return mixture_of_experts(graph, x, name, config)
         fused = linear(graph, x, f"{name}.up_gate", config.width, 2 * config.mlp_width)
         up, gate = graph.nodes("Split", 2, fused, axis=-1, num_outputs=2)
         inner = graph.node("Mul", silu(graph, gate), up)
         return linear(graph, inner, f"{name}.down", config.mlp_width, config.width)
-
-    def _experts(self, x: str, name: str) -> str:
-        """All experts work on all tokens, and those that were not chosen count nothing."""
-        graph, config = self.graph, self.config
-        experts, width, inner = config.experts, config.width, config.mlp_width
-        (logits,) = in_float32(graph, linear(graph, x, f"{name}.router", width, experts))
-        probabilities = graph.node("Softmax", logits, axis=-1)  # [1, q, experts]
-        weights, chosen = graph.nodes(
-            "TopK", 2, probabilities, graph.integers(config.experts_per_token), axis=-1
-        )
-        none = graph.node("Mul", probabilities, graph.scalar(0.0, torch.float32))
-        shares = from_float32(graph, graph.node("ScatterElements", none, chosen, weights, axis=-1))
-        up_gate = graph.stacked_matrices(f"{name}.experts.up_gate", experts, width, 2 * inner)
-        down = graph.stacked_matrices(f"{name}.experts.down", experts, inner, width)
-        fused = graph.node("MatMul", x, up_gate)  # [experts, q, 2 * inner]
-        up, gate = graph.nodes("Split", 2, fused, axis=-1, num_outputs=2)
-        outputs = graph.node("MatMul", graph.node("Mul", silu(graph, gate), up), down)  # [experts, q, width]
-        by_expert = graph.node("Transpose", shares, perm=[2, 1, 0])  # [experts, q, 1]
-        weighted = graph.node("Mul", outputs, by_expert)
-        return graph.node("ReduceSum", weighted, graph.integers(0), keepdims=1)
 
     def _head(self, states: str, logits_for: str) -> None:
         graph, config = self.graph, self.config

@@ -159,13 +159,6 @@ class GraphWriter:
             Weight(f"{name}.T", (inputs, outputs), self.type, lambda: self.read(name).to(self.dtype).t())
         )
 
-    def stacked_matrices(self, name: str, count: int, inputs: int, outputs: int) -> str:
-        """As `matrix`, of several of them that torch stores [count, outputs, inputs]."""
-        shape = (count, inputs, outputs)
-        return self.weight(
-            Weight(f"{name}.T", shape, self.type, lambda: self.read(name).to(self.dtype).transpose(1, 2))
-        )
-
     def table(self, name: str, value: Tensor) -> str:
         """A constant too large for the graph itself."""
         return self.weight(Weight(name, tuple(value.shape), DTYPES[value.dtype], lambda: value))
@@ -198,10 +191,12 @@ class GraphWriter:
             graph = helper.make_graph(
                 self._nodes, self.name, self._inputs, self._outputs, initializer=initializers
             )
+            domains = {node.domain for node in self._nodes} - {""}
             model = helper.make_model(
                 graph,
                 ir_version=IR_VERSION,
-                opset_imports=[helper.make_opsetid("", OPSET)],
+                opset_imports=[helper.make_opsetid("", OPSET)]
+                + [helper.make_opsetid(one, 1) for one in domains],
                 producer_name="molmo_ros",
             )
             new_path.write_bytes(model.SerializeToString())

@@ -1,13 +1,14 @@
 """From the canonical graphs to what a TensorRT has layers for. Weights stay where they are: only nodes change.
 
-TensorRT 10.15 and later, and TensorRT for RTX, take the canonical graphs as they are and make native layers of
-TensorScatter (KV-cache update), Attention and RotaryEmbedding. TensorRT 10.3 (JetPack 6) has none of these; for it
-they are written out in operators of opset 20, with the softmax, norms and rotations in float32 as before.
+TensorRT 10.15 and later, and TensorRT for RTX, take the canonical graphs nearly as they are and make native layers of
+TensorScatter (KV-cache update), Attention and RotaryEmbedding; only mixtures of experts are written out. TensorRT 10.3
+(JetPack 6) has none of these layers; for it they too are written out, in operators of opset 20, with the softmax, norms
+and rotations in float32 as before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 LEGACY_OPSET, INT4_OPSET = 20, 21
 """Blocks of quantised weights came with opset 21."""
 LEGACY_IR = 10
+LACKING = {"MoE"}
+"""Operators that no TensorRT's parser takes."""
+LACKING_IN_LEGACY = LACKING | {"TensorScatter", "Attention", "RotaryEmbedding", "RMSNormalization", "Gelu"}
 FLOAT = TensorProto.FLOAT
 
 
@@ -30,35 +34,46 @@ def lower_file(source: Path, target: Path, lowering: str) -> onnx.ModelProto:
         lowering: "native" or "legacy", see `targets.Target.lowering`.
     """
     model = onnx.load(str(source), load_external_data=False)
-    if lowering == "legacy":
-        model = lower_to_legacy(model)
+    model = lower_to_legacy(model) if lowering == "legacy" else lower_to_native(model)
     target.write_bytes(model.SerializeToString())
     return model
 
 
+def lower_to_native(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function without mixtures of experts, for TensorRT 10.15 and later."""
+    return _written_out(model, LACKING)
+
+
 def lower_to_legacy(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same function without layers of language models, for TensorRT 10.3."""
-    lowered = onnx.ModelProto()
-    lowered.CopyFrom(model)
-    nodes = _Legacy(model).nodes()
-    del lowered.graph.node[:]
-    lowered.graph.node.extend(nodes)
-    blocks = any(node.op_type == "DequantizeLinear" for node in nodes)
+    lowered = _written_out(model, LACKING_IN_LEGACY)
+    blocks = any(node.op_type == "DequantizeLinear" for node in lowered.graph.node)
     lowered.opset_import[0].version = INT4_OPSET if blocks else LEGACY_OPSET
     lowered.ir_version = LEGACY_IR
     return lowered
 
 
-class _Legacy:
-    """The nodes of a graph, one after the other, with those of newer operators written out."""
+def _written_out(model: onnx.ModelProto, lacking: Set[str]) -> onnx.ModelProto:
+    """The same function in ONNX's own operators but for those that are lacking."""
+    lowered = onnx.ModelProto()
+    lowered.CopyFrom(model)
+    del lowered.graph.node[:]
+    lowered.graph.node.extend(_WrittenOut(model, lacking).nodes())
+    del lowered.opset_import[1:]
+    return lowered
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._graph = model.graph
+
+class _WrittenOut:
+    """The nodes of a graph, one after the other, with those that are lacking written out."""
+
+    def __init__(self, model: onnx.ModelProto, lacking: Set[str]) -> None:
+        self._graph, self._lacking = model.graph, lacking
         # The first input of either graph has the graph's floating-point type.
         self._type = model.graph.input[0].type.tensor_type.elem_type
         self._nodes: list[NodeProto] = []
         self._name = ""
-        self._written_out: dict[str, Callable[[NodeProto], str]] = {
+        self._write_out: dict[str, Callable[[NodeProto], str]] = {
+            "MoE": self._mixture_of_experts,
             "TensorScatter": self._tensor_scatter,
             "Attention": self._attention,
             "RotaryEmbedding": self._rotary_embedding,
@@ -69,16 +84,42 @@ class _Legacy:
     def nodes(self) -> list[NodeProto]:
         """All nodes, in order."""
         for node in self._graph.node:
-            write_out = self._written_out.get(node.op_type)
-            if write_out is None:
+            if node.op_type not in self._lacking:
                 self._nodes.append(node)
                 continue
             self._name = node.name
-            result = write_out(node)
+            result = self._write_out[node.op_type](node)
             # The last node made the result: it gets the name that others know it by.
             assert self._nodes[-1].output[0] == result
             self._nodes[-1].output[0] = node.output[0]
         return self._nodes
+
+    def _mixture_of_experts(self, node: NodeProto) -> str:
+        """As many experts as can be in use, k for each token, work on all tokens; not chosen by a token, they count 0.
+
+        So a decoded token reads k experts' weights, and shapes do not depend on which: CUDA graphs need that.
+        """
+        x, scores, gate_up, _, down = node.input
+        k = self._integers(_attribute(node, "k").i)
+        probabilities = self._add("Softmax", self._float32(scores), axis=-1)  # [q, experts]
+        highest, chosen = self._add_several("TopK", 2, probabilities, k, axis=-1)
+        none = self._add("Mul", probabilities, self._constant(np.array(0, np.float32)))
+        shares = self._add("ScatterElements", none, chosen, highest, axis=-1)
+        count = self._add("Min", self._add("Mul", self._size(scores, 0), k), self._size(scores, 1))
+        largest = self._add("ReduceMax", shares, self._integers(0), keepdims=0)
+        used = self._add_several("TopK", 2, largest, count, axis=0)[1]  # [used]
+        pairs = self._add("MatMul", x, self._transposed(gate_up, used))  # [used, q, 2 * mlp_width]
+        pairs = self._add("Reshape", pairs, self._integers(0, 0, -1, 2))
+        gate, up = (self._add("Gather", pairs, self._integer(which), axis=-1) for which in (0, 1))
+        inner = self._add("Mul", self._add("Mul", gate, self._add("Sigmoid", gate)), up)
+        outputs = self._add("MatMul", inner, self._transposed(down, used))  # [used, q, width]
+        by_expert = self._add("Transpose", self._add("Gather", shares, used, axis=-1), perm=[1, 0])
+        weights = self._add("Unsqueeze", self._narrow(by_expert), self._integers(-1))  # [used, q, 1]
+        return self._add("ReduceSum", self._add("Mul", outputs, weights), self._integers(0), keepdims=1)
+
+    def _transposed(self, matrices: str, which: str) -> str:
+        """Some of the matrices [count, outputs, inputs] as MatMul takes them."""
+        return self._add("Transpose", self._add("Gather", matrices, which, axis=0), perm=[0, 2, 1])
 
     def _tensor_scatter(self, node: NodeProto) -> str:
         """past with the update written at slots write_index, write_index + 1, ... of axis 2."""
@@ -95,7 +136,7 @@ class _Legacy:
         """softmax(query @ key.T * scale) @ value; heads of one group are folded into the rows of their key's head."""
         query, key, value, mask = [*node.input, ""][:4]
         heads = self._join(self._size(query, 0), self._size(key, 1), self._integers(-1), self._size(query, 3))
-        rows = self._add("Reshape", self._add("Mul", query, self._scalar(_attribute(node, "scale"))), heads)
+        rows = self._add("Reshape", self._add("Mul", query, self._scalar(_attribute(node, "scale").f)), heads)
         folded = self._add("MatMul", rows, self._add("Transpose", key, perm=[0, 1, 3, 2]))
         apart = self._join(self._add("Shape", query, start=0, end=3), self._size(key, 2))
         scores = self._float32(self._add("Reshape", folded, apart))
@@ -123,7 +164,7 @@ class _Legacy:
         x, weight = node.input
         wide = self._float32(x)
         mean = self._add("ReduceMean", self._add("Mul", wide, wide), self._integers(-1), keepdims=1)
-        eps = self._constant(np.array(_attribute(node, "epsilon"), np.float32))
+        eps = self._constant(np.array(_attribute(node, "epsilon").f, np.float32))
         root = self._add("Sqrt", self._add("Add", mean, eps))
         return self._add("Mul", self._narrow(self._add("Div", wide, root)), weight)
 
@@ -174,5 +215,5 @@ class _Legacy:
         return names
 
 
-def _attribute(node: NodeProto, name: str) -> float:
-    return next(one.f for one in node.attribute if one.name == name)
+def _attribute(node: NodeProto, name: str) -> onnx.AttributeProto:
+    return next(one for one in node.attribute if one.name == name)

@@ -13,7 +13,7 @@ from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.tensorrt.lowering import lower_file, lower_to_legacy
 
 MODELS = [*sorted(path.name for path in (Path(__file__).parents[2] / "vectors").glob("*-tiny")), "tiny"]
-NEW = {"TensorScatter", "Attention", "RotaryEmbedding", "RMSNormalization", "Gelu"}
+NEW = {"MoE", "TensorScatter", "Attention", "RotaryEmbedding", "RMSNormalization", "Gelu"}
 SIZES = {"crops": 2, "tokens": 9, "slots": 4}
 CLOSE = 1e-4
 
