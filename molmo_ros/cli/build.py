@@ -14,6 +14,7 @@ build, unless --force is given.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
             f"{shapes.max_context} tokens of context\nexpected: {plan.estimate()}",
             file=sys.stderr,
         )
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if plan.estimate().memory > memory:
+            print(f"molmo-ros: this machine has {memory / 1e9:.1f} GB of memory: add swap", file=sys.stderr)
         if args.dry_run:
             return 0
         calibration = _calibration(args) if plan.quantised else []

@@ -27,6 +27,8 @@ SCALE_BITS = {"int4": 16 / 128, "nvfp4": 8 / 16}
 """Bits of a group's scale, for each of its values."""
 WRITE_RATE, BUILD_RATE = 110e6, 65e6
 """Bytes of graph that are written, and of engine that are built, in a second; seen on two cores of a server."""
+CALIBRATION_RATE = 1e6
+"""Weights that are calibrated in a second on the same cores; a GPU's rate is not known yet, and not counted."""
 BUILD_MEMORY = 3.2
 """Memory of a TensorRT build as a multiple of the engine; seen with 4-bit engines."""
 QUANTISED = ("attention.qkv.weight", "attention.output.weight", "mlp.up_gate.weight", "mlp.down.weight")
@@ -49,8 +51,9 @@ class Estimate:
     engine: float
 
     def __str__(self) -> str:
-        minutes = max(self.seconds / 60, 0.1)
+        minutes = self.seconds / 60
         time = f"{minutes:.0f} min" if minutes >= 2 else f"{self.seconds:.0f} s"
+        time = f"{minutes / 60:.1f} h" if minutes >= 90 else time
         return (
             f"about {time}, {_size(self.disk)} of disk, {_size(self.memory)} of memory; the engine will have about "
             f"{_size(self.engine)}"
@@ -170,12 +173,15 @@ class BuildPlan:
         for name, count in self.sizes.items():
             if name in (BASE, EXTRA) and not (name == BASE and HEAD not in self.sizes):
                 continue  # embeddings are looked up outside; a tied one is the head all the same
-            few = name.startswith("decoder.blocks.") and name.endswith(QUANTISED)
             bits: float = self.dtype.itemsize * 8
-            if few and self.quantised:
+            if self.quantised and self._is_quantised(name):
                 bits = BITS[self.precision] + SCALE_BITS.get(self.precision, 0)
             total += count * bits / 8
         return total
+
+    def _is_quantised(self, name: str) -> bool:
+        """Whether a parameter is one of those that have fewer bits where the decoder has."""
+        return name.startswith("decoder.blocks.") and name.endswith(QUANTISED)
 
     def estimate(self) -> Estimate:
         """What the build will take."""
@@ -184,6 +190,9 @@ class BuildPlan:
         if self.target is None:
             return Estimate(graph / WRITE_RATE + 1, graph, 0.5e9 + 2 * largest, graph)
         seconds = graph / WRITE_RATE + graph / BUILD_RATE + 5
+        if self.quantised and not torch.cuda.is_available():
+            few = sum(count for name, count in self.sizes.items() if self._is_quantised(name))
+            seconds += few / CALIBRATION_RATE
         memory = 0.5e9 + max(BUILD_MEMORY * graph, 2 * largest)
         return Estimate(seconds, 2.2 * graph, memory, 1.1 * graph)
 

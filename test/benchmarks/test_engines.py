@@ -32,3 +32,10 @@ def test_building():
     (row,) = run("benchmarks.building", "--models", "4b", "--precisions", "int4", "--shrink", "30")
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[:2] == ["4b", "int4"] and float(cells[8]) > 0.9
+
+
+def test_quantisation():
+    rows = run("benchmarks.quantisation", "--scenes", "1", "--queries", "2", "--calibration", "2")
+    assert {row.split("|")[1].split(",")[0].strip() for row in rows} == {
+        "float16", "bfloat16", "int8", "int4", "fp8", "nvfp4",
+    }  # fmt: skip
