@@ -23,6 +23,8 @@ except ImportError as error:
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
 QUIET = 3
 """Log level: errors only."""
+RIGHT_WITH_EXPERTS = (1, 32)
+"""Older versions may write the output of a mixture of experts over its input before they have read that."""
 
 
 class OnnxRunner:
@@ -38,8 +40,10 @@ class OnnxRunner:
             dtype: What the graphs' values are: float32 or float16.
 
         Raises:
-            EngineError: onnxruntime refuses a graph.
+            EngineError: onnxruntime refuses a graph, or is known to be wrong with this model.
         """
+        if config.experts:
+            _check_experts(onnxruntime.__version__)
         self.device, self.dtype, self._config = torch.device("cpu"), dtype, config
         self._vision, self._decoder = _session(folder / "vision.onnx"), _session(folder / "decoder.onnx")
         self._has_states = any(output.name == "states" for output in self._decoder.get_outputs())
@@ -109,6 +113,15 @@ class OnnxRunner:
 
     def _bind(self, bind: Any, name: str, value: Tensor) -> None:
         bind(name, "cpu", 0, NUMPY[value.dtype], tuple(value.shape), value.data_ptr())
+
+
+def _check_experts(version: str) -> None:
+    if tuple(map(int, version.split(".")[:2])) < RIGHT_WITH_EXPERTS:
+        wanted = ".".join(map(str, RIGHT_WITH_EXPERTS))
+        raise EngineError(
+            f"onnxruntime {version} computes mixtures of experts wrongly: pip install 'onnxruntime>={wanted}', or run "
+            "this model without an engine"
+        )
 
 
 def _session(path: Path) -> Any:
