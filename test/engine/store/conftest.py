@@ -1,6 +1,9 @@
 """Engines on disk whose files are small and real; nothing here runs them."""
 
 import hashlib
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,15 @@ class Workshop:
                 (building.path / file).write_bytes(content)
             (building.path / "build.json").write_text("{}")
             return building.install(self.manifest(contents, name=name, **changes))
+
+    def run(self, code: str) -> int:
+        """Runs Python code that knows this as `workshop` in a process of its own; returns the exit code.
+
+        Not a fork: libraries that other tests have loaded have threads, whose locks would stay taken in the child.
+        """
+        own = f"from pathlib import Path; from runpy import run_path; path = Path({str(self.home)!r})"
+        own = f"{own}\nworkshop = run_path({__file__!r})['Workshop'](path)\n"
+        return subprocess.run([sys.executable, "-c", own + textwrap.dedent(code)]).returncode
 
 
 @pytest.fixture

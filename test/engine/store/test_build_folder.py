@@ -2,11 +2,9 @@
 
 import errno
 import os
-import resource
 import shutil
 import stat
 import subprocess
-from functools import partial
 
 import pytest
 
@@ -25,17 +23,24 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST}
 
 
-def in_another_process(work):
-    """Runs `work` in a child and gives its exit code; 0 where it came to its end."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+# Counts changes to the disk, and ends the process at the one that it is told.
+DIE_AT = """
+import os
+
+left = [{step}]
+
+def counted(call):
+    def counting(*arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit({code})
+        return call(*arguments, **options)
+    return counting
+
+for name in ("rename", "replace", "fsync", "rmdir", "unlink"):
+    setattr(os, name, counted(getattr(os, name)))
+workshop.build(seed=b"new")
+"""
 
 
 def test_a_build_becomes_an_engine_of_its_files_and_nothing_else(workshop):
@@ -73,25 +78,8 @@ def test_a_new_build_takes_the_place_of_an_engine(workshop):
 
 
 @pytest.mark.parametrize("replaces", [False, True], ids=["first", "replacing"])
-def test_a_kill_between_any_two_steps_leaves_whole_engines_only(workshop, monkeypatch, replaces):
+def test_a_kill_between_any_two_steps_leaves_whole_engines_only(workshop, replaces):
     """The n-th change to the disk kills the process, for every n; then the same command is run again."""
-
-    def die_at(step):
-        for module, name in ((os, "rename"), (os, "replace"), (os, "fsync"), (os, "rmdir"), (os, "unlink")):
-            monkeypatch.setattr(module, name, counted(getattr(module, name), step))
-
-    def counted(call, step):
-        def counting(*arguments, **options):
-            step[0] -= 1
-            if step[0] < 0:
-                os._exit(KILLED)
-            return call(*arguments, **options)
-
-        return counting
-
-    def build_and_die(step):
-        die_at([step])
-        workshop.build(seed=b"new")
 
     old, new = workshop.contents(seed=b"old"), workshop.contents(seed=b"new")
     step, lost = 0, 0
@@ -99,7 +87,7 @@ def test_a_kill_between_any_two_steps_leaves_whole_engines_only(workshop, monkey
         shutil.rmtree(workshop.home, ignore_errors=True)
         if replaces:
             workshop.build(seed=b"old")
-        code = in_another_process(partial(build_and_die, step))
+        code = workshop.run(DIE_AT.format(step=step, code=KILLED))
         assert code in (0, KILLED)
         found = find_engines(workshop.home)
         for folder, manifest in found:
@@ -155,16 +143,20 @@ def test_a_failing_disk_leaves_the_old_engine_and_the_build(workshop, monkeypatc
 def test_a_manifest_that_does_not_fit_on_the_disk(workshop):
     """A write that the kernel really refuses."""
 
-    def install():
+    install = f"""
+        import pytest, resource
+        from molmo_ros.engine.errors import EngineError
+        from molmo_ros.engine.store.build_folder import BuildFolder
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-        with BuildFolder(workshop.home, NAME) as building, pytest.raises(EngineError, match="File too large"):
-            building.install(workshop.manifest())
-
+        with BuildFolder(workshop.home, {NAME!r}) as building:
+            with pytest.raises(EngineError, match="File too large"):
+                building.install(workshop.manifest())
+    """
     workshop.build(seed=b"old")
     with BuildFolder(workshop.home, NAME) as building:
         for name, content in workshop.contents().items():
             (building.path / name).write_bytes(content)
-    assert in_another_process(install) == 0
+    assert workshop.run(install) == 0
     assert contents(workshop.home / NAME) == workshop.contents(seed=b"old")
     assert contents(workshop.home / BUILDING / NAME) == workshop.contents()
     assert not any(path.name.endswith(".new") for path in workshop.home.rglob("*"))
@@ -199,23 +191,27 @@ def test_a_full_disk(workshop):
 
 
 def test_two_builds_of_a_name_do_not_mix(workshop):
-    def second():
-        with pytest.raises(EngineError, match=f"another build of {NAME} is at work"):
+    second = f"""
+        import pytest
+        from molmo_ros.engine.errors import EngineError
+        with pytest.raises(EngineError, match="another build of {NAME} is at work"):
             workshop.build()
         workshop.build("another-name")
-
+    """
     with BuildFolder(workshop.home, NAME):
-        assert in_another_process(second) == 0
+        assert workshop.run(second) == 0
     workshop.build()
     assert len(find_engines(workshop.home)) == 2
 
 
 def test_the_lock_ends_with_its_process(workshop):
-    def die():
-        BuildFolder(workshop.home, NAME).__enter__()
-        os._exit(KILLED)
-
-    assert in_another_process(die) == KILLED
+    die = f"""
+        import os
+        from molmo_ros.engine.store.build_folder import BuildFolder
+        BuildFolder(workshop.home, {NAME!r}).__enter__()
+        os._exit({KILLED})
+    """
+    assert workshop.run(die) == KILLED
     workshop.build()
 
 
