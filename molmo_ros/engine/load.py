@@ -41,7 +41,7 @@ AUTO, TORCH, ONNX = "auto", "torch", "onnx"
 ENGINES = (AUTO, TORCH, ONNX, TENSORRT)
 RUNTIMES = {ONNX: (ONNX,), TENSORRT: (TENSORRT, TENSORRT_RTX)}
 """What can be in a manifest for each of them."""
-OLDEST_ONNXRUNTIME = (1, 25)
+OLDEST_ONNXRUNTIME = (1, 32)
 SMALL = 256 << 20
 """Weights in float32 up to this size [bytes] are exported for onnxruntime whenever they are loaded, in a second."""
 

@@ -17,7 +17,7 @@ try:
     import onnxruntime
 except ImportError as error:
     raise EngineError(
-        "engines of onnxruntime need it: pip install 'onnxruntime>=1.25', on Python 3.11 or newer"
+        "engines of onnxruntime need it: pip install 'onnxruntime>=1.32', on Python 3.11 or newer"
     ) from error
 
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
