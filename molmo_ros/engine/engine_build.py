@@ -32,6 +32,7 @@ from molmo_ros.engine.quantisation.simulated import simulated
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.store.build_folder import BuildFolder
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
+from molmo_ros.engine.store.driver import driver_version
 from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
 from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
@@ -334,4 +335,6 @@ def _versions(plan: BuildPlan) -> dict[str, str]:
         found[plan.target.tensorrt] = str(load_tensorrt(plan.target.tensorrt).__version__)
     if torch.cuda.is_available():
         found["cuda"] = str(torch.version.cuda)
+    if driver := driver_version():
+        found["driver"] = driver
     return found

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from pathlib import Path
 
 LIBRARY = "libcuda.so.1"
+VERSION = Path("/proc/driver/nvidia/version")
 MAJOR, MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
 
@@ -22,3 +25,12 @@ def gpu_capability() -> str | None:
         if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
             return None
     return f"{major.value}.{minor.value}"
+
+
+def driver_version() -> str | None:
+    """The version of the NVIDIA kernel driver, such as "580.65.06"; None without one."""
+    try:
+        found = re.search(r"\b\d+\.\d+(\.\d+)?\b", VERSION.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found[0] if found else None
