@@ -4,8 +4,8 @@
         depth:=/camera/aligned_depth_to_color/image_raw camera_info:=/camera/color/camera_info \
         query:="red cube"
 
-`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments. `model`, `query`, `max_crops` and
-`latency_target` win over the parameter file when they are given.
+`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments. `model`, `engine`, `engine_path`,
+`query`, `max_crops` and `latency_target` win over the parameter file when they are given.
 """
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -41,6 +41,16 @@ def generate_launch_description():
                 "model",
                 default_value="",
                 description="tiny, the name of a fetched model, or a folder; empty: what params_file says.",
+            ),
+            DeclareLaunchArgument(
+                "engine",
+                default_value="",
+                description="auto, torch, onnx or tensorrt; empty: what params_file says.",
+            ),
+            DeclareLaunchArgument(
+                "engine_path",
+                default_value="",
+                description="Folder or name of the engine; empty: what params_file says.",
             ),
             DeclareLaunchArgument(
                 "query", default_value="", description="Continuous query; empty: what params_file says."
@@ -83,6 +93,10 @@ def make_node(context):
     parameters = [value("params_file"), {"use_sim_time": sim_time}]
     if value("model"):
         parameters.append({"model": ParameterValue(LaunchConfiguration("model"), value_type=str)})
+    if value("engine"):
+        parameters.append({"engine": ParameterValue(LaunchConfiguration("engine"), value_type=str)})
+    if value("engine_path"):
+        parameters.append({"engine_path": ParameterValue(LaunchConfiguration("engine_path"), value_type=str)})
     if value("query"):
         parameters.append({"query": ParameterValue(LaunchConfiguration("query"), value_type=str)})
     if value("max_crops"):

@@ -17,6 +17,8 @@ ARGUMENTS = {
     "camera_info",
     "query_topic",
     "model",
+    "engine",
+    "engine_path",
     "query",
     "max_crops",
     "latency_target",
@@ -83,6 +85,8 @@ def test_executable_is_installed_and_topics_exist():
 
 GIVEN = {
     "model": "/models/molmo",
+    "engine": "onnx",
+    "engine_path": "7",
     "query": "7",
     "max_crops": "4",
     "latency_target": "2",
