@@ -1,4 +1,4 @@
-"""Draws an answer onto its images: a numbered ring at every point and the text below."""
+"""Draws an answer onto its images: a numbered ring at every point, and the text below or on a line at the top."""
 
 from __future__ import annotations
 
@@ -53,25 +53,56 @@ def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
     """Draws into `picture`, uint8 [h, w, 3] RGB. Sizes grow with it, so a 4K picture stays readable."""
-    scale = max(min(picture.shape[:2]) / 480, 0.5)
+    scale = _scale(picture)
     radius, line = round(9 * scale), max(1, round(2 * scale))
     for point in points:
         # A point at x = width lies on the right edge; the nearest pixel is the last column.
-        center = (min(int(point.x), picture.shape[1] - 1), min(int(point.y), picture.shape[0] - 1))
+        center = tuple(
+            int(min(max(at, 0), size - 1))
+            for at, size in zip((point.x, point.y), picture.shape[1::-1], strict=True)
+        )
         cv2.circle(picture, center, radius, WHITE, line + 2, cv2.LINE_AA)
         cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
         cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
         _tag(picture, f"{point.index} {printable(point.label)}".strip(), center, radius, scale)
 
 
+def draw_text_line(picture: np.ndarray, text: str) -> None:
+    """Writes one line over the top of `picture`, uint8 [h, w, 3] RGB, whose size stays; it is cut to the width."""
+    scale = _scale(picture)
+    letters = _letters(scale)
+    line, margin = max(1, round(scale)), round(4 * scale)
+    text = printable(text)
+    (width, height), base = cv2.getTextSize(text, FONT, letters, line)
+    room = picture.shape[1] - 2 * margin
+    if width > room:  # by the mean width of its letters
+        text = text[: max(int(len(text) * room / width) - 3, 0)].rstrip() + "..."
+        width = room
+    cv2.rectangle(picture, (0, 0), (width + 2 * margin, height + base + margin), CAPTION, -1)
+    cv2.putText(picture, text, (margin, height + margin), FONT, letters, WHITE, line, cv2.LINE_AA)
+
+
+def _scale(picture: np.ndarray) -> float:
+    """How large things are drawn, 1 for a picture of 640x480."""
+    return max(min(picture.shape[:2]) / 480, 0.5)
+
+
+def _letters(scale: float) -> float:
+    """OpenCV's size of text; smaller than 0.35 is not readable."""
+    return max(0.45 * scale, 0.35)
+
+
 def _tag(picture: np.ndarray, text: str, center: tuple[int, int], radius: int, scale: float) -> None:
-    """Writes `text` on a dark plate right above the ring, moved to stay in the picture."""
+    """Writes `text` on a dark plate beside the ring and above, moved to stay in the picture."""
     line = max(1, round(scale))
-    (width, height), base = cv2.getTextSize(text, FONT, 0.45 * scale, line)
-    x = max(min(center[0] + radius + 4, picture.shape[1] - width - 4), 2)
+    letters = _letters(scale)
+    (width, height), base = cv2.getTextSize(text, FONT, letters, line)
+    x = center[0] + radius + 4
+    if x + width + 4 > picture.shape[1]:  # no room on the right: on the left, rather than over the ring
+        x = max(center[0] - radius - 4 - width, 2)
     y = min(max(center[1] - radius, height + 4), picture.shape[0] - base - 2)
     cv2.rectangle(picture, (x - 3, y - height - 3), (x + width + 3, y + base), CAPTION, -1)
-    cv2.putText(picture, text, (x, y), FONT, 0.45 * scale, WHITE, line, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y), FONT, letters, WHITE, line, cv2.LINE_AA)
 
 
 def printable(text: str) -> str:

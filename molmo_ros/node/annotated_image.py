@@ -1,0 +1,75 @@
+"""The image with an answer's points drawn into it, raw and as JPEG, of the image's own size and header.
+
+Nothing is added around the image: a pixel stays where camera_info says it is.
+"""
+
+from __future__ import annotations
+
+import array as arrays
+
+import cv2
+import numpy as np
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray
+from sensor_msgs.msg import CompressedImage, Image
+
+from molmo_ros.drawing import draw_points, draw_text_line
+from molmo_ros.molmo.answer import Point
+
+JPEG_QUALITY = 90
+JPEG_MAX_SIDE = 65500
+"""Most that libjpeg writes in a direction [px]."""
+
+
+def annotated_picture(pixels: np.ndarray, array: ObjectPointArray) -> np.ndarray:
+    """A copy of the image with every point, and one line of text at the top: query and status.
+
+    Args:
+        pixels: uint8 [h, w, 3] RGB, left as it is.
+        array: Its points are in pixels of this image.
+
+    Returns:
+        uint8 [h, w, 3] RGB.
+    """
+    picture = np.ascontiguousarray(pixels).copy()
+    points = [
+        Point(point.pixel.x, point.pixel.y, _words(point), point.track_id or number)
+        for number, point in enumerate(array.points, start=1)
+    ]
+    said = array.reason or ("" if points else array.text)
+    draw_text_line(picture, f"{array.query}: {array.status}" + (f" ({said})" if said else ""))
+    draw_points(picture, points)  # over the text: points matter more
+    return picture
+
+
+def image_message(picture: np.ndarray, array: ObjectPointArray) -> Image:
+    """The picture, uint8 [h, w, 3] RGB, as an rgb8 image with the header of the one it was drawn on."""
+    height, width = picture.shape[:2]
+    return Image(
+        header=array.header,
+        height=height,
+        width=width,
+        encoding="rgb8",
+        step=3 * width,
+        data=arrays.array("B", picture.tobytes()),
+    )
+
+
+def compressed_image_message(picture: np.ndarray, array: ObjectPointArray) -> CompressedImage:
+    """The same as a JPEG; `format` is what image_transport's compressed plugin writes for an rgb8 image.
+
+    Raises:
+        ValueError: More than `JPEG_MAX_SIDE` px in a direction.
+    """
+    height, width = picture.shape[:2]
+    if max(height, width) > JPEG_MAX_SIDE:
+        raise ValueError(f"a JPEG has at most {JPEG_MAX_SIDE} px per side, the picture is {width}x{height}")
+    _, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    return CompressedImage(
+        header=array.header, format="rgb8; jpeg compressed bgr8", data=arrays.array("B", jpeg.tobytes())
+    )
+
+
+def _words(point: ObjectPoint) -> str:
+    return f"{point.label} {point.score:.2f}" if point.has_score else point.label
