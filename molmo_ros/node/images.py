@@ -1,7 +1,7 @@
-"""sensor_msgs/Image to numpy without cv_bridge, from the message's fields alone.
+"""sensor_msgs/Image to numpy: pictures by cv_bridge where it is installed, else from the message's fields alone.
 
 Pictures become uint8 RGB; depth stays in its own unit as a view, so that only the pixels that are asked
-for are ever converted.
+for are ever converted. Both ways give the same pixels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from molmo_ros.node import installed_ros
+
 
 class ImageMessageError(ValueError):
     """An Image message that cannot be read; the message says which field is wrong and what would be right."""
@@ -23,11 +25,16 @@ def _swap(code: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _eight_bit(pixels: np.ndarray) -> np.ndarray:
-    return (pixels >> 8).astype(np.uint8)
+    """uint16 to uint8 so that 65535 becomes 255, rounded."""
+    return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
 
 
 def _sixteen(then: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: then(_eight_bit(pixels))
+
+
+def _sixteen_bayer(code: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda pixels: _eight_bit(cv2.cvtColor(pixels, code))
 
 
 def _as_is(pixels: np.ndarray) -> np.ndarray:
@@ -48,7 +55,7 @@ _BAYER = {
 _PICTURES: dict[str, tuple[type, int, Callable[[np.ndarray], np.ndarray]]] = {
     "rgb8": (np.uint8, 3, _as_is),
     "bgr8": (np.uint8, 3, _BGR),
-    "8UC3": (np.uint8, 3, _BGR),  # OpenCV's order, as cv_bridge reads it
+    "8UC3": (np.uint8, 3, _BGR),  # no order is given; OpenCV's is what such drivers hold
     "rgba8": (np.uint8, 4, _RGBA),
     "bgra8": (np.uint8, 4, _BGRA),
     "8UC4": (np.uint8, 4, _BGRA),
@@ -65,7 +72,7 @@ _PICTURES: dict[str, tuple[type, int, Callable[[np.ndarray], np.ndarray]]] = {
     "nv12": (np.uint8, 1, _swap(cv2.COLOR_YUV2RGB_NV12)),
     "nv21": (np.uint8, 1, _swap(cv2.COLOR_YUV2RGB_NV21)),
     **{f"bayer_{name}8": (np.uint8, 1, _swap(code)) for name, code in _BAYER.items()},
-    **{f"bayer_{name}16": (np.uint16, 1, _sixteen(_swap(code))) for name, code in _BAYER.items()},
+    **{f"bayer_{name}16": (np.uint16, 1, _sixteen_bayer(code)) for name, code in _BAYER.items()},
 }
 _DEPTHS: dict[str, type] = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
 
@@ -91,7 +98,7 @@ def decode_picture(message: Any) -> np.ndarray:
         raise ImageMessageError(
             f"unknown image encoding {encoding[:40]!r}{hint}; valid: {', '.join(PICTURE_ENCODINGS)}"
         )
-    dtype, channels, to_rgb = _PICTURES[encoding]
+    dtype, channels, _ = _PICTURES[encoding]
     rows = message.height
     if encoding in ("nv12", "nv21"):
         if message.height % 2 or message.width % 2:
@@ -101,7 +108,29 @@ def decode_picture(message: Any) -> np.ndarray:
         raise ImageMessageError(f"{encoding} needs an even width, got {message.width}x{message.height}")
     if encoding.startswith("bayer") and min(message.width, message.height) < 2:
         raise ImageMessageError(f"{encoding} needs at least 2x2 px, got {message.width}x{message.height}")
-    return np.ascontiguousarray(to_rgb(_view(message, dtype, channels, rows)))
+    pixels = _view(message, dtype, channels, rows)
+    if encoding == "rgb8":
+        return np.ascontiguousarray(pixels)  # cv_bridge would copy
+    bridged = _by_cv_bridge(message, pixels)
+    return to_rgb(pixels, encoding) if bridged is None else bridged
+
+
+def to_rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
+    """Pixels of one of `PICTURE_ENCODINGS`, without row padding in the shape, as uint8 [h, w, 3] RGB."""
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    return np.ascontiguousarray(_PICTURES[encoding][2](native))
+
+
+def _by_cv_bridge(message: Any, pixels: np.ndarray) -> np.ndarray | None:
+    """The picture by the installed cv_bridge; None where there is none, or it cannot read this message."""
+    library = installed_ros.module("cv_bridge")
+    # It shears rows whose padding is no whole number of pixels, and swaps bytes by a method that numpy 2 lacks.
+    if library is None or pixels.strides[0] % pixels[0, :1].nbytes or not pixels.dtype.isnative:
+        return None
+    try:
+        return np.ascontiguousarray(library.CvBridge().imgmsg_to_cv2(message, "rgb8"))
+    except (library.CvBridgeError, TypeError):  # an encoding it does not know, or a last row without padding
+        return None
 
 
 def depth_view(message: Any) -> np.ndarray:

@@ -49,10 +49,10 @@ COLORED = {
     "8UC4": (with_alpha(RGB[..., ::-1]), RGB),
     "mono8": (GRAY, np.dstack([GRAY] * 3)),
     "8UC1": (GRAY, np.dstack([GRAY] * 3)),
-    "mono16": (GRAY.astype(np.uint16) * 256 + 99, np.dstack([GRAY] * 3)),
-    "16UC1": (GRAY.astype(np.uint16) * 256 + 99, np.dstack([GRAY] * 3)),
-    "rgb16": (RGB.astype(np.uint16) * 256 + 99, RGB),
-    "bgr16": (RGB[..., ::-1].astype(np.uint16) * 256, RGB),
+    "mono16": (GRAY.astype(np.uint16) * 257, np.dstack([GRAY] * 3)),
+    "16UC1": (GRAY.astype(np.uint16) * 257, np.dstack([GRAY] * 3)),
+    "rgb16": (RGB.astype(np.uint16) * 257, RGB),
+    "bgr16": (RGB[..., ::-1].astype(np.uint16) * 257, RGB),
 }
 
 
@@ -103,7 +103,7 @@ def test_bayer_of_one_color(pattern, bits):
     tile = np.array([channel[name] for name in pattern], np.uint8).reshape(2, 2)
     sent = np.tile(tile, (6, 8))
     if bits == 16:
-        sent = sent.astype(np.uint16) * 256
+        sent = sent.astype(np.uint16) * 257
     decoded = decode_picture(message(sent, f"bayer_{pattern}{bits}"))
     np.testing.assert_allclose(
         decoded[2:-2, 2:-2].astype(int), np.broadcast_to((200, 120, 40), (8, 12, 3)), atol=1
