@@ -1,0 +1,199 @@
+"""A tree of frames whose transforms are known over time, with the semantics of tf2 (REP-105)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, insort
+
+from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
+
+HISTORY_NS = 10_000_000_000
+"""How long a moving frame's transforms are kept, back from its newest [ns]; as long as tf2 does."""
+
+
+class UnknownFrameError(TransformError):
+    """No transform has named the frame."""
+
+
+class NotConnectedError(TransformError):
+    """Both frames are known, but in different trees."""
+
+
+class ExtrapolationError(TransformError):
+    """The time lies outside of what is known of a frame.
+
+    Attributes:
+        by: How far [s]: positive after the newest transform, negative before the oldest.
+    """
+
+    def __init__(self, message: str, by: float) -> None:
+        super().__init__(message)
+        self.by = by
+
+
+class LoopError(TransformError):
+    """The transform would make a frame its own ancestor."""
+
+
+class TransformBuffer:
+    """Remembers where each frame was in its parent, for the last ten seconds. Thread-safe.
+
+    A frame has one parent. A transform to another parent, or one that turns a fixed frame into a moving one
+    or back, replaces all that was known of the frame. Times are the stamps of messages [ns].
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # its lock is re-entrant: wait() calls lookup()
+        self._frames: dict[str, _Frame] = {}  # by the child's name; a root has no entry
+
+    def set(
+        self, parent: str, child: str, stamp_ns: int, transform: RigidTransform, static: bool = False
+    ) -> None:
+        """Add what is known of `child` at one time; a repeated stamp replaces.
+
+        Args:
+            parent, child: Names of frames.
+            stamp_ns: When [ns]; ignored for a static one. A transform older than the history is dropped.
+            transform: Takes points of `child` to points of `parent`.
+            static: The transform holds at all times (/tf_static).
+
+        Raises:
+            LoopError: `child` is `parent` or one of its ancestors.
+            TransformError: A name is empty.
+        """
+        if not parent or not child:
+            raise TransformError(f"a transform needs two frames, got {parent!r} and {child!r}")
+        with self._changed:
+            ancestry = self._ancestry(parent)
+            if child in ancestry:
+                way = " in ".join(map(repr, ancestry[: ancestry.index(child) + 1]))
+                raise LoopError(f"{child!r} cannot be in {parent!r}: that makes a loop ({way})")
+            frame = self._frames.get(child)
+            if frame is None or (frame.parent, frame.static) != (parent, static):
+                frame = self._frames[child] = _Frame(child, parent, static)
+            frame.add(0 if static else stamp_ns, transform)
+            self._changed.notify_all()
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
+        """The transform that takes points of `source` to points of `target`, at one time.
+
+        Between two known times it is interpolated: straight line and slerp. A frame in itself is always
+        the identity.
+
+        Args:
+            target, source: Names of frames.
+            stamp_ns: When [ns]. Zero is a time like any other, not "the latest" as in tf2.
+
+        Raises:
+            UnknownFrameError: No transform names the frame; the message lists those known.
+            NotConnectedError: No chain of transforms joins the two.
+            ExtrapolationError: A transform between them is not known at that time.
+        """
+        if target == source:
+            return RigidTransform()
+        with self._changed:
+            self._require_known(target, source)
+            of_target, of_source = self._ancestry(target), self._ancestry(source)
+            common = next((frame for frame in of_source if frame in of_target), None)
+            if common is None:
+                raise NotConnectedError(
+                    f"{source!r} and {target!r} are not connected: {source!r} is below {of_source[-1]!r}, "
+                    f"{target!r} below {of_target[-1]!r}"
+                )
+            common_from_source = self._join(of_source[: of_source.index(common)], stamp_ns)
+            common_from_target = self._join(of_target[: of_target.index(common)], stamp_ns)
+        return common_from_target.inverse() @ common_from_source
+
+    def wait(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> RigidTransform:
+        """As `lookup`, waiting for transforms that are still on their way.
+
+        A time before the oldest known transform is not waited for: it will not come.
+
+        Args:
+            target, source, stamp_ns: See `lookup`.
+            timeout_s: How long to wait [s], of real time whatever the stamps' clock does.
+
+        Raises:
+            TransformError: As `lookup`, where it still fails after the timeout.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                try:
+                    return self.lookup(target, source, stamp_ns)
+                except TransformError as error:
+                    left = deadline - time.monotonic()
+                    too_old = isinstance(error, ExtrapolationError) and error.by < 0
+                    if left <= 0 or too_old:
+                        raise
+                self._changed.wait(left)
+
+    def clear(self) -> None:
+        """Forget the moving frames: the clock jumped. Static ones hold at all times and are sent only once."""
+        with self._changed:
+            self._frames = {name: frame for name, frame in self._frames.items() if frame.static}
+            self._changed.notify_all()
+
+    def _require_known(self, *names: str) -> None:
+        known = self._frames.keys() | {frame.parent for frame in self._frames.values()}
+        for name in names:
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none yet"
+                raise UnknownFrameError(f"the frame {name!r} is unknown; known: {listed}")
+
+    def _ancestry(self, name: str) -> list[str]:
+        """The frame, its parent, and so on to the root."""
+        names = [name]
+        while frame := self._frames.get(names[-1]):
+            names.append(frame.parent)
+        return names
+
+    def _join(self, names: list[str], stamp_ns: int) -> RigidTransform:
+        """From the first of these frames to the parent of the last."""
+        joined = RigidTransform()
+        for name in names:
+            joined = self._frames[name].at(stamp_ns) @ joined
+        return joined
+
+
+class _Frame:
+    """Where one frame was in its parent."""
+
+    def __init__(self, name: str, parent: str, static: bool) -> None:
+        self.name, self.parent, self.static = name, parent, static
+        self._stamps: list[int] = []  # in order
+        self._transforms: dict[int, RigidTransform] = {}
+
+    def add(self, stamp: int, transform: RigidTransform) -> None:
+        if self._stamps and stamp < self._stamps[-1] - HISTORY_NS:
+            return
+        if stamp not in self._transforms:
+            insort(self._stamps, stamp)
+        self._transforms[stamp] = transform
+        old = bisect_left(self._stamps, self._stamps[-1] - HISTORY_NS)
+        for outdated in self._stamps[:old]:
+            del self._transforms[outdated]
+        del self._stamps[:old]
+
+    def at(self, stamp: int) -> RigidTransform:
+        if self.static:
+            return self._transforms[0]
+        if stamp in self._transforms:
+            return self._transforms[stamp]
+        oldest, newest = self._stamps[0], self._stamps[-1]
+        if not oldest < stamp < newest:
+            raise self._extrapolation(stamp, oldest, newest)
+        after = bisect_left(self._stamps, stamp)
+        start, end = self._stamps[after - 1], self._stamps[after]
+        fraction = (stamp - start) / (end - start)
+        return self._transforms[start].interpolate(self._transforms[end], fraction)
+
+    def _extrapolation(self, stamp: int, oldest: int, newest: int) -> ExtrapolationError:
+        by = (stamp - newest if stamp > newest else stamp - oldest) * 1e-9
+        side = "after the newest" if by > 0 else "before the oldest"
+        return ExtrapolationError(
+            f"{stamp * 1e-9:.3f} s is {abs(by):.3f} s {side} known transform of {self.name!r} in "
+            f"{self.parent!r} (from {oldest * 1e-9:.3f} s to {newest * 1e-9:.3f} s)",
+            by,
+        )
