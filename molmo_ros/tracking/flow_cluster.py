@@ -1,0 +1,102 @@
+"""How clusters of features moved from one frame to the next: Lucas-Kanade, checked backwards, fitted robustly.
+
+Places are complex numbers x + iy [px], so that a similarity is one multiplication and one addition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+WINDOW = (15, 15)
+LEVELS = 3
+RETURN_ERROR = 1.0
+"""A feature must come back this close when it is followed backwards [px] (Kalal et al., Forward-Backward Error:
+Automatic Detection of Tracking Failures, ICPR 2010)."""
+AGREE = 1.5
+"""A feature agrees with its cluster's median motion within this, or twice the cluster's median deviation [px]."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The motion of n clusters.
+
+    Attributes:
+        shift: complex [n], of the cluster's anchor [px].
+        turn: complex [n], scale and rotation about the anchor; 1 where too few features tell.
+        agreeing: int [n], how many features moved together.
+        share: [n], those as a share of all that had been there.
+    """
+
+    shift: np.ndarray
+    turn: np.ndarray
+    agreeing: np.ndarray
+    share: np.ndarray
+
+
+def follow(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Follows features from one grey image to the next.
+
+    Args:
+        before, after: uint8 [h, w].
+        places: complex [m].
+
+    Returns:
+        complex [m] their new places, and bool [m] whether they came back when followed backwards.
+    """
+    if not len(places):
+        return places, np.zeros(0, bool)
+    start = np.stack([places.real, places.imag], axis=1).astype(np.float32)
+    settings = {
+        "winSize": WINDOW,
+        "maxLevel": LEVELS,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03),
+        "minEigThreshold": 1e-3,
+    }
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **settings)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **settings)
+    good = (found[:, 0] == 1) & (returned[:, 0] == 1)
+    good &= np.linalg.norm(back - start, axis=1) < RETURN_ERROR
+    height, width = after.shape
+    good &= (there >= 0).all(axis=1) & (there <= (width - 1, height - 1)).all(axis=1)
+    return there[:, 0] + 1j * there[:, 1].astype(np.float64), good
+
+
+def fit_flow(offsets: np.ndarray, flows: np.ndarray, good: np.ndarray, there: np.ndarray) -> Flow:
+    """The similarity of every cluster, from the features that agree with the cluster's median motion.
+
+    Args:
+        offsets: complex [n, k] features relative to their anchors before.
+        flows: complex [n, k] how each moved.
+        good: bool [n, k] which were followed.
+        there: bool [n, k] which are features at all, and not padding.
+    """
+    deviation = np.abs(flows - _median(flows, good)[:, None])
+    limit = np.maximum(AGREE, 2 * _median(deviation, good).real)
+    agree = good & (deviation <= limit[:, None])
+    count = agree.sum(axis=1)
+    weight = agree / np.maximum(count, 1)[:, None]
+    middle, shift = (weight * offsets).sum(axis=1), (weight * flows).sum(axis=1)
+    # Least squares of a complex factor: flow = shift + (turn - 1) (offset - middle)  (Umeyama, PAMI 1991, in 2-D).
+    arms = offsets - middle[:, None]
+    spread = (weight * np.abs(arms) ** 2).sum(axis=1)
+    change = (weight * arms.conj() * (flows - shift[:, None])).sum(axis=1) / np.maximum(spread, 1e-9)
+    known = (count >= 4) & (spread > 9.0) & (np.abs(change) < 0.2)
+    change = np.where(known, change, 0)
+    share = count / np.maximum(there.sum(axis=1), 1)
+    return Flow(shift - change * middle, 1 + change, count, share)
+
+
+def _median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """complex [n]: the median of real and imaginary parts along the rows, 0 where nothing is good."""
+    counts = good.sum(axis=1)
+    middle = np.maximum(counts - 1, 0) // 2
+    parts = []
+    for part in (np.real(values), np.imag(values)):
+        ordered = np.sort(np.where(good, part, np.inf), axis=1)
+        low = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
+        high = np.take_along_axis(ordered, (np.maximum(counts, 1) // 2)[:, None], axis=1)[:, 0]
+        parts.append(np.where(counts > 0, (low + high) / 2, 0))
+    return parts[0] + 1j * parts[1]

@@ -1,0 +1,64 @@
+"""A camera frame as the tracker sees it: grey, and no wider than following points needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+MAX_WIDTH = 640
+"""Wider frames are scaled down to this [px]; finer pixels cost time and do not make tracks last longer."""
+
+
+@dataclass(frozen=True)
+class GrayFrame:
+    """One frame.
+
+    Attributes:
+        stamp: When it was taken [ns].
+        pixels: uint8 [h, w], scaled.
+        size: Width and height of the original image [px].
+    """
+
+    stamp: int
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def from_image(cls, stamp: int, image: np.ndarray, max_width: int = MAX_WIDTH) -> GrayFrame:
+        """A copy of an image, grey and at most `max_width` wide.
+
+        Args:
+            stamp: When it was taken [ns].
+            image: uint8 [h, w, 3] RGB or [h, w] grey.
+            max_width: [px].
+
+        Raises:
+            ValueError: The image is empty, of another shape or not uint8.
+        """
+        if image.dtype != np.uint8 or image.size == 0 or image.shape[2:] not in ((), (3,)):
+            raise ValueError(
+                f"image is {image.dtype} {list(image.shape)}, must be uint8 [h, w] or [h, w, 3], not empty"
+            )
+        height, width = image.shape[:2]
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image.copy()
+        if width > max_width:
+            scaled = (max_width, max(1, round(height * max_width / width)))
+            gray = cv2.resize(gray, scaled, interpolation=cv2.INTER_AREA)
+        return cls(stamp, gray, (width, height))
+
+    @property
+    def scale(self) -> np.ndarray:
+        """[2] scaled pixels per original pixel, in x and y."""
+        height, width = self.pixels.shape
+        return np.array([width / self.size[0], height / self.size[1]])
+
+    def to_index(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels [n, 2] of the original image (0 at its left/top edge) as places in `pixels` (0 at the first's
+        centre)."""
+        return pixels * self.scale - 0.5
+
+    def to_original(self, index: np.ndarray) -> np.ndarray:
+        """The inverse of `to_index`."""
+        return (index + 0.5) / self.scale
