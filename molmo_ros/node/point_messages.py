@@ -1,0 +1,69 @@
+"""The points of an answer as geometry_msgs: all in pixels, all in metres, and the best one.
+
+All are derived from one molmo_msgs/ObjectPointArray. Pixels carry the image's own header; metres carry its stamp and
+the frame of the positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import PointStamped, Pose, PoseArray, Quaternion
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray
+from std_msgs.msg import Header
+
+from molmo_ros.geometry import quaternion
+
+
+def pixels_message(array: ObjectPointArray) -> PoseArray:
+    """All points in pixels: x and y [px] of the original image, 0 at its left and top edges, z = 0."""
+    return PoseArray(header=array.header, poses=[Pose(position=point.pixel) for point in array.points])
+
+
+def points_message(array: ObjectPointArray) -> PoseArray:
+    """All points that have a place, in the order of the array [m]; see `pose_of` for their orientation."""
+    return PoseArray(
+        header=position_header(array), poses=[pose_of(point) for point in array.points if point.has_position]
+    )
+
+
+def best_point_message(
+    array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)
+) -> PointStamped | None:
+    """The best point in metres: the one nearest to the camera; None where no point has a place.
+
+    The models sort their points left to right, so the first is not the best; the nearest one is the one a robot
+    reaches first and nothing pointed at stands before it. A score takes no part: differences between two sure points
+    say little, and `min_confidence` has taken the unsure ones out before. Of equally near ones, the first.
+
+    Args:
+        viewpoint: The camera's optical centre in `array.frame_id` [m]; the origin where that is the optical frame.
+    """
+    places = [point.position for point in array.points if point.has_position]
+    if not places:
+        return None
+    nearest = min(places, key=lambda place: math.dist((place.x, place.y, place.z), viewpoint))
+    return PointStamped(header=position_header(array), point=nearest)
+
+
+def position_header(array: ObjectPointArray) -> Header:
+    """Stamp of the image, and the frame of the positions; the image's frame where there are none."""
+    return Header(stamp=array.header.stamp, frame_id=array.frame_id or array.header.frame_id)
+
+
+def pose_of(point: ObjectPoint) -> Pose:
+    """The point's place [m]; its z axis is the outward normal of the surface, or the identity where none is known."""
+    if not point.has_normal:
+        return Pose(position=point.position)
+    normal = (point.normal.x, point.normal.y, point.normal.z)
+    x, y, z, w = quaternion.from_matrix(_axes_around(np.array(normal)))
+    return Pose(position=point.position, orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def _axes_around(normal: np.ndarray) -> np.ndarray:
+    """A right-handed [3, 3] whose third column is the normal; its turn about the normal is arbitrary."""
+    x = np.cross(np.eye(3)[np.abs(normal).argmin()], normal)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(normal, x), normal], axis=1)
