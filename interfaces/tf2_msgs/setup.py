@@ -1,0 +1,11 @@
+"""Only for pip, on a machine whose ROS came by pip and has no tf2; colcon ignores this folder."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from rosidl_wheel import setup_interfaces  # noqa: E402
+
+setup_interfaces(HERE)
