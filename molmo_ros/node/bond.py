@@ -34,6 +34,8 @@ class NoBond:
 class NodeBond:
     """A bond of a node under its own name, as managers look for it.
 
+    Made and closed in the thread of the node's executor: one that is waiting must not lose its entities.
+
     Args:
         node: An rclpy node.
         bondpy: The module `bondpy.bondpy`.
@@ -52,6 +54,9 @@ class NodeBond:
     def close(self) -> None:
         self._closing = True
         self._bond.shutdown()
+        # It has destroyed them, but the node still lists them, and its executor would stumble over them.
+        self._node.destroy_subscription(self._bond.sub)
+        self._node.destroy_publisher(self._bond.pub)
 
     def _on_formed(self) -> None:
         self._formed = True

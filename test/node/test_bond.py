@@ -9,6 +9,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 
 from molmo_ros.node.bond import TOPIC, NoBond, start_bond  # noqa: E402
 
@@ -34,21 +35,30 @@ def test_without_bondpy_nothing_happens(node, monkeypatch):
 
 
 class Bond:
-    """Takes bondpy's calls down; like the real one, its settings are closed once it has started."""
+    """Takes bondpy's calls down. Like the real one, it refuses settings once it has started, and destroys its
+    topics on its own."""
 
     def __init__(self, node, topic, bond_id, on_broken=None, on_formed=None):
-        self.__dict__.update(calls=[], made=(node, topic, bond_id), on_broken=on_broken, on_formed=on_formed)
+        self.calls, self.made = [], (node, topic, bond_id)
+        self.on_broken, self.on_formed = on_broken, on_formed
+        self.pub = node.create_publisher(String, topic, 1)
         Bond.last = self
 
     def __setattr__(self, name, value):
-        assert "start" not in self.calls
-        self.calls.append(f"{name} {value}")
+        if name.startswith("heartbeat"):
+            assert "start" not in self.calls
+            self.calls.append(f"{name} {value}")
+        super().__setattr__(name, value)
 
     def start(self):
         self.calls.append("start")
+        self.sub = self.made[0].create_subscription(String, self.made[1], lambda _: None, 1)
 
     def shutdown(self):
-        self.calls.append("shutdown")
+        if "shutdown" not in self.calls:
+            self.calls.append("shutdown")
+            self.sub.destroy()
+            self.pub.destroy()
 
 
 def test_calls_on_bondpy(node, monkeypatch):
@@ -56,21 +66,24 @@ def test_calls_on_bondpy(node, monkeypatch):
     module.Bond = Bond
     monkeypatch.setitem(sys.modules, "bondpy", types.ModuleType("bondpy"))
     monkeypatch.setitem(sys.modules, "bondpy.bondpy", module)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    before = len(list(node.publishers)), len(list(node.subscriptions)), len(list(node.waitables))
     handle = start_bond(node)
     # The id is the bare name: a manager in the same namespace knows its nodes by that.
     assert Bond.last.made == (node, TOPIC, "molmo_node")
-    Bond.last.on_formed()
-    Bond.last.on_broken()
+    executor.spin_once(timeout_sec=0.01)
+    handle.close()
     handle.close()
     assert Bond.last.calls == ["heartbeat_period 0.1", "heartbeat_timeout 4.0", "start", "shutdown"]
+    assert (len(list(node.publishers)), len(list(node.subscriptions)), len(list(node.waitables))) == before
+    executor.spin_once(timeout_sec=0.01)  # would raise on a destroyed subscription
 
 
 def test_real_bond_forms_beats_and_breaks_again_and_again(node):
     bondpy = pytest.importorskip("bondpy.bondpy")
-    manager = rclpy.create_node("manager", namespace="robot", context=node.context)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    executor.add_node(manager)
 
     def wait(condition):
         deadline = time.monotonic() + 5.0
@@ -79,6 +92,8 @@ def test_real_bond_forms_beats_and_breaks_again_and_again(node):
         return condition()
 
     for _activation in range(2):
+        manager = rclpy.create_node("manager", namespace="robot", context=node.context)
+        executor.add_node(manager)
         handle = start_bond(node)
         formed = []
         other = bondpy.Bond(manager, TOPIC, "molmo_node", on_formed=lambda seen=formed: seen.append(True))
@@ -87,5 +102,6 @@ def test_real_bond_forms_beats_and_breaks_again_and_again(node):
         assert not other.is_broken()
         handle.close()
         assert wait(other.is_broken)
+        executor.remove_node(manager)
         other.shutdown()
-    manager.destroy_node()
+        manager.destroy_node()
