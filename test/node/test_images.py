@@ -72,6 +72,12 @@ def test_big_endian(encoding):
     np.testing.assert_array_equal(decode_picture(message(swapped, encoding, big_endian=True)), expected)
 
 
+def test_every_sixteen_bit_value_is_scaled_and_rounded():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    expected = np.rint(values * (255 / 65535)).astype(np.uint8)
+    np.testing.assert_array_equal(decode_picture(message(values, "mono16"))[..., 1], expected)
+
+
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128), (250, 200, 30)]
 
 
