@@ -6,8 +6,13 @@ It needs bondpy (apt: ros-DISTRO-bondpy); without it there is none, and a manage
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import threading
 from typing import Any, Protocol
+
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 
 TOPIC = "bond"
 """Where managers listen, relative to the namespace."""
@@ -34,7 +39,8 @@ class NoBond:
 class NodeBond:
     """A bond of a node under its own name, as managers look for it.
 
-    Made and closed in the thread of the node's executor: one that is waiting must not lose its entities.
+    It lives in a hidden node with an executor of its own: bondpy destroys its topics behind its node's back, on
+    which an executor that waits for them fails.
 
     Args:
         node: An rclpy node.
@@ -42,30 +48,48 @@ class NodeBond:
     """
 
     def __init__(self, node: Any, bondpy: Any) -> None:
-        self._node = node
-        self._formed = self._closing = False
+        self._log = node.get_logger()
+        self._formed = self._closed = False
+        self._host = Node(
+            f"_{node.get_name()}_bond",
+            namespace=node.get_namespace(),
+            context=node.context,
+            use_global_arguments=False,  # they would give it the node's own name
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
         self._bond = bondpy.Bond(
-            node, TOPIC, node.get_name(), on_broken=self._on_broken, on_formed=self._on_formed
+            self._host, TOPIC, node.get_name(), on_broken=self._on_broken, on_formed=self._on_formed
         )
         self._bond.heartbeat_period = HEARTBEAT_PERIOD
         self._bond.heartbeat_timeout = HEARTBEAT_TIMEOUT
         self._bond.start()
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._host)
+        self._thread = threading.Thread(target=self._spin, name="molmo_bond", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        self._closing = True
+        if self._closed:
+            return
+        self._closed = True
+        self._executor.shutdown()
+        self._thread.join()
         self._bond.shutdown()
-        # It has destroyed them, but the node still lists them, and its executor would stumble over them.
-        self._node.destroy_subscription(self._bond.sub)
-        self._node.destroy_publisher(self._bond.pub)
+        self._host.destroy_node()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
 
     def _on_formed(self) -> None:
         self._formed = True
-        self._node.get_logger().debug("the life-cycle manager listens to the bond")
+        self._log.debug("the life-cycle manager listens to the bond")
 
     def _on_broken(self) -> None:
         # A node that nobody manages waits in vain for the other end, which is no news.
-        if self._formed and not self._closing:
-            self._node.get_logger().warning("the life-cycle manager has gone; the node goes on")
+        if self._formed and not self._closed:
+            self._log.warning("the life-cycle manager has gone; the node goes on")
 
 
 def start_bond(node: Any) -> BondHandle:
