@@ -55,15 +55,19 @@ def _hypothesis_is_nested() -> None:
 _LIBRARIES = {
     "cv_bridge": _Library((("cv_bridge", "CvBridge"),), "own conversion", _convert_in_a_child),
     "tf2_ros": _Library(
-        (("tf2_ros", "Buffer.wait_for_transform_async"), ("tf2_ros", "TransformListener")),
-        "own listener",
+        (
+            ("tf2_ros", "Buffer.wait_for_transform_async"),  # ROS 1's has none
+            ("tf2_ros", "TransformListener"),
+            ("tf2_ros", "TransformException"),
+        ),
+        "own buffer",
     ),
     "vision_msgs": _Library(
         (("vision_msgs.msg", "Detection2DArray"), ("vision_msgs.msg", "Detection3DArray")),
         "no detections",
         _hypothesis_is_nested,
     ),
-    "bondpy": _Library((("bondpy.bondpy", "Bond"),), "own heartbeat"),
+    "bondpy": _Library((("bondpy.bondpy", "Bond"),), "no bond"),
 }
 
 

@@ -63,7 +63,12 @@ def message(pixels, encoding, padding=0):
 def test_libraries_that_are_there(install):
     install(
         cv_bridge=CV_BRIDGE,
-        tf2_ros="class Buffer:\n    def wait_for_transform_async(self): ...\nclass TransformListener: ...",
+        tf2_ros="""
+            class TransformException(Exception): ...
+            class TransformListener: ...
+            class Buffer:
+                def wait_for_transform_async(self): ...
+        """,
         vision_msgs="",
         vision_msgs__msg="""
             class Detection2DArray: ...
@@ -87,7 +92,7 @@ def test_libraries_that_are_there(install):
 def test_namesakes_of_other_projects_are_not_used(install):
     install(
         cv_bridge="class CvBridge: ...",
-        tf2_ros="class Buffer: ...\nclass TransformListener: ...",
+        tf2_ros="class Buffer: ...",
         vision_msgs="",
         vision_msgs__msg="""
             class Detection2DArray: ...
