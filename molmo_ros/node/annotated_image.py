@@ -5,12 +5,13 @@ Nothing is added around the image: a pixel stays where camera_info says it is.
 
 from __future__ import annotations
 
-import array as arrays
+import array
 
 import cv2
 import numpy as np
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from molmo_ros.drawing import draw_points, draw_text_line
 from molmo_ros.molmo.answer import Point
@@ -20,12 +21,12 @@ JPEG_MAX_SIDE = 65500
 """Most that libjpeg writes in a direction [px]."""
 
 
-def annotated_picture(pixels: np.ndarray, array: ObjectPointArray) -> np.ndarray:
+def annotated(pixels: np.ndarray, outcome: ObjectPointArray) -> np.ndarray:
     """A copy of the image with every point, and one line of text at the top: query and status.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, left as it is.
-        array: Its points are in pixels of this image.
+        outcome: Its points are in pixels of this image.
 
     Returns:
         uint8 [h, w, 3] RGB.
@@ -33,28 +34,28 @@ def annotated_picture(pixels: np.ndarray, array: ObjectPointArray) -> np.ndarray
     picture = np.ascontiguousarray(pixels).copy()
     points = [
         Point(point.pixel.x, point.pixel.y, _words(point), point.track_id or number)
-        for number, point in enumerate(array.points, start=1)
+        for number, point in enumerate(outcome.points, start=1)
     ]
-    said = array.reason or ("" if points else array.text)
-    draw_text_line(picture, f"{array.query}: {array.status}" + (f" ({said})" if said else ""))
+    said = outcome.reason or ("" if points else outcome.text)
+    draw_text_line(picture, f"{outcome.query}: {outcome.status}" + (f" ({said})" if said else ""))
     draw_points(picture, points)  # over the text: points matter more
     return picture
 
 
-def image_message(picture: np.ndarray, array: ObjectPointArray) -> Image:
-    """The picture, uint8 [h, w, 3] RGB, as an rgb8 image with the header of the one it was drawn on."""
+def image_message(picture: np.ndarray, header: Header) -> Image:
+    """The picture, uint8 [h, w, 3] RGB, as an rgb8 message; `header` is that of the image it was drawn on."""
     height, width = picture.shape[:2]
     return Image(
-        header=array.header,
+        header=header,
         height=height,
         width=width,
         encoding="rgb8",
         step=3 * width,
-        data=arrays.array("B", picture.tobytes()),
+        data=array.array("B", picture.tobytes()),
     )
 
 
-def compressed_image_message(picture: np.ndarray, array: ObjectPointArray) -> CompressedImage:
+def compressed_message(picture: np.ndarray, header: Header) -> CompressedImage:
     """The same as a JPEG; `format` is what image_transport's compressed plugin writes for an rgb8 image.
 
     Raises:
@@ -67,7 +68,7 @@ def compressed_image_message(picture: np.ndarray, array: ObjectPointArray) -> Co
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
     return CompressedImage(
-        header=array.header, format="rgb8; jpeg compressed bgr8", data=arrays.array("B", jpeg.tobytes())
+        header=header, format="rgb8; jpeg compressed bgr8", data=array.array("B", jpeg.tobytes())
     )
 
 

@@ -1,20 +1,23 @@
-"""Points as vision_msgs detections, for consumers that read those; vision_msgs 4 (Humble, Jazzy) where installed."""
+"""Points as detections of vision_msgs 4 (Humble, Jazzy), for consumers that read those; where it is installed."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import Pose
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
+from molmo_ros.node import installed_ros
 from molmo_ros.node.point_messages import pose_of, position_header
 
 if TYPE_CHECKING:
     from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-VISION_MSGS_INSTALLED = find_spec("vision_msgs") is not None
-"""Whether this process can make the messages; the functions below need it."""
+
+def message_types() -> tuple[type[Detection2DArray], type[Detection3DArray]] | None:
+    """What the two functions below return; None where vision_msgs is not installed, or too old."""
+    package = installed_ros.module("vision_msgs")
+    return package and (package.msg.Detection2DArray, package.msg.Detection3DArray)
 
 
 def detections_2d_message(array: ObjectPointArray) -> Detection2DArray:

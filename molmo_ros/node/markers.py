@@ -43,8 +43,8 @@ def markers_message(array: ObjectPointArray) -> MarkerArray:
 
 
 def _marker_id(point: ObjectPoint, number: int) -> int:
-    """The track's id, or the place in the array; a marker's id has 31 bits, a track's 64."""
-    return (point.track_id or number) % 2**31
+    """The track's id, cut to the bits that a marker's has, or below zero the place in the array."""
+    return point.track_id % 2**31 if point.track_id else -number
 
 
 def _marker(array: ObjectPointArray, part: str, **fields) -> Marker:

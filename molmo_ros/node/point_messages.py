@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from geometry_msgs.msg import PointStamped, Pose, PoseArray, Quaternion
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 from std_msgs.msg import Header
 
-from molmo_ros.geometry import quaternion
+from molmo_ros.geometry.surface import surface_orientation
 
 
 def pixels_message(array: ObjectPointArray) -> PoseArray:
@@ -54,16 +53,8 @@ def position_header(array: ObjectPointArray) -> Header:
 
 
 def pose_of(point: ObjectPoint) -> Pose:
-    """The point's place [m]; its z axis is the outward normal of the surface, or the identity where none is known."""
+    """The point's place [m], oriented by `surface_orientation`; the identity where no normal is known."""
     if not point.has_normal:
         return Pose(position=point.position)
-    normal = (point.normal.x, point.normal.y, point.normal.z)
-    x, y, z, w = quaternion.from_matrix(_axes_around(np.array(normal)))
+    x, y, z, w = surface_orientation((point.normal.x, point.normal.y, point.normal.z))
     return Pose(position=point.position, orientation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def _axes_around(normal: np.ndarray) -> np.ndarray:
-    """A right-handed [3, 3] whose third column is the normal; its turn about the normal is arbitrary."""
-    x = np.cross(np.eye(3)[np.abs(normal).argmin()], normal)
-    x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(normal, x), normal], axis=1)
