@@ -49,3 +49,10 @@ def test_several_images_stand_side_by_side_each_with_its_own_points():
         rows, columns = np.nonzero(changed(image, shown))
         assert np.abs(rows - point.y).max() < 40 and np.abs(columns - point.x).max() < 60
         assert len(np.unique(image)) == 1, "the originals are left alone"
+
+
+@pytest.mark.parametrize("x,y", [(10, 200), (630, 200), (630, 6), (320, 470)])
+def test_the_label_does_not_cover_its_point(x, y):
+    image = np.full((480, 640, 3), 90, np.uint8)
+    picture = annotate(image, Answer(Status.FOUND, points=(Point(x, y, "a long label " * 3),)))
+    assert tuple(picture[y, x]) == PINK
