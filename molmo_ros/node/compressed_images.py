@@ -12,14 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from molmo_ros.node.images import (
-    DEPTH_ENCODINGS,
-    PICTURE_ENCODINGS,
-    ImageMessageError,
-    decode_picture,
-    depth_view,
-    to_rgb,
-)
+from molmo_ros.node.images import DEPTH_ENCODINGS, PICTURE_ENCODINGS, ImageMessageError, to_rgb
 from molmo_ros.node.rvl import RvlError, decode_rvl
 
 MAX_PIXELS = 100_000_000
@@ -29,31 +22,6 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # Before the coded depth: an enumeration (int32) and the two float32 of the inverse depth's quantisation.
 _DEPTH_HEADER = struct.Struct("<i2f")
 _DEPTH_CODECS = ("compressedDepth png", "compressedDepth rvl", "png compressed")
-
-
-def picture_of(message: Any) -> np.ndarray:
-    """The picture of a sensor_msgs/Image or CompressedImage, whichever the topic carries.
-
-    Returns:
-        uint8 [h, w, 3] RGB, C-contiguous; a view of the message's data where that is possible.
-
-    Raises:
-        ImageMessageError: The message cannot be read.
-    """
-    return decode_compressed_picture(message) if hasattr(message, "format") else decode_picture(message)
-
-
-def depth_of(message: Any) -> np.ndarray:
-    """The depth of a sensor_msgs/Image or CompressedImage (REP-118), whichever the topic carries.
-
-    Returns:
-        [h, w], uint16 in millimetres (0 invalid) or float32 in metres (NaN invalid); of an Image a view, in its
-        own byte order. `molmo_ros.geometry.metres` converts what is used of it.
-
-    Raises:
-        ImageMessageError: The message cannot be read.
-    """
-    return decode_compressed_depth(message) if hasattr(message, "format") else depth_view(message)
 
 
 def decode_compressed_picture(message: Any) -> np.ndarray:

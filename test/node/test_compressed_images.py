@@ -13,9 +13,8 @@ from molmo_ros.node.compressed_images import (
     MAX_PIXELS,
     decode_compressed_depth,
     decode_compressed_picture,
-    depth_of,
-    picture_of,
 )
+from molmo_ros.node.image_transport import depth_of, picture_of
 from molmo_ros.node.images import ImageMessageError
 
 RNG = np.random.default_rng(0)
