@@ -57,10 +57,9 @@ def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
     radius, line = round(9 * scale), max(1, round(2 * scale))
     for point in points:
         # A point at x = width lies on the right edge; the nearest pixel is the last column.
-        center = tuple(
-            int(min(max(at, 0), size - 1))
-            for at, size in zip((point.x, point.y), picture.shape[1::-1], strict=True)
-        )
+        column = min(max(int(point.x), 0), picture.shape[1] - 1)
+        row = min(max(int(point.y), 0), picture.shape[0] - 1)
+        center = (column, row)
         cv2.circle(picture, center, radius, WHITE, line + 2, cv2.LINE_AA)
         cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
         cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
