@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molmo_ros.geometry.distortion import MODELS, undistort
+from molmo_ros.geometry.distortion import ALIASES, MODELS, undistort
 
 
 class CameraInfoError(ValueError):
@@ -57,10 +57,12 @@ class PinholeCamera:
             k: The 9 entries of K, row-major, for the full-resolution image [px].
             width, height: Full-resolution image size [px], before ROI and binning.
             d: Distortion coefficients.
-            model: `distortion_model`; "" counts as plumb_bob.
+            model: `distortion_model`; "" counts as plumb_bob, "fisheye" as equidistant.
             roi: x_offset, y_offset, width, height of the region of interest in full-resolution pixels;
                 a width and height of 0 mean the full image.
-            binning: Columns and rows that were merged into one; 0 means 1.
+            binning: Columns and rows that were merged into one; 0 means 1. A merged pixel's centre is the
+                centre of its block, as the sensor summed it; image_geometry leaves that out, and differs
+                by (binning - 1) / (2 binning), less than half a delivered pixel.
 
         Raises:
             CameraInfoError: K is zero, not finite, not a pinhole matrix or contradicts the image size;
@@ -80,12 +82,12 @@ class PinholeCamera:
             raise CameraInfoError(f"the image size must be positive, got {width}x{height}")
         # A principal point this far off centre is a K of another resolution (a resized image, or a
         # simulator's default intrinsics), which would scale every point.
-        for name, centre, size in (("cx", cx, width), ("cy", cy, height)):
-            if not 0.25 * size < centre < 0.75 * size:
-                raise CameraInfoError(
-                    f"K contradicts the image size {width}x{height}: {name}={centre:g} must lie within "
-                    f"the middle half, {0.25 * size:g} to {0.75 * size:g}; is K meant for another size?"
-                )
+        if abs(cx / width - 0.5) >= 0.25 or abs(cy / height - 0.5) >= 0.25:
+            raise CameraInfoError(
+                f"K contradicts the image size {width}x{height}: its principal point is cx={cx:g}, cy={cy:g}, "
+                f"far from the centre at {width / 2:g}, {height / 2:g}; it looks like the K of an image of about "
+                f"{2 * cx:.0f}x{2 * cy:.0f}"
+            )
         x0, y0, roi_width, roi_height = roi
         roi_width, roi_height = roi_width or width - x0, roi_height or height - y0
         if x0 + roi_width > width or y0 + roi_height > height or roi_width < 1 or roi_height < 1:
@@ -95,8 +97,9 @@ class PinholeCamera:
         return cls(
             fx=fx / bin_x,
             fy=fy / bin_y,
-            cx=(cx - x0) / bin_x,
-            cy=(cy - y0) / bin_y,
+            # Pixel edges scale, and centres lie half a pixel from them.
+            cx=(cx - x0 + 0.5) / bin_x - 0.5,
+            cy=(cy - y0 + 0.5) / bin_y - 0.5,
             width=roi_width // bin_x,
             height=roi_height // bin_y,
             model=name,
@@ -158,7 +161,7 @@ class PinholeCamera:
 def _distortion(model: str, d: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     """The model's name and coefficients; none at all where a Brown-Conrady lens has only zeros."""
     coefficients = tuple(float(value) for value in d)
-    name = model or "plumb_bob"
+    name = ALIASES.get(model, model)
     if not np.isfinite(coefficients).all():
         raise CameraInfoError(f"D has values that are not finite: {list(coefficients)}")
     if not any(coefficients) and name != "equidistant":

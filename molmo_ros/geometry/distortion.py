@@ -8,29 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 
 def brown_conrady(xy: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Distort normalised points with `plumb_bob` (4 or 5) or `rational_polynomial` (8) coefficients.
+    """Distort normalised points: radial, tangential, rational, thin prism and tilted sensor.
 
-    Formula: OpenCV's calib3d documentation, pinhole camera model (k1 k2 p1 p2 k3 k4 k5 k6).
+    Formula: OpenCV's calib3d documentation, pinhole camera model. The coefficients are k1 k2 p1 p2
+    (k3 (k4 k5 k6 (s1 s2 s3 s4 (tx ty)))).
 
     Args:
         xy: float64 [n, 2], undistorted normalised points.
-        d: float64 [4, 5 or 8].
+        d: float64 [4, 5, 8, 12 or 14].
     """
-    k1, k2, p1, p2, k3, k4, k5, k6 = d.tolist() + [0.0] * (8 - len(d))
-    x, y = xy[:, 0], xy[:, 1]
-    r2 = x * x + y * y
-    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    return np.stack(
-        [
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ],
-        axis=1,
-    )
+    if not len(xy):
+        return xy
+    still = np.zeros(3)
+    rays = np.column_stack([xy, np.ones(len(xy))])
+    return cv2.projectPoints(rays, still, still, np.eye(3), d)[0].reshape(-1, 2)
 
 
 def equidistant(xy: np.ndarray, d: np.ndarray) -> np.ndarray:
@@ -42,21 +38,24 @@ def equidistant(xy: np.ndarray, d: np.ndarray) -> np.ndarray:
         xy: float64 [n, 2], undistorted normalised points.
         d: float64 [4], or empty for zeros.
     """
-    k1, k2, k3, k4 = d.tolist() or [0.0] * 4
-    r = np.hypot(xy[:, 0], xy[:, 1])
-    theta = np.arctan(r)
-    t2 = theta * theta
-    distorted = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
-    scale = np.divide(distorted, r, out=np.ones_like(r), where=r > 1e-12)
-    return xy * scale[:, None]
+    if not len(xy):
+        return xy
+    d = d if len(d) else np.zeros(4)
+    return cv2.fisheye.distortPoints(xy[:, None], np.eye(3), d)[:, 0]
 
+
+# As ROS's calibrator and image_geometry do, any number of coefficients that OpenCV knows is taken under either name.
+_OPENCV = (4, 5, 8, 12, 14)
 
 # name in CameraInfo.distortion_model -> (forward model, how many coefficients it may have)
 MODELS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], tuple[int, ...]]] = {
-    "plumb_bob": (brown_conrady, (4, 5)),
-    "rational_polynomial": (brown_conrady, (8,)),
+    "plumb_bob": (brown_conrady, _OPENCV),
+    "rational_polynomial": (brown_conrady, _OPENCV),
     "equidistant": (equidistant, (4,)),
 }
+
+# What some drivers call them: OpenCV's and Kalibr's names for the same formulas.
+ALIASES = {"": "plumb_bob", "fisheye": "equidistant", "radtan": "plumb_bob"}
 
 
 def undistort(xy: np.ndarray, distort: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -5,10 +5,13 @@ import pytest
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 
 K = [615.3, 0.0, 320.9, 0.0, 614.1, 241.2, 0.0, 0.0, 1.0]
+WIDE = (0.45, 0.08, 0.0003, -0.0004, 0.01, 0.78, 0.18, 0.02)
 LENSES = {
     "none": ("plumb_bob", ()),
     "plumb_bob": ("plumb_bob", (-0.31, 0.12, 0.001, -0.0007, -0.02)),
-    "rational_polynomial": ("rational_polynomial", (0.45, 0.08, 0.0003, -0.0004, 0.01, 0.78, 0.18, 0.02)),
+    "rational_polynomial": ("rational_polynomial", WIDE),
+    "thin_prism": ("rational_polynomial", (*WIDE, 0.002, -0.001, 0.0015, 0.0004)),
+    "tilted": ("rational_polynomial", (*WIDE, 0.002, -0.001, 0.0015, 0.0004, 0.01, -0.02)),
     "equidistant": ("equidistant", (-0.012, 0.004, -0.002, 0.0004)),
 }
 
@@ -49,6 +52,63 @@ def test_projection_equals_opencv(lens):
     np.testing.assert_allclose(camera(lens).project(points), expected[:, 0], atol=1e-9)
 
 
+def random_lens(rng, size):
+    """Coefficients of a lens that maps the picture one to one, as a calibration gives them."""
+    scales = {4: [0.2, 0.05, 0.002, 0.002], 5: [0.2, 0.05, 0.002, 0.002, 0.01]}
+    scale = scales.get(size, scales[5] + [0.05, 0.02, 0.005] + [0.002] * 4 + [0.02] * 2)
+    return rng.normal(0, 0.5, size) * scale[:size]
+
+
+@pytest.mark.parametrize("size", [4, 5, 8, 12, 14])
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial"])
+def test_rays_equal_opencv_on_random_cameras(model, size):
+    rng = np.random.default_rng(size)
+    criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 500, 1e-14)
+    for _ in range(20):
+        d = random_lens(rng, size)
+        fx, cx, fy, cy = rng.uniform([500, 290, 500, 210], [900, 350, 900, 270])
+        k = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
+        matrix = np.array(k).reshape(3, 3)
+        expected = cv2.undistortPoints(grid()[:, None], matrix, d, None, None, None, criteria)[:, 0]
+        points = camera(k=k, d=d, model=model).deproject(grid(), np.ones(len(grid())))
+        np.testing.assert_allclose(points[:, :2], expected, atol=1e-6)
+
+
+def test_rays_equal_opencv_on_random_fisheyes():
+    rng = np.random.default_rng(1)
+    criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 500, 1e-14)
+    for _ in range(20):
+        d = rng.normal(0, [0.03, 0.01, 0.005, 0.001])
+        fx, cx, fy, cy = rng.uniform([350, 290, 350, 210], [600, 350, 600, 270])
+        k = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
+        matrix = np.array(k).reshape(3, 3)
+        expected = cv2.fisheye.undistortPoints(grid()[:, None], matrix, d, criteria=criteria)[:, 0]
+        points = camera(k=k, d=d, model="equidistant").deproject(grid(), np.ones(len(grid())))
+        np.testing.assert_allclose(points[:, :2], expected, atol=1e-6)
+
+
+def test_the_calibration_of_a_real_wide_camera():
+    """An OAK-D Lite as its driver publishes it: large coefficients that nearly cancel."""
+    d = (-4.09339666, 9.19078159, 0.00125439, -0.00103044, -8.91724586, -4.18795681, 9.55683136, -9.30353355)
+    k = [196.787674, 0, 123.862076, 0, 196.787674, 127.050232, 0, 0, 1]
+    oak = camera(k=k, d=d, model="rational_polynomial", width=250, height=250)
+    pixels = np.random.default_rng(0).uniform(-0.5, 249.5, (100, 2))
+    np.testing.assert_allclose(oak.project(oak.deproject(pixels, np.full(100, 2.0))), pixels, atol=1e-6)
+
+
+def test_no_points_are_no_points():
+    for lens in LENSES:
+        assert camera(lens).deproject(np.zeros((0, 2)), np.zeros(0)).shape == (0, 3)
+        assert camera(lens).project(np.zeros((0, 3))).shape == (0, 2)
+
+
+def test_other_names_of_the_same_lenses():
+    model, d = LENSES["equidistant"]
+    assert camera(model="fisheye", d=d) == camera(model=model, d=d)
+    assert camera(model="fisheye", d=()) == camera(model=model, d=())
+    assert camera(model="", d=LENSES["plumb_bob"][1]) == camera("plumb_bob")
+
+
 def test_points_of_a_plane_stay_on_it():
     rays = camera("plumb_bob").deproject(grid(), np.ones(len(grid())))
     normal = np.array([0.2, -0.3, 1.0])
@@ -56,14 +116,36 @@ def test_points_of_a_plane_stay_on_it():
     np.testing.assert_allclose(camera("plumb_bob").deproject(grid(), depth) @ normal, 1.5)
 
 
-def test_roi_and_binning_give_the_same_ray():
-    """One scene point, seen at full resolution and in a binned region of interest (REP-104)."""
-    full = camera("plumb_bob")
-    part = camera("plumb_bob", roi=(100, 60, 400, 300), binning=(2, 4))
-    assert (part.width, part.height) == (200, 75)
-    pixels = np.array([[120.0, 80.0], [480.0, 340.0]])
-    seen = (pixels - (100, 60)) / (2, 4)
-    np.testing.assert_allclose(part.deproject(seen, [1.0, 2.0]), full.deproject(pixels, [1.0, 2.0]))
+@pytest.mark.parametrize("lens", LENSES)
+def test_a_binned_region_sees_along_the_same_rays(lens):
+    """A delivered pixel is the sum of a block of the sensor's (REP-104), so its ray is that of the block's centre."""
+    rng = np.random.default_rng(0)
+    full = camera(lens)
+    for _ in range(20):
+        bin_x, bin_y = rng.integers(1, 5, 2)
+        x0, y0 = rng.integers(0, [200, 150])
+        width, height = (
+            bin_x * rng.integers(1, (640 - x0) // bin_x + 1),
+            bin_y * rng.integers(1, (480 - y0) // bin_y + 1),
+        )
+        part = camera(lens, roi=(x0, y0, width, height), binning=(bin_x, bin_y))
+        assert (part.width, part.height) == (width // bin_x, height // bin_y)
+        delivered = rng.integers(0, [part.width, part.height], (10, 2))
+        blocks = [
+            (x0 + u * bin_x + np.arange(bin_x).mean(), y0 + v * bin_y + np.arange(bin_y).mean())
+            for u, v in delivered
+        ]
+        depth = rng.uniform(0.3, 5, 10)
+        points = full.deproject(blocks, depth)
+        np.testing.assert_allclose(part.deproject(delivered, depth), points, atol=1e-9)
+        np.testing.assert_allclose(part.project(points), delivered, atol=1e-6)
+
+
+def test_the_borders_of_a_binned_image_are_those_of_the_sensor():
+    full, binned = camera(), camera(binning=(4, 4))
+    corners = np.array([[-0.5, -0.5], [639.5, 479.5]])
+    binned_corners = np.array([[-0.5, -0.5], [159.5, 119.5]])
+    np.testing.assert_allclose(binned.deproject(binned_corners, [1, 1]), full.deproject(corners, [1, 1]))
 
 
 def test_binning_zero_and_empty_roi_mean_the_full_image():
@@ -89,11 +171,14 @@ def test_no_inverse_outside_the_lens_model_is_nan():
         ({"k": [0.0] * 9}, "not calibrated"),
         ({"k": [float("nan")] * 9}, "not finite"),
         ({"k": K[:4]}, "9 values"),
-        ({"k": [277.0, 0, 160.0, 0, 277.0, 120.0, 0, 0, 1]}, "640x480"),
+        # A simulator's default K with another image size.
+        ({"k": [277.0, 0, 160.0, 0, 277.0, 120.0, 0, 0, 1]}, "640x480.*K of an image of about 320x240"),
         ({"k": [615.0, 0, 640.0, 0, 615.0, 360.0, 0, 0, 1]}, "contradicts the image size"),
         ({"width": 0}, "positive"),
         ({"model": "mystery", "d": (0.1, 0, 0, 0)}, "plumb_bob, rational_polynomial, equidistant"),
-        ({"model": "plumb_bob", "d": (0.1,)}, "4 or 5"),
+        ({"model": "plumb_bob", "d": (0.1,)}, "4 or 5 or 8 or 12 or 14"),
+        ({"model": "inverse_brown_conrady", "d": (0.1, 0, 0, 0, 0)}, "known: plumb_bob"),
+        ({"model": "equidistant", "d": (0.1,) * 5}, "equidistant takes 4"),
         ({"d": (float("inf"), 0, 0, 0)}, "not finite"),
         ({"roi": (600, 0, 100, 480)}, "leaves the image"),
     ],
