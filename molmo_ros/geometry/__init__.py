@@ -2,5 +2,20 @@
 
 from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.depth import DepthSample, depth_at, metres
+from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
+from molmo_ros.geometry.surface import SurfaceNormal, surface_normal, surface_orientation
+from molmo_ros.geometry.transform_buffer import TransformBuffer
 
-__all__ = ["CameraInfoError", "DepthSample", "PinholeCamera", "depth_at", "metres"]
+__all__ = [
+    "CameraInfoError",
+    "DepthSample",
+    "PinholeCamera",
+    "RigidTransform",
+    "SurfaceNormal",
+    "TransformBuffer",
+    "TransformError",
+    "depth_at",
+    "metres",
+    "surface_normal",
+    "surface_orientation",
+]

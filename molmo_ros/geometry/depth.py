@@ -30,6 +30,28 @@ class DepthSample:
     reason: str = ""
 
 
+class NoDepthError(ValueError):
+    """There is no depth at a pixel; the message says why."""
+
+
+@dataclass(frozen=True)
+class DepthPixels:
+    """Pixels with a valid depth.
+
+    Attributes:
+        columns, rows: int [n] [px].
+        depth: float64 [n], distance along the optical axis [m].
+    """
+
+    columns: np.ndarray
+    rows: np.ndarray
+    depth: np.ndarray
+
+    def chosen(self, which: np.ndarray) -> DepthPixels:
+        """Those of a mask or of indices."""
+        return DepthPixels(self.columns[which], self.rows[which], self.depth[which])
+
+
 def metres(depth: np.ndarray) -> np.ndarray:
     """Depth in metres with NaN where there is none (REP-117, REP-118).
 
@@ -76,31 +98,55 @@ def depth_at(
         window: Edge of the square window [px], odd.
         minimum, maximum: Depths outside are invalid [m].
     """
+    try:
+        surface = surface_at(depth, column, row, window=window, minimum=minimum, maximum=maximum)
+    except NoDepthError as error:
+        return DepthSample(None, reason=str(error))
+    return _fit(surface.depth, surface.columns - column, surface.rows - row)
+
+
+def surface_at(
+    depth: np.ndarray, column: float, row: float, *, window: int, minimum: float, maximum: float
+) -> DepthPixels:
+    """The pixels that `depth_at` reads: those of the nearest surface in the window.
+
+    Args:
+        depth, column, row, window, minimum, maximum: See `depth_at`.
+
+    Raises:
+        NoDepthError: There are none; the message is a sentence.
+    """
+    pixels = pixels_around(depth, column, row, window=window)
+    if not len(pixels.depth):
+        raise NoDepthError(f"no valid depth within {window}x{window} px of the point")
+    inside = pixels.chosen((pixels.depth >= minimum) & (pixels.depth <= maximum))
+    if not len(inside.depth):
+        raise NoDepthError(
+            f"depth {np.median(pixels.depth):.3g} m at the point is outside the range "
+            f"{minimum:g} to {maximum:g} m"
+        )
+    return inside.chosen(_nearest_surface(inside.depth))
+
+
+def pixels_around(depth: np.ndarray, column: float, row: float, *, window: int) -> DepthPixels:
+    """The valid pixels of the window around a pixel; a part of it may lie outside the image.
+
+    Args:
+        depth, column, row, window: See `depth_at`.
+
+    Raises:
+        NoDepthError: The pixel lies outside the image.
+    """
     height, width = depth.shape
     if not (-0.5 <= column <= width - 0.5 and -0.5 <= row <= height - 0.5):
-        return DepthSample(
-            None, reason=f"pixel ({column:g}, {row:g}) lies outside the {width}x{height} depth image"
-        )
+        raise NoDepthError(f"pixel ({column:g}, {row:g}) lies outside the {width}x{height} depth image")
     # The right and bottom edges of the image belong to its last column and row.
     u, v = min(round(column), width - 1), min(round(row), height - 1)
     u, v, half = max(u, 0), max(v, 0), window // 2
     left, top = max(u - half, 0), max(v - half, 0)
     patch = metres(depth[top : v + half + 1, left : u + half + 1])
     rows, columns = np.nonzero(np.isfinite(patch))
-    values = patch[rows, columns].astype(np.float64)
-    if not values.size:
-        return DepthSample(None, reason=f"no valid depth within {window}x{window} px of the point")
-    inside = (values >= minimum) & (values <= maximum)
-    if not inside.any():
-        return DepthSample(
-            None,
-            reason=f"depth {np.median(values):.3g} m at the point is outside the range "
-            f"{minimum:g} to {maximum:g} m",
-        )
-    rows, columns, values = rows[inside] + top, columns[inside] + left, values[inside]
-    chosen = _nearest_surface(values)
-    values, du, dv = values[chosen], columns[chosen] - column, rows[chosen] - row
-    return _fit(values, du, dv)
+    return DepthPixels(columns + left, rows + top, patch[rows, columns].astype(np.float64))
 
 
 def _nearest_surface(values: np.ndarray) -> np.ndarray:
