@@ -82,8 +82,8 @@ class CameraPath:
             # What it looks at goes along half the way, so that it moves and turns.
             return self.start.position + step, look_at + 0.5 * step * (1, 1, 0)
         distance = float(np.linalg.norm(arm))
-        step = _there_and_back(self.speed, APPROACH * distance, seconds)
-        return self.start.position - step * arm / distance, look_at
+        nearer = _there_and_back(self.speed, APPROACH * distance, seconds)
+        return self.start.position - nearer * arm / distance, look_at
 
 
 def _there_and_back(speed: float, reach: float, seconds: float) -> float:

@@ -1,5 +1,6 @@
 """Points followed between answers, at the camera's rate: OpenCV and numpy, no ROS and no torch."""
 
+from molmo_ros.tracking.catch_up import catch_up
 from molmo_ros.tracking.frame_history import FrameHistory
 from molmo_ros.tracking.gray_frame import GrayFrame
 from molmo_ros.tracking.point_tracker import PointTracker
@@ -13,6 +14,7 @@ __all__ = [
     "PointTracker",
     "Track",
     "TrackedPoint",
+    "catch_up",
     "new_id",
     "same_objects",
 ]

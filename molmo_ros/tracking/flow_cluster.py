@@ -6,6 +6,7 @@ Places are complex numbers x + iy [px], so that a similarity is one multiplicati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,22 +19,25 @@ Automatic Detection of Tracking Failures, ICPR 2010)."""
 AGREE = 1.5
 """A feature agrees with its cluster's median motion within this, or twice the cluster's median deviation [px]."""
 
+FEWEST_FOR_TURN = 4
+LEAST_SPREAD = 3.0
+"""Features nearer together than this do not tell how their cluster turned [px]."""
+MOST_CHANGE = 0.2
+"""Scale or rotation of a single step beyond this is an error."""
+
 
 @dataclass(frozen=True)
 class Flow:
     """The motion of n clusters.
 
     Attributes:
-        shift: complex [n], of the cluster's anchor [px].
+        shift: complex [n], of the cluster's anchor [px]. Where too few features tell, that of most other clusters: the
+            camera moved.
         turn: complex [n], scale and rotation about the anchor; 1 where too few features tell.
-        agreeing: int [n], how many features moved together.
-        share: [n], those as a share of all that had been there.
     """
 
     shift: np.ndarray
     turn: np.ndarray
-    agreeing: np.ndarray
-    share: np.ndarray
 
 
 def follow(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,14 +53,14 @@ def follow(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> tuple[n
     if not len(places):
         return places, np.zeros(0, bool)
     start = np.stack([places.real, places.imag], axis=1).astype(np.float32)
-    settings = {
+    settings: dict[str, Any] = {
         "winSize": WINDOW,
         "maxLevel": LEVELS,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03),
         "minEigThreshold": 1e-3,
     }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **settings)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **settings)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, start.copy(), **settings)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, there.copy(), **settings)
     good = (found[:, 0] == 1) & (returned[:, 0] == 1)
     good &= np.linalg.norm(back - start, axis=1) < RETURN_ERROR
     height, width = after.shape
@@ -64,14 +68,13 @@ def follow(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> tuple[n
     return there[:, 0] + 1j * there[:, 1].astype(np.float64), good
 
 
-def fit_flow(offsets: np.ndarray, flows: np.ndarray, good: np.ndarray, there: np.ndarray) -> Flow:
+def fit_flow(offsets: np.ndarray, flows: np.ndarray, good: np.ndarray) -> Flow:
     """The similarity of every cluster, from the features that agree with the cluster's median motion.
 
     Args:
-        offsets: complex [n, k] features relative to their anchors before.
-        flows: complex [n, k] how each moved.
+        offsets: complex [n, k] features relative to their anchors before [px].
+        flows: complex [n, k] how each moved [px].
         good: bool [n, k] which were followed.
-        there: bool [n, k] which are features at all, and not padding.
     """
     deviation = np.abs(flows - _median(flows, good)[:, None])
     limit = np.maximum(AGREE, 2 * _median(deviation, good).real)
@@ -83,10 +86,11 @@ def fit_flow(offsets: np.ndarray, flows: np.ndarray, good: np.ndarray, there: np
     arms = offsets - middle[:, None]
     spread = (weight * np.abs(arms) ** 2).sum(axis=1)
     change = (weight * arms.conj() * (flows - shift[:, None])).sum(axis=1) / np.maximum(spread, 1e-9)
-    known = (count >= 4) & (spread > 9.0) & (np.abs(change) < 0.2)
+    known = (count >= FEWEST_FOR_TURN) & (spread > LEAST_SPREAD**2) & (np.abs(change) < MOST_CHANGE)
     change = np.where(known, change, 0)
-    share = count / np.maximum(there.sum(axis=1), 1)
-    return Flow(shift - change * middle, 1 + change, count, share)
+    shift = shift - change * middle
+    told = count >= 2
+    return Flow(np.where(told, shift, _median(shift[None], told[None])), 1 + change)
 
 
 def _median(values: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -48,9 +48,7 @@ class FrameHistory:
             self._frames.append(frame)
             self._bytes += frame.pixels.nbytes
             oldest = stamp - self._span
-            while len(self._frames) > 1 and (
-                self._frames[0].stamp < oldest or self._bytes > self._max_bytes
-            ):
+            while len(self._frames) > 1 and (self._frames[0].stamp < oldest or self._bytes > self._max_bytes):
                 self._bytes -= self._frames.popleft().pixels.nbytes
         return frame
 
@@ -59,6 +57,11 @@ class FrameHistory:
         with self._lock:
             frames = [frame for frame in self._frames if frame.stamp >= stamp]
         return frames if frames and frames[0].stamp == stamp else []
+
+    def after(self, stamp: int) -> list[GrayFrame]:
+        """All kept frames newer than a stamp [ns], oldest first."""
+        with self._lock:
+            return [frame for frame in self._frames if frame.stamp > stamp]
 
     def clear(self) -> None:
         """Forgets every frame."""

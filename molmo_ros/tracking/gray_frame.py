@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 MAX_WIDTH = 640
 """Wider frames are scaled down to this [px]; finer pixels cost time and do not make tracks last longer."""
+
+SMOOTHING = 1.2
+"""Standard deviation of the blur against noise [px]."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class GrayFrame:
             scaled = (max_width, max(1, round(height * max_width / width)))
             gray = cv2.resize(gray, scaled, interpolation=cv2.INTER_AREA)
         return cls(stamp, gray, (width, height))
+
+    @cached_property
+    def smooth(self) -> np.ndarray:
+        """uint8 [h, w]: `pixels` with less noise, for comparing surfaces."""
+        return cv2.GaussianBlur(self.pixels, (7, 7), SMOOTHING)
 
     @property
     def scale(self) -> np.ndarray:

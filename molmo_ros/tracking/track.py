@@ -10,7 +10,7 @@ class LossReason(str, Enum):
     """Why a point is no longer followed."""
 
     OUT_OF_IMAGE = "it left the image"
-    NO_FLOW = "too little around it could be followed from frame to frame"
+    NO_TEXTURE = "nothing around it can be followed"
     APPEARANCE = "it no longer looks as it did"
     COVERED = "something else moved in front of it"
     IMAGE_SIZE = "the image's size changed"
