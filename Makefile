@@ -20,6 +20,8 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 	FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
 	MUJOCO_GL=disabled
 
+cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint benchmark train build clean setup
 
@@ -45,11 +47,13 @@ benchmark: setup ## Medians of image processing, decoding and the node's overhea
 train: setup ## Trains the embedded checkpoint again (hours; resumes where it was stopped)
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.train $(ARGS)
 
-build: setup ## colcon build and colcon test, with the ROS of the environment
+build: setup ## colcon build and colcon test of both packages, with the ROS of the environment
 	@requirements/install.sh colcon
-	@. .venv/bin/activate && $(ros_environment) colcon build --event-handlers console_direct+
-	@. .venv/bin/activate && $(ros_environment) colcon test && colcon test-result --verbose
+	@$(PYTHON_VENV) requirements/fix_cmake_paths.py
+	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
+	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
 
 clean: ## Removes everything that is made here, the environment too
-	rm -rf .venv build install log demo_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	find molmo_ros test benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv build install log demo_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
+		interfaces/*/build interfaces/*/*.egg-info
+	find molmo_ros test benchmarks interfaces -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,9 +20,17 @@ files=()
 for name in "$@"; do files+=("requirements/$name.txt"); done
 [ ${#files[@]} -gt 0 ] || fail "name at least one requirement file: $(cd requirements && ls ./*.txt | tr '\n' ' ')"
 
+# With ROS from wheels come the packages in interfaces/, which are compiled here.
+case " $* " in *" ros "*) interfaces=(interfaces/molmo_msgs interfaces/tf2_msgs) ;; *) interfaces=() ;; esac
+
 # One stamp per set of names; it holds the hash of everything that decides what is installed.
 stamp=$venv/.installed-$(IFS=-; echo "$*")
-hash=$(cat "${files[@]}" requirements/constraints.txt requirements/install.sh setup.py setup.cfg | sha256sum | cut -d' ' -f1)
+sources() {
+  cat "${files[@]}" requirements/constraints.txt requirements/install.sh setup.py setup.cfg
+  [ ${#interfaces[@]} = 0 ] || find interfaces \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -o -type f -print0 |
+    LC_ALL=C sort -z | xargs -0 sha256sum
+}
+hash=$(sources | sha256sum | cut -d' ' -f1)
 [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && exit 0
 
 suitable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
@@ -40,15 +48,16 @@ can_make_venv() {
 
 # Root (in a container, mostly) gets what Debian and Ubuntu keep in packages of their own without asking.
 install_by_apt() {
-  [ "$(id -u)" = 0 ] && [ -z "${PYTHON:-}" ] && command -v apt-get >/dev/null || return 0
-  say "installing python3 and python3-venv with apt-get"
-  { apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates; } >/dev/null 2>&1 || true
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+  say "installing $* with apt-get"
+  { apt-get update && apt-get install -y --no-install-recommends "$@"; } >/dev/null 2>&1 || true
 }
 
 make_venv() {
   local python
   python=$(find_python)
-  { [ -n "$python" ] && can_make_venv "$python"; } || { install_by_apt; python=$(find_python); }
+  { [ -n "$python" ] && can_make_venv "$python"; } || [ -n "${PYTHON:-}" ] ||
+    { install_by_apt python3 python3-venv ca-certificates; python=$(find_python); }
   [ -n "$python" ] || fail "no Python 3.10 to 3.13 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13}). Install one, or name it: make demo PYTHON=/path/to/python3"
   rm -rf "$venv"
   if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -67,12 +76,29 @@ make_venv() {
   touch "$venv/COLCON_IGNORE"
 }
 
-case " $* " in *" ros "*)
+# What compiling the interfaces takes and is not here, by the names of Debian's and Ubuntu's packages.
+missing_for_interfaces() {
+  local python
+  command -v gcc >/dev/null && command -v g++ >/dev/null || echo g++
+  python=$("$venv/bin/python" -c 'import os, sysconfig as s; h = s.get_path("include") + "/Python.h"; print("" if os.path.exists(h) else f"python{s.get_python_version()}-dev")')
+  [ -z "$python" ] || echo "$python"
+}
+
+require_compiler() {
+  local missing
+  mapfile -t missing < <(missing_for_interfaces)
+  [ ${#missing[@]} = 0 ] || install_by_apt "${missing[@]}"
+  mapfile -t missing < <(missing_for_interfaces)
+  [ ${#missing[@]} = 0 ] || fail "the robot's messages (interfaces/) are compiled here, which needs a C++ compiler and Python's headers. Install them once: sudo apt-get install ${missing[*]}, then run make again"
+}
+
+if [ ${#interfaces[@]} != 0 ]; then
   [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "the ROS 2 wheels exist for Linux on x86-64 only, this is $(uname -s) on $(uname -m). Use an installed ROS 2 with colcon instead (README: real camera)."
-esac
+fi
 
 # An environment whose making was cut short has no pip.
 [ -x "$venv/bin/python" ] && suitable "$venv/bin/python" && "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
+[ ${#interfaces[@]} = 0 ] || require_compiler
 pip=("$venv/bin/python" -m pip install --disable-pip-version-check --constraint requirements/constraints.txt)
 if [ -n "${TORCH_INDEX:-}" ]; then
   pip+=(--extra-index-url "$TORCH_INDEX")
@@ -90,6 +116,10 @@ log=$venv/pip.log
   { grep -E '^WARNING: Retrying|^Could not fetch|No space left' "$log" || true; } | tail -n 1 | cut -c1-400 >&2
   fail "pip could not install everything. Is the network reachable, is the disk large enough (2 GB; with CUDA several more)? All that pip said: .venv/pip.log"
 }
+if [ ${#interfaces[@]} != 0 ]; then
+  say "compiling ${interfaces[*]} (half a minute)"
+  "${pip[@]}" --quiet --no-deps --no-build-isolation "${interfaces[@]/#/.\/}" || fail "the interface packages could not be built (above)"
+fi
 "${pip[@]}" --quiet --no-deps --no-build-isolation --editable . || fail "the package itself could not be installed (above)"
 printf '%s' "$hash" > "$stamp"
 say "ready"
