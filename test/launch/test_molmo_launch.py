@@ -1,8 +1,9 @@
-"""The launch file: always by its syntax tree, and run where launch is installed."""
+"""The launch file: its tables and plain functions always, all of it where launch is installed."""
 
 import ast
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -11,96 +12,234 @@ from molmo_ros.node.parameters import SPECS
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch" / "molmo.launch.py"
 TREE = ast.parse(FILE.read_text())
-ARGUMENTS = {
-    "image",
-    "depth",
-    "camera_info",
-    "query_topic",
-    "model",
-    "engine",
-    "engine_path",
-    "query",
-    "max_crops",
-    "latency_target",
-    "params_file",
-    "namespace",
-    "use_sim_time",
-    "log_level",
-}
+NODE_FOLDER = ROOT / "molmo_ros" / "node"
 
 
-def calls(name):
+def plain_parts():
+    """The launch file's names that need no launch: everything but its imports and what mentions them."""
+    foreign = {
+        alias.asname or alias.name
+        for node in TREE.body
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("launch")
+        for alias in node.names
+    }
+    names, kept = {"NamedTuple": NamedTuple}, []
+    for node in TREE.body:
+        mentioned = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.Assign)) and not mentioned & foreign:
+            kept.append(node)
+        elif isinstance(node, ast.FunctionDef):
+            foreign.add(node.name)
+        elif isinstance(node, ast.Assign):
+            foreign |= {target.id for target in node.targets}
+    exec(compile(ast.Module(kept, []), str(FILE), "exec"), names)
+    return names
+
+
+PLAIN = plain_parts()
+PARAMETERS = {parameter.name: parameter for parameter in PLAIN["PARAMETERS"]}
+NAMES = PLAIN["PARAMETER_NAMES"]
+
+
+def process_arguments():
+    """The table PROCESS, which mentions launch: each entry's constants by position."""
+    (table,) = (
+        node.value
+        for node in TREE.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "PROCESS"
+    )
     return [
-        node
-        for node in ast.walk(TREE)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+        [value.value if isinstance(value, ast.Constant) else None for value in call.args]
+        for call in table.elts
     ]
 
 
-def keywords(call):
-    return {keyword.arg: keyword.value for keyword in call.keywords}
+def values(**given):
+    """All arguments with their defaults, but for those given."""
+    defaults = {argument.name: argument.default for argument in PLAIN["TOPICS"]}
+    return defaults | dict.fromkeys(PARAMETERS, "") | given
 
 
 def test_arguments_are_documented():
-    declared = {call.args[0].value: keywords(call) for call in calls("DeclareLaunchArgument")}
-    assert set(declared) == ARGUMENTS
-    for name, given in declared.items():
-        assert len(given["description"].value) > 10, name
-        assert "default_value" in given, name
+    tables = [*PLAIN["TOPICS"], *PLAIN["PARAMETERS"]]
+    described = {argument.name: argument.description for argument in tables}
+    described |= {entry[0]: entry[2] for entry in process_arguments()}
+    assert len(described) == len(tables) + len(process_arguments())
+    for name, description in described.items():
+        assert len(description) > 10 and description.endswith("."), name
 
 
-def test_every_argument_is_used_and_every_use_is_declared():
-    uses = calls("value") + calls("LaunchConfiguration")
-    used = {call.args[0].value for call in uses if isinstance(call.args[0], ast.Constant)}
-    assert used == ARGUMENTS
-
-
-def test_parameters_exist():
-    names = {key.value for node in ast.walk(TREE) if isinstance(node, ast.Dict) for key in node.keys}
-    assert names - {"use_sim_time"} <= set(SPECS)
-    assert {"model", "query", "use_sim_time"} <= names
-
-
-def test_executable_is_installed_and_topics_exist():
-    (node,) = calls("Node")
-    given = keywords(node)
-    scripts = [
-        text.value
-        for text in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
-        if isinstance(text, ast.Constant) and isinstance(text.value, str) and "=" in text.value
-    ]
-    assert f"{given['executable'].value} = molmo_ros.node.molmo_node:main" in scripts
-    source = ast.parse((ROOT / "molmo_ros" / "node" / "molmo_node.py").read_text())
-    topics = {
-        call.args[1].value
-        for call in ast.walk(source)
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("create_subscription", "_subscribe_camera")
-        and isinstance(call.args[1], ast.Constant)
+def test_every_argument_of_a_process_is_used_and_every_use_is_declared():
+    used = {
+        node.slice.value
+        for node in ast.walk(TREE)
+        if isinstance(node, ast.Subscript)
+        and getattr(node.value, "id", "") == "values"
+        and isinstance(node.slice, ast.Constant)
     }
-    remapped = {pair.elts[0].value for pair in given["remappings"].elts}
-    assert remapped == topics == {"image", "depth", "camera_info", "query"}
+    assert used == {entry[0] for entry in process_arguments()} | {"query_topic"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PARAMETERS) - {"use_sim_time"}))
+def test_parameters_are_those_of_the_node(name):
+    parameter, spec = PARAMETERS[name], SPECS[NAMES.get(name, name)]
+    assert parameter.kind is (list if isinstance(spec.default, tuple) else type(spec.default))
+    if parameter.kind is not bool:
+        assert parameter.choices == spec.choices
+
+
+def test_arguments_become_values_that_the_node_accepts():
+    given = PLAIN["given_parameters"](
+        values(
+            cameras="wrist, head",
+            query="red cube; 7 ;@wrist blue mug;",
+            model="7",
+            engine="onnx",
+            max_crops="4",
+            latency_target="2",
+            tracking="true",
+            autostart="false",
+        )
+    )
+    assert given == {
+        "cameras": ["wrist", "head"],
+        "queries": ["red cube", "7", "@wrist blue mug"],
+        "model": "7",
+        "engine": "onnx",
+        "max_crops": 4,
+        "latency_target": 2.0,
+        "tracking": True,
+        "autostart": False,
+    }
+    assert type(given["latency_target"]) is float
+    for name, value in given.items():
+        assert SPECS[name].error(value) == "", name
+
+
+def test_empty_arguments_leave_the_parameter_file_alone():
+    assert PLAIN["given_parameters"](values()) == {}
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"max_crops": "four"}, "max_crops:=four is refused: it must be a whole number"),
+        ({"max_crops": "1.5"}, "max_crops:=1.5 is refused"),
+        ({"latency_target": "fast"}, "latency_target:=fast is refused: it must be a number"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(given, said):
+    with pytest.raises(ValueError, match=said):
+        PLAIN["given_parameters"](values(**given))
+
+
+def remapped(cameras=(), **given):
+    return dict(PLAIN["remappings"](values(**given), list(cameras)))
+
+
+def test_topics_of_one_camera():
+    pairs = remapped(image="/camera/color/image_raw", depth="/d", camera_info="/i", query_topic="/ask")
+    assert pairs == {
+        "image": "/camera/color/image_raw",
+        "image/compressed": "/camera/color/image_raw/compressed",
+        "depth": "/d",
+        "depth/compressedDepth": "/d/compressedDepth",
+        "camera_info": "/i",
+        "query": "/ask",
+    }
+    assert remapped(["wrist"], image="/{camera}/rgb")["image"] == "/wrist/rgb"
+
+
+def test_topics_of_several_cameras():
+    pairs = remapped(["wrist", "head"], image="/{camera}/rgb")
+    assert pairs == {
+        "wrist/image": "/wrist/rgb",
+        "wrist/image/compressed": "/wrist/rgb/compressed",
+        "head/image": "/head/rgb",
+        "head/image/compressed": "/head/rgb/compressed",
+        "query": "query",
+    }
+
+
+@pytest.mark.parametrize(
+    "cameras, given, said",
+    [
+        (["wrist", "head"], {"image": "/rgb"}, "image:=/rgb is refused: of several cameras"),
+        ([], {"depth": "/{camera}/d"}, "depth:=/{camera}/d is refused: the argument cameras"),
+    ],
+)
+def test_topics_that_leave_open_whose_they_are(cameras, given, said):
+    with pytest.raises(ValueError) as refused:
+        remapped(cameras, **given)
+    assert said in str(refused.value)
+
+
+def test_remapped_topics_are_those_that_the_node_listens_to():
+    texts = {
+        node.value
+        for file in NODE_FOLDER.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    for topic in remapped():
+        last = topic.split("/")[-1]
+        assert {topic, last, f"/{last}"} & texts, topic
+
+
+def test_topics_in_rviz_are_those_of_its_configuration():
+    pairs = dict(PLAIN["rviz_remappings"]("pointer", ["wrist", "head"], [("wrist/image", "/wrist/rgb")]))
+    configuration = (ROOT / "config" / "molmo.rviz").read_text()
+    for topic in set(pairs) - {"/camera_info"}:  # which RViz takes from beside the depth
+        assert f": {topic}\n" in configuration
+    assert pairs["/image"] == "/wrist/rgb"
+    assert pairs["/depth"] == "wrist/depth"
+    assert pairs["/molmo_node/markers"] == "pointer/markers"
+
+
+def test_executable_is_installed():
+    (node,) = (
+        call
+        for call in ast.walk(TREE)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "LifecycleNode"
+    )
+    executable = next(keyword.value.value for keyword in node.keywords if keyword.arg == "executable")
+    assert f'"{executable} = molmo_ros.node.' in (ROOT / "setup.py").read_text()
 
 
 GIVEN = {
-    "model": "/models/molmo",
-    "engine": "onnx",
-    "engine_path": "7",
-    "query": "7",
+    "cameras": "wrist,head",
+    "query": "red cube; 7",
+    "model": "7",
     "max_crops": "4",
     "latency_target": "2",
+    "tracking": "true",
     "use_sim_time": "true",
 }
-TYPES = {"use_sim_time": lambda text: text == "true", "max_crops": int, "latency_target": float}
 
 
-@pytest.mark.parametrize("given", [{}, GIVEN])
-def test_launch_makes_the_node(given):
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, {}),
+        (
+            GIVEN,
+            {
+                "cameras": ("wrist", "head"),
+                "queries": ("red cube", "7"),
+                "model": "7",
+                "max_crops": 4,
+                "latency_target": 2.0,
+                "tracking": True,
+                "use_sim_time": True,
+            },
+        ),
+    ],
+)
+def test_launch_makes_the_node(given, expected):
     """Run by launch itself, where it is installed: the arguments evaluate to the node's parameters."""
     pytest.importorskip("launch_ros")
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
-    from launch_ros.actions import Node
+    from launch.actions import OpaqueFunction
+    from launch_ros.actions import LifecycleNode, Node
     from launch_ros.utilities import evaluate_parameters
 
     from launch import LaunchContext
@@ -110,18 +249,31 @@ def test_launch_makes_the_node(given):
     spec.loader.exec_module(module)
     context = LaunchContext()
     context.launch_configurations.update({"params_file": str(ROOT / "config" / "molmo.yaml"), **given})
-    nodes = []
-    for entity in module.generate_launch_description().entities:
-        made = entity.execute(context)
-        if isinstance(entity, DeclareLaunchArgument):
-            assert entity.name in context.launch_configurations
-        if isinstance(entity, OpaqueFunction):
-            nodes = made
-    assert [type(node) for node in nodes] == [Node]
-    evaluated = evaluate_parameters(context, nodes[0]._Node__parameters)
-    values = {name: value for part in evaluated if isinstance(part, dict) for name, value in part.items()}
-    typed = {name: TYPES.get(name, str)(text) for name, text in ({"use_sim_time": "false"} | given).items()}
-    assert values == typed
-    assert {name: type(value) for name, value in values.items()} == {
-        name: type(value) for name, value in typed.items()
-    }
+    *declared, last = module.generate_launch_description().entities
+    for entity in declared:
+        entity.execute(context)
+        assert entity.name in context.launch_configurations
+    assert type(last) is OpaqueFunction
+    molmo, rviz = last.execute(context)
+    assert (type(molmo), type(rviz)) == (LifecycleNode, Node)
+    assert not rviz.condition.evaluate(context)
+    evaluated = evaluate_parameters(context, molmo._Node__parameters)
+    assert [part for part in evaluated if isinstance(part, dict)] == [expected]
+
+
+def test_launch_refuses_what_is_no_choice():
+    pytest.importorskip("launch_ros")
+    from launch import LaunchContext
+
+    spec = importlib.util.spec_from_file_location("molmo_launch", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    context = LaunchContext()
+    context.launch_configurations["engine"] = "vllm"
+    (engine,) = (
+        entity
+        for entity in module.generate_launch_description().entities
+        if getattr(entity, "name", "") == "engine"
+    )
+    with pytest.raises(RuntimeError, match="tensorrt"):
+        engine.execute(context)
