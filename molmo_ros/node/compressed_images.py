@@ -131,35 +131,37 @@ def _decode_rvl(data: bytes) -> np.ndarray:
 
 
 def _decode(data: bytes, name: str, flags: int) -> np.ndarray:
-    """JPEG or PNG by OpenCV, after a look at the header."""
+    """JPEG or PNG by OpenCV, after a look at what it claims."""
     if not data:
         raise ImageMessageError("the compressed image is empty")
     if data.startswith(_PNG):
-        # The size comes right after the first chunk's length and name; the last chunk is named IEND.
-        kind, size, complete = "PNG", (data[16:24], ">2I"), data.rfind(b"IEND") > 0
-        width, height = struct.unpack(size[1], size[0]) if len(size[0]) == 8 else (None, None)
+        kind, size, complete = "PNG", _png_size(data), b"IEND" in data
     elif data.startswith(_JPEG):
-        kind, (width, height) = "JPEG", _jpeg_size(data)
-        # Within coded data these markers cannot occur; a thumbnail's end lies before the picture's start of scan.
-        complete = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+        # Coded data cannot hold these markers, and a thumbnail ends before the picture's own scans start.
+        kind, size, complete = "JPEG", _jpeg_size(data), data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     else:
         raise ImageMessageError(
             f"format {name[:60]!r}: the data are neither JPEG nor PNG, they start with {data[:8].hex(' ')}; "
             "valid: jpeg, png"
         )
-    if width is None or not complete:
+    if size is None or not complete:
         raise ImageMessageError(f"the {kind} is truncated: it has no end within its {len(data)} bytes")
-    _require_size(width, height)
+    _require_size(*size)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageMessageError(f"the {kind} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise ImageMessageError(f"the {kind} of {width}x{height} px is damaged: it cannot be decoded")
+        raise ImageMessageError(f"the {kind} of {size[0]}x{size[1]} px is damaged: it cannot be decoded")
     return pixels
 
 
-def _jpeg_size(data: bytes) -> tuple[int | None, int | None]:
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a PNG (ISO 15948, 11.2.2) [px]; None where it ends before that."""
+    return struct.unpack_from(">2I", data, 16) if len(data) >= 24 else None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a JPEG's frame header (ITU-T T.81, B.2.2) [px]; None where it ends before that."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
@@ -167,9 +169,9 @@ def _jpeg_size(data: bytes) -> tuple[int | None, int | None]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved
             height, width = struct.unpack_from(">2H", data, at + 5)
             return width, height
-        filled = marker == 0xFF  # any number of them may come before a marker
-        at += 1 if filled else 2 + struct.unpack_from(">H", data, at + 2)[0]
-    return None, None
+        # Any number of 0xFF may come before a marker; a segment says how long it is.
+        at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return None
 
 
 def _require_size(width: int, height: int) -> None:
