@@ -51,8 +51,9 @@ def decode_compressed_picture(message: Any) -> np.ndarray:
         # OpenCV hands out BGR. Old publishers gave it RGB to code, so that here RGB comes back.
         order = "rgb" if "compressed rgb" in codec else "bgr"
         return to_rgb(pixels, f"{order}{bits}")
+    # As PNG a Bayer image is sent as it is; for JPEG it was made gray before ("bayer_rggb8; jpeg compressed mono8").
     mosaic = f"{label.rstrip('0123456789')}{bits}"
-    is_mosaic = mosaic.startswith("bayer_") and mosaic in PICTURE_ENCODINGS
+    is_mosaic = mosaic.startswith("bayer_") and mosaic in PICTURE_ENCODINGS and "compressed mono" not in codec
     if is_mosaic and min(pixels.shape) < 2:
         raise ImageMessageError(f"{label} needs at least 2x2 px, got {pixels.shape[1]}x{pixels.shape[0]}")
     return to_rgb(pixels, mosaic if is_mosaic else f"mono{bits}")

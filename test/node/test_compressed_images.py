@@ -86,6 +86,12 @@ def test_gray_with_a_bayer_label_is_a_mosaic(label):
     np.testing.assert_allclose(decoded[2:-2, 2:-2].astype(int), FLAT[2:-2, 2:-2], atol=1)
 
 
+def test_a_bayer_image_that_was_made_gray_stays_gray():
+    gray = RGB[..., 0]
+    decoded = decode_compressed_picture(compressed(coded(gray, ".png"), "bayer_rggb8; jpeg compressed mono8"))
+    np.testing.assert_array_equal(decoded, np.dstack([gray] * 3))
+
+
 def test_exif_orientation_is_not_applied():
     """Calibration and depth do not turn with it."""
     jpeg = coded(BGR, ".jpg")
