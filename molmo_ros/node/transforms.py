@@ -119,7 +119,10 @@ class _Tf2Listener:
                 target, source, Time(nanoseconds=stamp_ns), Duration(nanoseconds=int(patience_s * 1e9))
             )
         except self._failure as error:
-            raise TransformError(str(error)) from error
+            # tf2 gives no reason, only ", when looking up ...", for a frame that it knows but has no data of.
+            reason = str(error).strip()
+            unsaid = "a frame between them has no data" if reason.startswith(",") else ""
+            raise TransformError(unsaid + reason) from error
         return _from_message(stamped.transform)
 
     def clear(self) -> None:

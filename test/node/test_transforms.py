@@ -1,6 +1,8 @@
-"""Transforms over real DDS: from this process, and from a broadcaster in another one."""
+"""Transforms over real DDS: from this process, and from a broadcaster in another one; where tf2_ros is installed,
+with it too."""
 
 import contextlib
+import importlib.util
 import math
 import os
 import subprocess
@@ -18,7 +20,11 @@ pytest.importorskip("tf2_msgs.msg")
 
 from geometry_msgs.msg import Quaternion  # noqa: E402
 from rclpy.callback_groups import ReentrantCallbackGroup  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import (  # noqa: E402
+    ExternalShutdownException,
+    ShutdownException,
+    SingleThreadedExecutor,
+)
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError  # noqa: E402
@@ -28,6 +34,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tf_broadcaster import LATCHED, transform  # noqa: E402
 
 S = 10**9
+OWN = "own"
+LISTENERS = [OWN, "tf2_ros"] if importlib.util.find_spec("tf2_ros") else [OWN]
+own_only = pytest.mark.parametrize("listening", [OWN], indirect=True)  # what tf2 says is in its own words
 DOMAIN = 1 + (os.getpid() + 37) % 100
 
 
@@ -57,11 +66,11 @@ class Listening:
         if self.transforms:
             self.transforms.close()
         self.executor.shutdown()
-        rclpy.shutdown(context=self.context)
         self.thread.join()
+        rclpy.shutdown(context=self.context)
 
     def _spin(self):
-        with contextlib.suppress(ExternalShutdownException):
+        with contextlib.suppress(ExternalShutdownException, ShutdownException):
             self.executor.spin()
 
 
@@ -72,9 +81,16 @@ def wait_until(condition, patience=15.0):
         time.sleep(0.02)
 
 
-@pytest.fixture
-def listening(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tf2_ros", None)  # the package's own listener, where both are installed
+def knows(transforms, stamp):
+    with contextlib.suppress(TransformError):
+        return bool(transforms.lookup("base", "camera", stamp, 0.0))
+    return False
+
+
+@pytest.fixture(params=LISTENERS)
+def listening(request, monkeypatch):
+    if request.param == OWN:
+        monkeypatch.setitem(sys.modules, "tf2_ros", None)
     machine = Listening()
     yield machine
     machine.close()
@@ -95,8 +111,7 @@ def broadcaster(listening):
 def test_moving_camera_at_the_images_stamp(listening, broadcaster):
     """The camera moves at 1 m/s, so that a transform 50 ms off is 50 mm off."""
     transforms = listening.listen()
-    wait_until(lambda: listening.node.count_publishers("/tf") == 2)
-    transforms.lookup("base", "camera", time.time_ns() + S // 2, 10.0)
+    wait_until(lambda: knows(transforms, time.time_ns() - S // 5))
     first = time.time_ns()
     transforms.lookup("base", "camera", first + S // 2, 5.0)
     for stamp in np.linspace(first, first + S // 2, 17).astype(int).tolist():
@@ -105,7 +120,7 @@ def test_moving_camera_at_the_images_stamp(listening, broadcaster):
         expected = [[0.0, 2.0 + (stamp - broadcaster) * 1e-9, 0.1]]
         np.testing.assert_allclose(found.apply(np.zeros((1, 3))), expected, atol=1e-6)
         np.testing.assert_allclose(found.rotate(np.array([[1.0, 0, 0]])), [[0, 1, 0]], atol=1e-9)
-    with pytest.raises(TransformError, match="to 'base' at the image's stamp: .* s after the newest known"):
+    with pytest.raises(TransformError, match="to 'base' at the image's stamp: .*(after the newest|future)"):
         transforms.lookup("base", "camera", time.time_ns() + S, 0.0)
     started = time.monotonic()
     ahead = time.time_ns() + S // 3
@@ -122,7 +137,7 @@ def test_clock_jumps_back(listening):
     found = transforms.lookup("base", "camera", 1000 * S + S // 2, 10.0)
     assert found.translation == pytest.approx((1000.5, 0.0, 0.1))
     transforms.clear()
-    with pytest.raises(TransformError, match="unknown"):
+    with pytest.raises(TransformError, match="at the image's stamp: [a-z']"):
         transforms.lookup("base", "camera", 1000 * S + S // 2, 0.0)
     for second in (5, 6):
         listening.send(transform("base", "wrist", second * S, (float(second), 0.0, 0.0)))
@@ -136,6 +151,7 @@ def test_static_transforms_from_before_the_node_started(listening):
     assert listening.listen().lookup("base", "camera", 99 * S, 10.0).translation == (1.0, 2.0, 3.0)
 
 
+@own_only
 def test_unknown_frame_is_named_with_those_known(listening):
     transforms = listening.listen()
     listening.send(transform("base", "camera", 0), static=True)
@@ -155,7 +171,7 @@ def test_broken_transforms_are_ignored(listening):
     broken.transform.rotation = Quaternion(w=0.0)
     listening.send(broken, transform("wrist", "wrist", S), transform("base", "camera", S, (0.0, 1.0, 0.0)))
     assert transforms.lookup("base", "camera", S, 10.0).translation == (0.0, 1.0, 0.0)
-    with pytest.raises(TransformError, match="'wrist' is unknown"):
+    with pytest.raises(TransformError, match="'wrist' is unknown|does not exist"):
         transforms.lookup("base", "wrist", S, 0.0)
 
 
@@ -187,6 +203,7 @@ def test_close_ends_the_subscriptions(listening):
     wait_until(lambda: subscribers() == [0, 0])
 
 
+@own_only
 def test_without_any_tf_package(listening, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_msgs.msg", None)
     transforms = listening.listen()
@@ -227,8 +244,9 @@ def stand_in_for_tf2_ros():
     return module
 
 
+@own_only
 def test_tf2_ros_is_used_where_it_is_installed(listening, monkeypatch):
-    """tf2_ros is on no package index that this project can test with, so that a stand-in takes its place: this
+    """tf2_ros comes with an installed ROS only, not from PyPI, so that a stand-in takes its place here: this
     tests what is asked of it and what becomes of its answers, not tf2 itself."""
     tf2_ros = stand_in_for_tf2_ros()
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
