@@ -16,6 +16,7 @@ medians of wall time, one thread of OpenCV.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -103,6 +104,13 @@ class PlainLucasKanade:
         return self._tracks
 
 
+TRACKERS: tuple[tuple[str, Callable[[], Any], int], ...] = (
+    ("ours", PointTracker, 1),
+    ("ours, every other frame", PointTracker, 2),
+    ("plain LK", PlainLucasKanade, 1),
+)
+
+
 def views(seed: int, width: int, height: int) -> Iterator[tuple[float, Frame, Camera]]:
     """Time [s], noisy frame and camera of a scene along a random path."""
     rng = np.random.default_rng(seed)
@@ -125,7 +133,7 @@ def passed_by(frames: Sequence[tuple[float, Frame, Camera]], seed: int) -> list[
 
 
 def judge(frames: Sequence[tuple[float, Frame, Camera]], tracker: Any, outcome: Outcome) -> None:
-    """Follows a point in every object through the frames, and adds to the outcome what became of them."""
+    """Follows a point in every object from the first frame on, and adds to the outcome what became of them."""
     (_, first, camera), *later = frames
     truth = SurfacePoints.inside_objects(first, camera)
     points = [
@@ -165,39 +173,44 @@ def accuracy(scenes: int, sizes: Sequence[tuple[int, int]]) -> list[dict[str, An
         for seed in range(FIRST_SEED, FIRST_SEED + scenes):
             frames = list(views(seed, width, height))
             for kind, shown in (("free", frames), ("passing", passed_by(frames, seed))):
-                for name, make in (("ours", PointTracker), ("plain LK", PlainLucasKanade)):
-                    judge(shown, make(), outcomes.setdefault((kind, name), Outcome()))
+                for name, make, stride in TRACKERS:
+                    judge(shown[::stride], make(), outcomes.setdefault((kind, name), Outcome()))
         for (kind, name), outcome in outcomes.items():
             rows.append({"size": f"{width}x{height}", "view": kind, "tracker": name, **outcome.summary()})
     return rows
 
 
 def timing(repeats: int) -> list[dict[str, Any]]:
-    """A row per size and number of points: a start, a step, and catching up with 1 s of frames [ms]."""
-    rows = []
-    for width, height in TIMED_SIZES:
-        frames = [
-            frame for _, (_, frame, _) in zip(range(RATE + 1), views(FIRST_SEED, width, height), strict=False)
-        ]
-        grays = [GrayFrame.from_image(n, frame.rgb) for n, frame in enumerate(frames)]
-        reduced = _milliseconds(lambda: GrayFrame.from_image(0, frames[0].rgb), repeats)
-        for count in COUNTS:
-            points = _spread_points(count, width, height)
-            tracker = PointTracker()
-            start = _milliseconds(lambda: tracker.start(grays[0], points), repeats)
-            steps, followed = [], 0
-            for _ in range(max(1, repeats // RATE)):
-                followed = sum(track.lost is None for track in tracker.start(grays[0], points))
-                for frame in frames[1:]:
-                    begun = time.perf_counter()
-                    tracker.step(GrayFrame.from_image(0, frame.rgb))
-                    steps.append((time.perf_counter() - begun) * 1e3)
-            row = {"size": f"{width}x{height}", "points": count, "followed": followed}
-            row |= {"reduce_ms": reduced, "start_ms": start, "step_ms": statistics.median(steps)}
-            for stride in (1, 2):
-                row[f"catch_up_{stride}_ms"] = _milliseconds(lambda: catch_up(grays, points, stride), 3)
-            rows.append(row)
-    return rows
+    """A row per size and number of points [ms]: a start, a step, and catching up with 1 s of frames."""
+    return [
+        timing_row(frames, count, repeats)
+        for size in TIMED_SIZES
+        for frames in [[frame.rgb for _, frame, _ in itertools.islice(views(FIRST_SEED, *size), RATE + 1)]]
+        for count in COUNTS
+    ]
+
+
+def timing_row(frames: Sequence[np.ndarray], count: int, repeats: int) -> dict[str, Any]:
+    """Times for so many points in these frames, uint8 [h, w, 3]."""
+    height, width = frames[0].shape[:2]
+    grays = [GrayFrame.from_image(n, frame) for n, frame in enumerate(frames)]
+    points = _spread_points(count, width, height)
+    tracker = PointTracker()
+    starts, steps, followed = [], [], 0
+    for _ in range(max(1, repeats // RATE)):
+        starts.append(_milliseconds(lambda: tracker.start(GrayFrame.from_image(0, frames[0]), points)))
+        for frame in frames[1:]:
+            followed += len(tracker.tracks)
+            steps.append(_milliseconds(lambda frame=frame: tracker.step(GrayFrame.from_image(0, frame))))
+    row: dict[str, Any] = {"size": f"{width}x{height}", "points": count, "followed": followed / len(steps)}
+    row["reduce_ms"] = statistics.median(
+        _milliseconds(lambda: GrayFrame.from_image(0, frames[0])) for _ in range(repeats)
+    )
+    row |= {"start_ms": statistics.median(starts), "step_ms": statistics.median(steps)}
+    for stride in (1, 2):
+        caught = (_milliseconds(lambda stride=stride: catch_up(grays, points, stride)) for _ in range(3))
+        row[f"catch_up_{stride}_ms"] = statistics.median(caught)
+    return row
 
 
 def _spread_points(count: int, width: int, height: int) -> list[TrackedPoint]:
@@ -207,13 +220,10 @@ def _spread_points(count: int, width: int, height: int) -> list[TrackedPoint]:
     return [TrackedPoint(x, y) for x, y in places.tolist()]
 
 
-def _milliseconds(call: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - begun) * 1e3)
-    return statistics.median(times)
+def _milliseconds(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    call()
+    return (time.perf_counter() - begun) * 1e3
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

@@ -36,12 +36,11 @@ def choose_features(
     there = np.zeros(offsets.shape, bool)
     there[:, 0] = True
     for n, (place, region) in enumerate(zip(places, regions, strict=True)):
-        side, reach = len(region.mask), len(region.mask) // 2
-        window = cv2.getRectSubPix(image, (side, side), (place.real, place.imag))
+        window = cv2.getRectSubPix(image, region.mask.shape, (place.real, place.imag))
         corners = cv2.goodFeaturesToTrack(
             window, each - 1, QUALITY, max(2.0, region.radius / 6), mask=region.mask, blockSize=5
         )
         if corners is not None:
-            found = corners[:, 0] @ (1, 1j) - reach * (1 + 1j)
+            found = corners[:, 0] @ (1, 1j) - region.radius * (1 + 1j)
             offsets[n, 1 : len(found) + 1], there[n, 1 : len(found) + 1] = found, True
     return offsets, there

@@ -16,7 +16,7 @@ import numpy as np
 from molmo_ros.tracking.features import choose_features
 from molmo_ros.tracking.flow_cluster import fit_flow, follow
 from molmo_ros.tracking.gray_frame import GrayFrame
-from molmo_ros.tracking.object_region import grow_region, sampled_mask
+from molmo_ros.tracking.object_region import grow_region
 from molmo_ros.tracking.template import (
     GRID,
     LEAST_CONTRAST,
@@ -102,12 +102,10 @@ class PointTracker:
         """
         pixels = np.array([(point.x, point.y) for point in points], float).reshape(-1, 2)
         places = frame.to_index(pixels) @ (1, 1j)
-        regions = [grow_region(frame.smooth, place.real, place.imag) for place in places]
+        regions = [grow_region(frame.smooth, place) for place in places]
         offsets, there = choose_features(frame.pixels, places, regions)
         radius = np.array([region.radius for region in regions])
-        weights = np.array([sampled_mask(region, GRID) for region in regions], np.float32).reshape(
-            -1, len(GRID)
-        )
+        weights = np.array([region.sampled(GRID) for region in regions], np.float32).reshape(-1, len(GRID))
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
         patches = sample(frame.smooth, places, radius)
         self._frame = frame
