@@ -52,7 +52,7 @@ setup(
     entry_points={
         "console_scripts": [
             "molmo-ros = molmo_ros.cli.main:main",
-            "molmo_node = molmo_ros.node.molmo_node:main",
+            "molmo_node = molmo_ros.node.process:main",
             "molmo_sim_camera = molmo_ros.sim.camera_node:main",
         ],
     },

@@ -23,6 +23,11 @@ class Status(str, Enum):
     TIMEOUT = "TIMEOUT"
     NO_IMAGE = "NO_IMAGE"
     STALE = "STALE"
+    NO_DEPTH = "NO_DEPTH"
+    """Points, and none of them has a place in space: no usable depth or calibration."""
+    NO_TRANSFORM = "NO_TRANSFORM"
+    """Points, and none of them has a place in the frame that was asked for."""
+    BUSY = "BUSY"
     ERROR = "ERROR"
 
 

@@ -72,6 +72,22 @@ class DepthSync:
                 )
             return message, ""
 
+    def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[Any | None, str]:
+        """The depth image nearest to any stamp [ns], and why there is none; otherwise as `collect`."""
+        deadline = time.monotonic() + patience
+        with self._changed:
+            while True:
+                best = min(self._recent, key=lambda item: abs(item[0] - stamp), default=None)
+                if best is not None and abs(best[0] - stamp) <= tolerance * 1e9:
+                    return best[1], ""
+                left = deadline - time.monotonic()
+                late = any(held > stamp for held, _ in self._recent)
+                if best is None and not self._received:
+                    return None, "no depth image has arrived"
+                if late or left <= 0:
+                    return None, f"no depth image is within {tolerance:g} s of the image"
+                self._changed.wait(left)
+
     def clear(self) -> None:
         """Forget all depth images: the clock jumped."""
         with self._changed:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from molmo_ros.molmo.answer import Answer
-from molmo_ros.node.query import Kind, Query
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.node.query import Kind
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,33 @@ def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
 
 
 def ask_model(
-    model: Any, query: Query, picture: np.ndarray, *, options: Any, max_points: int, cancel: threading.Event
+    model: Any,
+    encoded: Any,
+    kind: Kind,
+    text: str,
+    *,
+    options: Any,
+    max_points: int,
+    cancel: threading.Event,
+    on_text: Callable[[str], None],
+    on_point: Callable[[Point], None],
 ) -> Answer:
     """One query about one picture.
 
     Args:
         model: What a `ModelFactory` made.
-        query: The query.
-        picture: uint8 [h, w, 3] RGB.
+        encoded: What its `encode` made of the picture.
+        kind: What to do with the text.
+        text: The label to point at or to count, or the question.
         options: Limits of the generation.
-        max_points: Stop after this many points; 0 means all.
+        max_points: Stop after this many points; 0 means all. A count is never stopped.
         cancel: Ends the generation between two tokens when set.
+        on_text: Called with each piece of text.
+        on_point: Called with each point that is complete.
     """
-    common: dict[str, Any] = {"options": options, "cancel": cancel}
-    if query.kind is Kind.POINT:
-        return model.point(picture, query.text, max_points=max_points or None, **common)
-    if query.kind is Kind.COUNT:
-        return model.count(picture, query.text, **common)
-    return model.ask(picture, query.text, **common)
+    common: dict[str, Any] = {"options": options, "cancel": cancel, "on_text": on_text, "on_point": on_point}
+    if kind is Kind.POINT:
+        return model.point(encoded, text, max_points=max_points or None, **common)
+    if kind is Kind.COUNT:
+        return model.count(encoded, text, **common)
+    return model.ask(encoded, text, **common)

@@ -1,14 +1,17 @@
-"""Points in pixels to points in metres: camera_info, depth image and geometry brought together."""
+"""Points in pixels to points in metres: depth, calibration, transform and geometry brought together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from molmo_ros.geometry import CameraInfoError, DepthSample, PinholeCamera, depth_at
+from molmo_ros.geometry.rigid_transform import RigidTransform
+from molmo_ros.geometry.surface import surface_normal
 from molmo_ros.molmo.answer import Point
-from molmo_ros.node.images import ImageMessageError, depth_view
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,42 @@ class LocatedPoint:
 
     Attributes:
         pixel: The point as the model gave it, 0 at the image's left and top edge [px].
-        xyz: Place in the camera's optical frame [m]; None where there is none.
+        xyz: Its place [m], in the frame that goes with the points; None where there is none.
         spread: Robust standard deviation of the depth there [m].
+        normal: Unit normal of the surface there, toward the camera, in the same frame; None where there is none.
         reason: Why `xyz` is None; empty where it is given.
+        track_id: Of the object, from 1; 0 where it is not tracked.
     """
 
     pixel: Point
     xyz: tuple[float, float, float] | None = None
     spread: float = 0.0
+    normal: tuple[float, float, float] | None = None
     reason: str = ""
+    track_id: int = 0
+
+    def transformed(self, transform: RigidTransform) -> LocatedPoint:
+        """The same point in another frame."""
+        if self.xyz is None:
+            return self
+        normal = None if self.normal is None else _triple(transform.rotate([self.normal])[0])
+        return replace(self, xyz=_triple(transform.apply([self.xyz])[0]), normal=normal)
+
+
+@dataclass(frozen=True)
+class DepthReading:
+    """How depth is read around a pixel; see `depth_at`.
+
+    Attributes:
+        window: Edge of the square [px].
+        minimum, maximum: Depths outside are invalid [m].
+        normals: Whether surface normals are wanted.
+    """
+
+    window: int = 7
+    minimum: float = 0.0
+    maximum: float = float("inf")
+    normals: bool = False
 
 
 def camera_from_message(
@@ -61,40 +91,37 @@ def camera_from_message(
 
 
 def locate_points(
-    points: Sequence[Point],
-    depth_message: Any,
-    camera: PinholeCamera,
-    *,
-    window: int,
-    minimum: float,
-    maximum: float,
+    points: Sequence[Point], depth: np.ndarray, camera: PinholeCamera, reading: DepthReading
 ) -> list[LocatedPoint]:
     """Give every point its place in the optical frame, or the reason why it has none.
 
     Args:
         points: Points of one answer, about an image of the camera's size.
-        depth_message: A sensor_msgs/Image aligned to that image.
+        depth: [h, w] aligned to that image, uint16 [mm] or floating [m].
         camera: Intrinsics of that image.
-        window: See `depth_at` [px].
-        minimum, maximum: See `depth_at` [m].
+        reading: How depth is read.
 
     Raises:
-        ImageMessageError: The depth image cannot be read, or has another size than the camera.
+        CameraInfoError: The depth image has another size than the camera.
     """
-    depth = depth_view(depth_message)
     height, width = depth.shape
     if (width, height) != (camera.width, camera.height):
-        raise ImageMessageError(
+        raise CameraInfoError(
             f"depth is {width}x{height}, the image is {camera.width}x{camera.height}: "
             "depth must be aligned to the image"
         )
-    located = []
-    for point in points:
-        # Molmo's pixel is 0 at the image's edge; calibrations are 0 at the first pixel's centre.
-        column, row = point.x - 0.5, point.y - 0.5
-        sample = depth_at(depth, column, row, window=window, minimum=minimum, maximum=maximum)
-        located.append(_located(point, sample, camera, (column, row)))
-    return located
+    return [_locate(point, depth, camera, reading) for point in points]
+
+
+def _locate(point: Point, depth: np.ndarray, camera: PinholeCamera, reading: DepthReading) -> LocatedPoint:
+    # Molmo's pixel is 0 at the image's edge; calibrations are 0 at the first pixel's centre.
+    column, row = point.x - 0.5, point.y - 0.5
+    limits = {"window": reading.window, "minimum": reading.minimum, "maximum": reading.maximum}
+    sample = depth_at(depth, column, row, **limits)
+    located = _located(point, sample, camera, (column, row))
+    if located.xyz is None or not reading.normals:
+        return located
+    return replace(located, normal=surface_normal(depth, camera, column, row, **limits).normal)
 
 
 def _located(
@@ -106,3 +133,8 @@ def _located(
     if x != x:  # NaN
         return LocatedPoint(point, reason="the lens model has no ray for this pixel")
     return LocatedPoint(point, (x, y, z), sample.spread)
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from molmo_ros.node.query import MAX_QUERY_CHARS, QueryError, parse_query
 
-Value = bool | int | float | str | tuple[float, ...]
+Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
+CAMERA_NAME = re.compile(r"[A-Za-z]\w*")
+"""What a camera may be called: its name is part of topic names."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class ParameterSpec:
     def type_name(self) -> str:
         """The name ROS users know."""
         if isinstance(self.default, tuple):
-            return "double_array"
+            return "string_array" if isinstance(self.default[0], str) else "double_array"
         names = {bool: "bool", int: "integer", float: "double", str: "string"}
         return names[type(self.default)]
 
@@ -47,7 +50,7 @@ class ParameterSpec:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if isinstance(self.default, tuple):
-            return f"{len(self.default)} numbers"
+            return "texts" if isinstance(self.default[0], str) else f"{len(self.default)} numbers"
         if self.minimum is not None:
             return f"{self.minimum:g} to {self.maximum:g}"
         return {"bool": "true or false", "string": "any text"}[self.type_name]
@@ -57,18 +60,18 @@ class ParameterSpec:
         if not self._accepts(value):
             shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "..."
             return f"{self.name} = {shown} is refused: it must be {self.type_name}, {self.allowed}"
-        if self.name == "query" and value:
-            try:
-                parse_query(value)
-            except QueryError as error:
-                return f"query is refused: {error}"
-        return ""
+        if self.name == "queries":
+            return _queries_error(value)
+        return _cameras_error(value) if self.name == "cameras" else ""
 
     def _accepts(self, value: Any) -> bool:
         if isinstance(self.default, bool):
             return isinstance(value, bool)
         if isinstance(self.default, str):
             return isinstance(value, str) and (not self.choices or value in self.choices)
+        if self.type_name == "string_array":
+            texts = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+            return texts and all(isinstance(item, str) for item in value)
         if isinstance(self.default, tuple):
             return (
                 not isinstance(value, str)
@@ -83,6 +86,28 @@ class ParameterSpec:
 
 def _is_finite_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _queries_error(queries: Iterable[str]) -> str:
+    for written in queries:
+        if not written.strip():
+            continue
+        try:
+            parse_query(written)
+        except QueryError as error:
+            return f"queries is refused: {error}"
+    return ""
+
+
+def _cameras_error(names: Iterable[str]) -> str:
+    known: list[str] = []
+    for name in names:
+        if not CAMERA_NAME.fullmatch(name):
+            return f"cameras is refused: {name[:40]!r} must begin with a letter and hold letters, digits and _ only"
+        if name in known:
+            return f"cameras is refused: {name!r} is named twice"
+        known.append(name)
+    return "" if known else "cameras is refused: it must name at least one camera"
 
 
 PARAMETERS: tuple[ParameterSpec, ...] = (
@@ -116,12 +141,51 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         read_only=True,
     ),
     ParameterSpec(
-        "query",
-        "",
-        "Continuous query, asked again and again; empty means none. Written like a message on the `query` "
-        f"topic, at most {MAX_QUERY_CHARS} characters.",
+        "autostart",
+        True,
+        "Configure and activate at start. Off for a life-cycle manager, which does it itself.",
+        read_only=True,
     ),
-    ParameterSpec("rate", 1.0, "Most continuous queries per second [Hz], wall time.", 0.01, 100.0),
+    ParameterSpec(
+        "cameras",
+        ("camera",),
+        "Names of the cameras. The topics of a single one are `image`, `depth` and `camera_info`; those of several "
+        "are `NAME/image` and so on.",
+        read_only=True,
+    ),
+    ParameterSpec(
+        "image_transport",
+        "raw",
+        "How pictures come: `raw` on `image`, or `compressed` on `image/compressed`.",
+        choices=("raw", "compressed"),
+        read_only=True,
+    ),
+    ParameterSpec(
+        "depth_transport",
+        "raw",
+        "How depth comes: `raw` on `depth`, or `compressedDepth` on `depth/compressedDepth`.",
+        choices=("raw", "compressedDepth"),
+        read_only=True,
+    ),
+    ParameterSpec(
+        "queries",
+        ("",),
+        "Continuous queries, asked again and again about each camera; empty ones are none. Each is written like a "
+        f"message on the `query` topic, at most {MAX_QUERY_CHARS} characters; `@wrist red cube` is about one camera.",
+    ),
+    ParameterSpec(
+        "rate",
+        1.0,
+        "How often the continuous queries are asked about each camera, at most [Hz], wall time.",
+        0.01,
+        100.0,
+    ),
+    ParameterSpec(
+        "tracking",
+        False,
+        "Follow the points of the continuous queries from frame to frame between answers: `~/objects` and the topics "
+        "derived from it then come at the camera's rate, about its newest frame.",
+    ),
     ParameterSpec(
         "max_frame_age",
         1.0,
@@ -129,9 +193,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         0.0,
         3600.0,
     ),
-    ParameterSpec(
-        "max_queued_queries", 16, "Queries from the topic that may wait; more are refused.", 1, 1000
-    ),
+    ParameterSpec("max_queued_queries", 16, "Queries that may wait; more are refused with BUSY.", 1, 100),
     ParameterSpec("max_points", 0, "Stop after this many points; 0 means all.", 0, 10000),
     ParameterSpec(
         "min_confidence",
@@ -186,6 +248,23 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("min_depth", 0.05, "Nearer depths are invalid [m].", 0.0, 1000.0),
     ParameterSpec("max_depth", 20.0, "Farther depths are invalid [m].", 0.0, 1000.0),
     ParameterSpec(
+        "surface_normals",
+        False,
+        "Give each point the normal of the surface there: `~/points` then has poses whose z axis is the normal.",
+    ),
+    ParameterSpec(
+        "target_frame",
+        "",
+        "Frame of the points in metres, by TF at the image's own stamp; empty means the camera's optical frame.",
+    ),
+    ParameterSpec(
+        "transform_patience",
+        0.2,
+        "How long an answer waits for a transform that is still on its way [s].",
+        0.0,
+        10.0,
+    ),
+    ParameterSpec(
         "image_is_rectified",
         False,
         "The image topic is rectified (`image_rect`): P of camera_info is used, not K and D.",
@@ -200,14 +279,25 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
 SPECS = {spec.name: spec for spec in PARAMETERS}
 
 
-def first_error(values: Iterable[tuple[str, Any]]) -> str:
+def first_error(values: Iterable[tuple[str, Any]], cameras: Iterable[str] = ()) -> str:
     """Why the first refused of the (name, value) pairs is refused; "" when all are accepted.
 
     Names that are not this node's own (`use_sim_time`, `qos_overrides`) are left to their owners.
+
+    Args:
+        values: The pairs.
+        cameras: The cameras' names, where they are known: queries may name no other.
     """
+    known = list(cameras)
     for name, value in values:
         if name in SPECS and (error := SPECS[name].error(value)):
             return error
+        if name == "queries" and known:
+            for camera in (parse_query(written).camera for written in value if written.strip()):
+                if camera and camera not in known:
+                    return (
+                        f"queries is refused: there is no camera {camera[:40]!r}; cameras: {', '.join(known)}"
+                    )
     return ""
 
 
@@ -220,7 +310,8 @@ def declare_parameters(node: Any) -> None:
     from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 
     def check(parameters: Any) -> Any:
-        reason = first_error((parameter.name, parameter.value) for parameter in parameters)
+        cameras = node.get_parameter("cameras").value if node.has_parameter("cameras") else ()
+        reason = first_error(((parameter.name, parameter.value) for parameter in parameters), cameras)
         return SetParametersResult(successful=not reason, reason=reason)
 
     node.add_on_set_parameters_callback(check)

@@ -1,16 +1,19 @@
-"""What people write on the `query` topic, and what is asked of the model for it."""
+"""What people ask for, and how they write it on the `query` topic and in the `queries` parameter."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 MAX_QUERY_CHARS = 4096
 """Longer queries are refused: no prompt of a person is this long, and the prefill would take minutes."""
+MAX_LABELS = 64
+"""More labels in one query are refused."""
 
 
 class Kind(str, Enum):
-    """What is asked of the model."""
+    """What is asked of the model. The value is the wire format."""
 
     POINT = "point"
     ASK = "ask"
@@ -26,31 +29,32 @@ class Query:
     """One query.
 
     Attributes:
-        kind: What to do with the text.
-        text: The label to point at or to count, or the question.
+        kind: What to do with the texts; None where the query was refused before it was understood.
+        texts: The labels to point at or to count, or the one question.
         written: What was written, for the result.
-        continuous: Whether it comes from the `query` parameter, not from the topic.
+        camera: Name of the camera to look at; empty where none was named.
     """
 
-    kind: Kind
-    text: str
+    kind: Kind | None
+    texts: tuple[str, ...]
     written: str
-    continuous: bool = False
+    camera: str = ""
 
 
-def parse_query(written: str, *, continuous: bool = False) -> Query:
+def parse_query(written: str) -> Query:
     """Read a query.
 
     `point: red cube`, `ask: what is left of the mug` and `count: cubes` force a kind. Without a prefix a
     text that ends with `?` is a question, and any other text is a thing to point at; a leading
-    "point to" is understood and left out.
+    "point to" is understood and left out. `@wrist red cube` is about the camera `wrist`.
 
     Raises:
         QueryError: The query is empty or longer than `MAX_QUERY_CHARS`.
     """
-    if len(written) > MAX_QUERY_CHARS:
-        raise QueryError(f"the query has {len(written)} characters, at most {MAX_QUERY_CHARS} are accepted")
-    text = written.strip()
+    _check_length(written)
+    text, camera = written.strip(), ""
+    if named := re.match(r"@(\S+)\s*", text):
+        camera, text = named[1], text[named.end() :]
     kind = Kind.ASK if text.endswith("?") else Kind.POINT
     for forced in Kind:
         prefix = f"{forced.value}:"
@@ -61,4 +65,42 @@ def parse_query(written: str, *, continuous: bool = False) -> Query:
         text = text[len("point to") :].strip()
     if not text:
         raise QueryError("the query is empty")
-    return Query(kind, text, written, continuous)
+    return Query(kind, (text,), written, camera)
+
+
+def structured_query(kind: str, prompt: str, labels: list[str], camera: str) -> Query:
+    """A query of a service or an action.
+
+    Args:
+        kind: "point", "count" or "ask"; empty means point where there are labels, and otherwise what the prompt
+            looks like, see `parse_query`.
+        prompt: The question, or what to point at.
+        labels: What to point at or to count.
+        camera: Name of the camera; empty for the first.
+
+    Raises:
+        QueryError: There is nothing to ask, or too much.
+    """
+    if kind and kind not in {one.value for one in Kind}:
+        valid = ", ".join(one.value for one in Kind)
+        raise QueryError(f"kind is {kind[:40]!r}; valid: {valid}, or empty")
+    if len(labels) > MAX_LABELS:
+        raise QueryError(f"the query has {len(labels)} labels, at most {MAX_LABELS} are accepted")
+    if kind == Kind.ASK.value and labels:
+        raise QueryError("a question takes a prompt and no labels")
+    if labels and prompt:
+        raise QueryError("the query has a prompt and labels; it takes one of them")
+    for text in labels or [prompt]:
+        _check_length(text)
+        if not text.strip():
+            raise QueryError("the query is empty" if not labels else "a label of the query is empty")
+    if not labels and not kind:
+        parsed = parse_query(prompt)
+        return Query(parsed.kind, parsed.texts, prompt, camera or parsed.camera)
+    texts = tuple(text.strip() for text in labels or [prompt])
+    return Query(Kind(kind or Kind.POINT.value), texts, ", ".join(texts), camera)
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_QUERY_CHARS:
+        raise QueryError(f"the query has {len(text)} characters, at most {MAX_QUERY_CHARS} are accepted")

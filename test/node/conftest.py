@@ -1,7 +1,6 @@
 """A robot for the node's tests: the node in a process of its own, and the topics around it over DDS."""
 
 import array
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PointStamped, PoseArray  # noqa: E402
+from molmo_msgs.msg import ObjectPointArray  # noqa: E402
 from rclpy.clock import Clock  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
@@ -57,7 +57,8 @@ class Robot:
             }.items()
         }
         for name, kind in {
-            "result": String,
+            "result": ObjectPointArray,
+            "objects": ObjectPointArray,
             "answer": String,
             "point": PointStamped,
             "points": PoseArray,
@@ -66,14 +67,15 @@ class Robot:
             self.heard[name] = []
             self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 300)
 
-    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py"):
+    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py", depth=False):
         """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected."""
+        if not depth:  # without, points in pixels are all that is wanted
+            arguments = ("-p", "use_depth:=false", *arguments)
         before = self._listeners("image") | self._listeners("query") | self._listeners("clock")
         old = self._results()
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
-        if arguments:
-            command += ["--ros-args", *arguments]
+        command += ["--ros-args", *arguments]
         self.process = subprocess.Popen(
             command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -82,7 +84,17 @@ class Robot:
             self.spin_until(
                 lambda: all(self._listeners(name) - before for name in names) and self._results() - old
             )
-            self.spin(0.5)  # the node's side of the match may be later than ours
+            self._shake_hands()
+
+    def _shake_hands(self):
+        """Until the node answers: its side of each match may be later than ours."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.heard["result"]:
+            assert time.monotonic() < deadline, "the node does not answer"
+            self.publish("query", String(data=""))  # refused, with a result
+            self.spin(0.3)
+        self.spin(0.3)
+        self.clear()
 
     def _listeners(self, name):
         """Ids of the subscriptions of a topic. A node that was killed stays known until its lease ends."""
@@ -143,7 +155,11 @@ class Robot:
 
     def next_result(self, before, patience=PATIENCE):
         self.spin_until(lambda: len(self.heard["result"]) > before, patience)
-        return json.loads(self.heard["result"][before].data)
+        return record(self.heard["result"][before])
+
+    def results(self):
+        """All results heard, as dictionaries; see `record`."""
+        return [record(array) for array in self.heard["result"]]
 
     def clear(self):
         for messages in self.heard.values():
@@ -156,6 +172,55 @@ class Robot:
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+def record(array):
+    """An ObjectPointArray as a dictionary: short names, milliseconds, None for what is not known."""
+    return {
+        "query": array.query,
+        "kind": array.kind,
+        "source": array.source,
+        "continuous": array.source == "continuous",
+        "status": array.status,
+        "reason": array.reason,
+        "text": array.text,
+        "camera": array.camera,
+        "points": [
+            {
+                "x": point.pixel.x,
+                "y": point.pixel.y,
+                "label": point.label,
+                "confidence": point.score if point.has_score else None,
+                "xyz": _triple(point.position) if point.has_position else None,
+                "normal": _triple(point.normal) if point.has_normal else None,
+                "spread": point.spread if point.has_position else None,
+                "reason": point.reason,
+                "track_id": point.track_id,
+            }
+            for point in array.points
+        ],
+        "dropped_points": array.points_left_out,
+        "not_found_probability": array.not_found_probability if array.has_not_found_probability else None,
+        "calibrated": array.calibrated,
+        "count": array.count if array.has_count else None,
+        "stamp": {"sec": array.header.stamp.sec, "nanosec": array.header.stamp.nanosec},
+        "frame_id": array.header.frame_id,
+        "position_frame": array.frame_id,
+        "frame_age_ms": milliseconds(array.start_age),
+        "age_ms": milliseconds(array.frame_age),
+        "timing_ms": {one.stage: milliseconds(one.duration) for one in array.timings},
+        "dropped_frames": array.dropped_frames,
+        "crops": (array.crops, array.image_tokens),
+    }
+
+
+def milliseconds(duration):
+    """A builtin_interfaces/Duration [ms]."""
+    return duration.sec * 1e3 + duration.nanosec * 1e-6
+
+
+def _triple(vector):
+    return [vector.x, vector.y, vector.z]
 
 
 def picture(width=64, height=48, encoding="rgb8", color=(200, 30, 10)):
@@ -211,9 +276,12 @@ def robot(request):
 
 
 @pytest.fixture(scope="module")
-def running(robot):
-    """A robot with the node running, shared by the tests of a module: bad input must not hurt later tests."""
-    robot.start()
+def running(robot, request):
+    """A robot with the node running, shared by the tests of a module: bad input must not hurt later tests.
+
+    A module with `DEPTH = True` has a node that wants depth.
+    """
+    robot.start(depth=getattr(request.module, "DEPTH", False))
     yield robot
     if robot.process:
         robot.stop()

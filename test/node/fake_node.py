@@ -13,14 +13,17 @@ import time
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
 from molmo_ros.molmo.images.crop_budget import CropChoice, ImageCost
-from molmo_ros.node.molmo_node import main
+from molmo_ros.node.process import main
 
 
 class FakeMolmo:
+    def encode(self, image):
+        return image
+
     def limit_crops(self, max_crops, latency_target):
         self.limits = max_crops, latency_target
 
-    def point(self, image, label, *, options, max_points, cancel):
+    def point(self, image, label, *, options, max_points, cancel, on_text, on_point):
         started = time.monotonic()
         if "boom" in label:
             raise RuntimeError("out of memory")
@@ -50,10 +53,10 @@ class FakeMolmo:
         measured = {"not_found_probability": 0.25, "calibrated": True} if "~" in label else {}
         return Answer(status, text, points, timing_ms={"total": 1.0}, crops=crops, **measured)
 
-    def ask(self, image, question, *, options, cancel):
+    def ask(self, image, question, *, options, **_):
         return Answer(Status.ANSWERED, f"ask: {question}")
 
-    def count(self, image, label, *, options, cancel):
+    def count(self, image, label, *, options, **_):
         return Answer(Status.ANSWERED, f"count: {label}", count=3)
 
 

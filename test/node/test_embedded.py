@@ -11,7 +11,7 @@ from molmo_ros.molmo.tokenizer import Tokenizer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 
-NODE = "../../molmo_ros/node/molmo_node.py"
+NODE = "../../molmo_ros/node/process.py"
 SEEDS = range(30_000, 30_006)
 SURFACE = 0.05
 """Any point of an object's visible surface lies this near to every other [m], roughly."""
@@ -20,7 +20,7 @@ SURFACE = 0.05
 @pytest.fixture(scope="module")
 def molmo(robot):
     """The node with its model loaded."""
-    robot.start(script=NODE)
+    robot.start(script=NODE, depth=True)
     robot.send_frame()
     robot.ask("the ball", patience=60)
     yield robot
@@ -79,7 +79,7 @@ def test_special_tokens_and_control_characters_are_ordinary_text(molmo, make):
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 600), (1920, 1080)])
 def test_any_size_is_answered(molmo, make, width, height):
     molmo.send_frame(make.picture(width, height))
-    assert molmo.ask("the red cube")["status"] in ("FOUND", "NOT_FOUND", "UNPARSEABLE")
+    assert molmo.ask("the red cube")["status"] in ("NO_DEPTH", "NOT_FOUND", "UNPARSEABLE")
 
 
 def test_ends_on_a_signal_while_it_thinks(molmo, make):

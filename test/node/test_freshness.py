@@ -1,7 +1,5 @@
 """Which frame is answered: the newest, never an old one, and never one from another time."""
 
-import json
-
 import pytest
 from builtin_interfaces.msg import Time
 
@@ -61,10 +59,10 @@ def other(robot):
 
 
 def test_continuous_query_is_asked_at_its_rate_and_reports_a_frozen_camera(other, make):
-    other.start("-p", "query:=size", "-p", "rate:=5.0", "-p", "max_frame_age:=0.5")
+    other.start("-p", "queries:=[size]", "-p", "rate:=5.0", "-p", "max_frame_age:=0.5")
     for _ in range(40):
         other.send_frame(settle=0.05)
-    found = [json.loads(message.data) for message in other.heard["result"]]
+    found = other.results()
     answered = [result for result in found if result["text"]]
     assert all(result["continuous"] for result in answered)
     assert 5 <= len(answered) <= 13
@@ -72,7 +70,7 @@ def test_continuous_query_is_asked_at_its_rate_and_reports_a_frozen_camera(other
     assert len(set(stamps)) == len(stamps)
     other.clear()
     other.spin(3.0)
-    late = [json.loads(message.data) for message in other.heard["result"]]
+    late = other.results()
     assert late[-1]["status"] == "STALE"
     assert len([result for result in late if result["status"] == "STALE"]) <= 3
     other.clear()
@@ -81,14 +79,14 @@ def test_continuous_query_is_asked_at_its_rate_and_reports_a_frozen_camera(other
 
 
 def test_one_off_queries_go_before_the_continuous_one(other, make):
-    other.start("-p", "query:=sleep 0.4 size", "-p", "rate:=100")
+    other.start("-p", "queries:=[sleep 0.4 size]", "-p", "rate:=100")
     for _ in range(10):
         other.send_frame(settle=0.05)
     other.publish("query", _string("at 0.5,0.5"))
     other.publish("query", _string("at 0.1,0.1"))
     for _ in range(40):
         other.send_frame(settle=0.05)
-    order = [json.loads(message.data)["continuous"] for message in other.heard["result"]]
+    order = [message.source == "continuous" for message in other.heard["result"]]
     first = order.index(False)
     assert order[first : first + 2] == [False, False]
     assert True in order[:first] and True in order[first + 2 :]

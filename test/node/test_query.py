@@ -28,7 +28,7 @@ def test_kind_and_text(written, kind, text):
             parse_query(written)
         return
     query = parse_query(written)
-    assert (query.kind, query.text, query.written) == (kind, text, written)
+    assert (query.kind, query.texts, query.written, query.camera) == (kind, (text,), written, "")
 
 
 @pytest.mark.parametrize("written", ["", " \t\n", "ask:", "count:  ", "point to", "Point To "])
