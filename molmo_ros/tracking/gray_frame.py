@@ -41,7 +41,8 @@ class GrayFrame:
         Raises:
             ValueError: The image is empty, of another shape or not uint8.
         """
-        if image.dtype != np.uint8 or image.size == 0 or image.shape[2:] not in ((), (3,)):
+        is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+        if image.dtype != np.uint8 or image.size == 0 or not is_picture:
             raise ValueError(
                 f"image is {image.dtype} {list(image.shape)}, must be uint8 [h, w] or [h, w, 3], not empty"
             )

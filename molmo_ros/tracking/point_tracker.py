@@ -153,10 +153,11 @@ class PointTracker:
             templates = templates.renewed(renew, patches)
         self._points = replace(points, place=place, turn=turn, last=patches, templates=templates)
         covered = (since_template > MOST_CHANGED_SINCE_TEMPLATE) | (since_last > MOST_CHANGED_SINCE_LAST)
+        leaving = _outside(frame, place, MIDDLE * points.radius)
         strange = (like_template < LEAST_LIKE_TEMPLATE) | (like_last < LEAST_LIKE_LAST)
         return self._report(
             [
-                (_outside(frame, place), LossReason.OUT_OF_IMAGE),
+                (_outside(frame, place) | (leaving & (covered | strange)), LossReason.OUT_OF_IMAGE),
                 (covered, LossReason.COVERED),
                 (strange, LossReason.APPEARANCE),
             ]
@@ -235,11 +236,11 @@ def _aligned(
     return np.where(better, new_place, place), np.where(better, new_turn, turn)
 
 
-def _outside(frame: GrayFrame, places: np.ndarray) -> np.ndarray:
-    """bool [n]: which places, complex [n], are no pixel of the frame."""
+def _outside(frame: GrayFrame, places: np.ndarray, margin: np.ndarray | float = 0.0) -> np.ndarray:
+    """bool [n]: which places, complex [n], are no pixel of the frame, or nearer than a margin to its edge [px]."""
     height, width = frame.pixels.shape
-    x, y = places.real, places.imag
-    return ~((x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5))
+    x, y = places.real + 0.5, places.imag + 0.5
+    return ~((x >= margin) & (y >= margin) & (x <= width - margin) & (y <= height - margin))
 
 
 def _stacked(one: np.ndarray, other: np.ndarray) -> np.ndarray:
