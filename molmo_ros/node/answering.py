@@ -13,8 +13,8 @@ import numpy as np
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.node.camera_input import CameraInput
-from molmo_ros.node.image_transport import picture_of
 from molmo_ros.node.frame import Frame, refusal
+from molmo_ros.node.image_transport import picture_of
 from molmo_ros.node.images import ImageMessageError
 from molmo_ros.node.inference import ask_model
 from molmo_ros.node.locate import LocatedPoint

@@ -48,7 +48,8 @@ class ContinuousQueries:
 
     def hurry(self, camera: str) -> None:
         """Ask about a camera at once: what was known about it does not hold any more, or the asking was cut short."""
-        self._paces[camera].reset()
+        if camera in self._paces:  # one that came with a request has none
+            self._paces[camera].reset()
 
     def _wait(self, name: str) -> float:
         """How long until the camera is due [s]."""

@@ -11,8 +11,8 @@ from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.camera_input import CameraInput
-from molmo_ros.node.image_transport import depth_of
 from molmo_ros.node.frame import stamp_ns
+from molmo_ros.node.image_transport import depth_of
 from molmo_ros.node.images import ImageMessageError
 from molmo_ros.node.locate import DepthReading, LocatedPoint, locate_points
 

@@ -68,7 +68,6 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     Attributes:
         failure: Why the model could not be loaded, or cannot be used any more; None while all is well.
-        finalized: Whether the node can only be ended.
 
     Raises:
         rclpy.exceptions.InvalidParameterValueException: A parameter's first value is refused.
@@ -80,7 +79,6 @@ class MolmoNode(LifecycleNodeMixin, Node):
         # A group of its own: loading blocks it, and parameters and diagnostics must not wait for that.
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self.failure: Exception | None = None
-        self.finalized = False
         self._model_factory = model_factory
         self._queue = RequestQueue()
         self._queue.close()
@@ -227,7 +225,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._worker = None if stopped else self._worker
         # What did not stop ends with the process, and would stay without an outcome.
         self._abandoned = [] if stopped else self._queue.running
-        for request in [*self._abandoned, *self._queue.drain()]:
+        for request in self._queue.drain():
             self._deliver(Outcome(request, Status.CANCELLED, reason=reason), force=True)
         self._free_caches()
         return stopped
@@ -249,7 +247,6 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     def _enter(self, state: str) -> None:
         self._state = state
-        self.finalized = state == "finalized"
         self._diagnostics.set_state(state)
 
     # Callbacks: each stores something and returns.
@@ -318,16 +315,21 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     def _run(self, batch: list[Request]) -> None:
         """Answers a batch and publishes; the thread must outlive whatever goes wrong."""
-        assert self._answerer is not None
+        assert self._answerer is not None and self._continuous is not None
+        again, reason = [], ""
         try:
             again = self._answerer.answer(batch, self._deliver_about)
-            if again and not again[0].continuous:
-                self._queue.put_back(again)
         except FatalModelError as error:
+            reason = str(error)
             self._fail(error)
-        except Exception:
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
             self.get_logger().error(traceback.format_exc())
-        if self._continuous is not None and any(request.preempted for request in batch):
+        self._queue.put_back([request for request in again if not request.continuous])
+        if reason:  # nobody waits for ever
+            for request in self._queue.running:
+                self._deliver_about(Outcome(request, Status.ERROR, reason=reason), None)
+        if again or any(request.preempted for request in batch):
             self._continuous.hurry(batch[0].query.camera)
 
     def _fail(self, error: FatalModelError) -> None:
@@ -351,15 +353,15 @@ class MolmoNode(LifecycleNodeMixin, Node):
             return
         array = self._record(outcome)
         self._diagnostics.record_outcome(array)
-        tracker = self._trackers.get(outcome.camera)
+        self._outputs.publish_result(array)
+        if request.on_outcome is not None:
+            request.on_outcome(outcome, array)
         if sight is not None and outcome.answer is not None:
+            tracker = self._trackers.get(outcome.camera)
             if tracker is not None and request.continuous and self.value("tracking"):
                 tracker.on_answer(outcome, sight.picture)
             else:
                 self._outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
-        self._outputs.publish_result(array)
-        if request.on_outcome is not None:
-            request.on_outcome(outcome, array)
 
     def _publish_tracked(self, outcome: Outcome, picture: Any) -> None:
         """The current points of a camera's newest frame, from its tracker's thread."""

@@ -86,10 +86,11 @@ class RequestQueue:
                 request.cancel.set()
 
     def drain(self) -> list[Request]:
-        """Take all waiting requests out."""
+        """Take out all requests without an outcome, those that run first."""
         with self._changed:
-            waiting, self._waiting = self._waiting, []
-            return waiting
+            left = [*self._running, *self._waiting]
+            self._running, self._waiting = [], []
+            return left
 
     def close(self) -> None:
         """Take nothing more, and hand out nothing more."""

@@ -18,8 +18,8 @@ import numpy as np
 
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.camera_input import CameraInput
-from molmo_ros.node.image_transport import picture_of
 from molmo_ros.node.frame import Frame
+from molmo_ros.node.image_transport import picture_of
 from molmo_ros.node.images import ImageMessageError
 from molmo_ros.node.locator import Locator
 from molmo_ros.node.mailbox import Mailbox
