@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -27,6 +28,14 @@ class MemoryUse:
 def memory_use() -> MemoryUse:
     """What is held now. Never imports torch, and never wakes a GPU that nobody uses."""
     return MemoryUse(_resident(), *_gpu())
+
+
+def free_caches() -> None:
+    """Memory of the last frames and answers: back to the system and, where torch uses one, to the GPU."""
+    gc.collect()
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        cuda.empty_cache()
 
 
 def _resident() -> int:

@@ -7,13 +7,12 @@ the worker's thread answers them and publishes.
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -35,6 +34,7 @@ from molmo_ros.node.diagnostics import Diagnostics
 from molmo_ros.node.frame import Frame
 from molmo_ros.node.inference import ModelChoice, ModelFactory, load_model
 from molmo_ros.node.loading import LoadingLog
+from molmo_ros.node.memory import free_caches
 from molmo_ros.node.object_points import object_points
 from molmo_ros.node.outcome import Outcome
 from molmo_ros.node.outputs import BURST, Outputs
@@ -57,6 +57,20 @@ SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.FAILURE,
     TransitionCallbackReturn.ERROR,
 )
+
+
+def _logged(transition: Callable[[Any, LifecycleState], TransitionCallbackReturn]) -> Any:
+    """Logs what a transition raises, which rclpy takes for ERROR without a word."""
+
+    @wraps(transition)
+    def logged(node: Any, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception:
+            node.get_logger().error(traceback.format_exc())
+            return ERROR
+
+    return logged
 
 
 class MolmoNode(LifecycleNodeMixin, Node):
@@ -112,8 +126,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
             post_callback=self._on_clock_jump,
         )
 
-    # Life cycle. rclpy swallows what these raise, so they log it.
+    # Life cycle.
 
+    @_logged
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, in a thread of the executor's that only this blocks."""
         choice, started = self._choice(), time.monotonic()
@@ -145,6 +160,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("inactive")
         return SUCCESS
 
+    @_logged
     def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Listen, and answer."""
         assert self._continuous is not None
@@ -165,13 +181,14 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._queue.open()
         self._worker = QueryWorker(self._queue, self._run, self._continuous.due)
         self._worker.start()
+        self._enter("active")  # before the first query can come
         for camera in self._cameras.values():
             camera.subscribe(self, transport)
         self._query_topic = self.create_subscription(String, "query", self._on_query, BURST)
         self._bond = start_bond(self)
-        self._enter("active")
         return SUCCESS
 
+    @_logged
     def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Cancel what runs and what waits, listen no more, and free what the next activation makes again."""
         stopped = self._stop(DEACTIVATE_TIMEOUT, "the node was deactivated")
@@ -180,12 +197,14 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("inactive")
         return SUCCESS
 
+    @_logged
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model."""
         self._free()
         self._enter("unconfigured")
         return SUCCESS
 
+    @_logged
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """End for good, from any state."""
         self._stop(DEACTIVATE_TIMEOUT, "the node is shutting down")
@@ -193,6 +212,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("finalized")
         return SUCCESS
 
+    @_logged
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """After a fault of the GPU nothing works in this process any more: finalized, to be started anew."""
         self._free()
@@ -227,7 +247,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._abandoned = [] if stopped else self._queue.running
         for request in self._queue.drain():
             self._deliver(Outcome(request, Status.CANCELLED, reason=reason), force=True)
-        self._free_caches()
+        free_caches()
         return stopped
 
     def _free(self) -> None:
@@ -235,15 +255,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._transforms.close()
         self._answerer = self._continuous = self._transforms = None
         self._trackers = {}
-        self._free_caches()
-
-    @staticmethod
-    def _free_caches() -> None:
-        """Memory of the last frames and answers, back to the system and, where there is one, to the GPU."""
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        free_caches()
 
     def _enter(self, state: str) -> None:
         self._state = state
