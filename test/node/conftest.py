@@ -15,9 +15,13 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PointStamped, PoseArray  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from molmo_msgs.msg import ObjectPointArray  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.clock import Clock  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
@@ -45,6 +49,7 @@ class Robot:
         self.executor.add_node(self.node)
         self.heard = {}
         self.process = None
+        self._clients = {}
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._out = {
             name: self.node.create_publisher(kind, name, reliable)
@@ -67,11 +72,15 @@ class Robot:
             self.heard[name] = []
             self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 300)
 
-    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py", depth=False):
-        """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected."""
+    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py", depth=False, image="image"):
+        """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected.
+
+        `image` is the topic of pictures that it will listen to.
+        """
         if not depth:  # without, points in pixels are all that is wanted
             arguments = ("-p", "use_depth:=false", *arguments)
-        before = self._listeners("image") | self._listeners("query") | self._listeners("clock")
+        names = [image, "query"] + (["clock"] if sim_time else [])
+        before = set().union(*map(self._listeners, names))
         old = self._results()
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
@@ -80,7 +89,6 @@ class Robot:
             command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         if wait:
-            names = ["image", "query"] + (["clock"] if sim_time else [])
             self.spin_until(
                 lambda: all(self._listeners(name) - before for name in names) and self._results() - old
             )
@@ -153,9 +161,42 @@ class Robot:
         self.publish("query", String(data=text))
         return self.next_result(before, patience)
 
+    def client(self, kind, name):
+        """A client of one of the node's services, such as `ask`, that is connected to it."""
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, f"molmo_node/{name}")
+        self.spin_until(self._clients[name].service_is_ready)
+        return self._clients[name]
+
+    def call(self, kind, name, patience=PATIENCE, **request):
+        """Call one of the node's services; returns its response."""
+        future = self.client(kind, name).call_async(kind.Request(**request))
+        self.spin_until(future.done, patience)
+        return future.result()
+
+    def set(self, **parameters):
+        """Set parameters of the node; returns why the first was refused, or an empty text."""
+        wanted = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
+        results = self.call(SetParameters, "set_parameters", parameters=wanted).results
+        return next((result.reason for result in results if not result.successful), "")
+
+    def change_state(self, transition, patience=PATIENCE):
+        """Ask for a transition of the life cycle, such as `activate`; returns whether it succeeded."""
+        wanted = Transition(label=transition)
+        return self.call(ChangeState, "change_state", patience, transition=wanted).success
+
+    def state(self):
+        """The node's state in its life cycle, such as `active`."""
+        return self.call(GetState, "get_state").current_state.label
+
     def next_result(self, before, patience=PATIENCE):
         self.spin_until(lambda: len(self.heard["result"]) > before, patience)
         return record(self.heard["result"][before])
+
+    @staticmethod
+    def record(array):
+        """See `record`."""
+        return record(array)
 
     def results(self):
         """All results heard, as dictionaries; see `record`."""

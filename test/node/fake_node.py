@@ -1,14 +1,20 @@
 """molmo_node with a model whose answers are written in the query: the node's plumbing, without weights.
 
 `at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
-`sleep 2 at ...` takes that long and can be cancelled; `hang 5` takes that long and cannot; `boom` and `overflow` raise;
-`size` answers with the image's size and corner colour, `limits` with the limits on its crops. `--model broken` cannot
-be loaded; `--model slow` takes 4 s to load.
+`stream 0.3 at 0.25,0.5 0.75,0.5` does so with that many seconds before each point and its word, and can be cancelled;
+`sleep 2 at ...` takes that long before, and can be cancelled; `hang 5` takes that long, and cannot;
+`boom`, `overflow` and `illegal` (access of GPU memory) raise; `size` answers with the image's size and corner colour,
+`limits` with the limits on its crops, `encodes` with how many images were encoded so far.
+
+An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
+takes 4 s to load, and `heavy` holds 200 MB.
 """
 
 import re
 import sys
 import time
+
+import numpy as np
 
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
@@ -17,47 +23,74 @@ from molmo_ros.node.process import main
 
 
 class FakeMolmo:
+    def __init__(self):
+        self.encodes = 0
+
     def encode(self, image):
+        self.encodes += 1
+        red, green, tenths = image[0, 0].tolist()
+        if (red, green) == (1, 2):
+            time.sleep(tenths / 10)
         return image
 
     def limit_crops(self, max_crops, latency_target):
         self.limits = max_crops, latency_target
 
     def point(self, image, label, *, options, max_points, cancel, on_text, on_point):
-        started = time.monotonic()
-        if "boom" in label:
-            raise RuntimeError("out of memory")
-        if "overflow" in label:
-            raise GenerationError("the model's scores hold nan")
-        if "<|" in label:
-            raise PromptError(f"special tokens are not allowed in a query: {label!r}")
-        if sleep := re.search(r"sleep ([\d.]+)", label):
-            if cancel.wait(float(sleep[1])):
-                return Answer(Status.CANCELLED)
-            if time.monotonic() - started > (options["time_limit"] or 1e9):
-                return Answer(Status.TIMEOUT)
-        if hang := re.search(r"hang ([\d.]+)", label):
-            time.sleep(float(hang[1]))
+        if early := _act(label, options, cancel):
+            return early
         height, width = image.shape[:2]
         places = re.findall(r"([\d.]+),([\d.]+)(?:~([\d.]+))?", label)
-        points = tuple(
-            Point(float(x) * width, float(y) * height, label, index, confidence=float(sure) if sure else None)
-            for index, (x, y, sure) in enumerate(places[: max_points or None], 1)
-        )
-        text = f"{width}x{height} {image[0, 0].tolist()}" if "size" in label else "There are none."
+        pause = re.search(r"stream ([\d.]+)", label)
+        points, text = [], ""
+        for index, (x, y, sure) in enumerate(places[: max_points or None], 1):
+            if pause and cancel.wait(float(pause[1])):
+                return Answer(Status.CANCELLED, text.strip(), tuple(points))
+            confidence = float(sure) if sure else None
+            points.append(Point(float(x) * width, float(y) * height, label, index, confidence=confidence))
+            if pause:
+                text += f"point{index} "
+                on_text(f"point{index} ")
+                on_point(points[-1])
+        text = text.strip() or "There are none."
+        if "size" in label:
+            text = f"{width}x{height} {image[0, 0].tolist()}"
+        if "encodes" in label:
+            text = f"encodes: {self.encodes}"
         crops = None
         if "limits" in label:
             text, cost = str(self.limits), ImageCost((1, 2), 3, 536)
             crops = CropChoice(2, (cost, cost), 1.25, "as the moon wishes")
         status = Status.FOUND if points else Status.NOT_FOUND
         measured = {"not_found_probability": 0.25, "calibrated": True} if "~" in label else {}
-        return Answer(status, text, points, timing_ms={"total": 1.0}, crops=crops, **measured)
+        return Answer(status, text, tuple(points), timing_ms={"total": 1.0}, crops=crops, **measured)
 
-    def ask(self, image, question, *, options, **_):
-        return Answer(Status.ANSWERED, f"ask: {question}")
+    def ask(self, image, question, *, options, cancel, **_):
+        return _act(question, options, cancel) or Answer(Status.ANSWERED, f"ask: {question}")
 
-    def count(self, image, label, *, options, **_):
-        return Answer(Status.ANSWERED, f"count: {label}", count=3)
+    def count(self, image, label, *, options, cancel, **_):
+        return _act(label, options, cancel) or Answer(Status.ANSWERED, f"count: {label}", count=3)
+
+
+def _act(text, options, cancel):
+    """Does what the text says before an answer; an answer where there will be no other."""
+    if "boom" in text:
+        raise RuntimeError("out of memory")
+    if "overflow" in text:
+        raise GenerationError("the model's scores hold nan")
+    if "illegal" in text:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    if "<|" in text:
+        raise PromptError(f"special tokens are not allowed in a query: {text!r}")
+    if sleep := re.search(r"sleep ([\d.]+)", text):
+        limit = options["time_limit"] or 1e9
+        if cancel.wait(min(float(sleep[1]), limit)):
+            return Answer(Status.CANCELLED)
+        if float(sleep[1]) > limit:
+            return Answer(Status.TIMEOUT)
+    if hang := re.search(r"hang ([\d.]+)", text):
+        time.sleep(float(hang[1]))
+    return None
 
 
 def load(choice):
@@ -65,7 +98,10 @@ def load(choice):
         raise CheckpointError("no folder broken")
     if choice.model == "slow":
         time.sleep(4)
-    return FakeMolmo(), dict
+    molmo = FakeMolmo()
+    if choice.model == "heavy":
+        molmo.weights = np.ones(200_000_000, np.uint8)
+    return molmo, dict
 
 
 if __name__ == "__main__":
