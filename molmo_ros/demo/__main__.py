@@ -20,6 +20,7 @@ from molmo_ros.demo.shared_memory import shortage
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
+PICTURE_TIMEOUT = 5.0
 WARM_UP = "is there a table?"
 READY_TIMEOUT = 180.0
 """A cold disk makes importing torch slow [s]."""
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             return child
 
         camera = launch("camera", "molmo_ros.sim.camera_node", f"seed:={args.seed}", f"rate:={args.rate}")
-        node = launch("node", "molmo_ros.node.molmo_node", f"model:={args.model}", f"device:={args.device}")
+        node = launch("node", "molmo_ros.node.process", f"model:={args.model}", f"device:={args.device}")
         children = (camera, node)
 
         with _interrupts_wait():
@@ -132,15 +133,15 @@ def run(args: argparse.Namespace) -> int:
             if case.seed != shown:
                 user.show_scene(case.seed, timeout=20.0)
                 shown = case.seed
-            user.ask(case.text)
+            user.ask_case(case)
             result = user.result(QUERY_TIMEOUT)
             verdict = judge(case, result)
-            stamp = report.stamp_of(result)
-            picture = report.draw(case, result, verdict, user.frame(stamp))
-            user.publish_annotated(picture, stamp)
-            pictures.append(report.save(args.output, number, case, picture))
             verdicts.append(verdict)
             print(report.row(number, case, result, verdict), flush=True)
+            if case.way == "action":
+                print(report.stream(user.pieces()), flush=True)
+            if result is not None and (picture := user.picture(result, PICTURE_TIMEOUT)) is not None:
+                pictures.append(report.save(args.output, number, case, picture))
         for child in children:
             child.check()
     # Leaving the block has stopped the children and closed the recording.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
 from molmo_ros.demo.plan import Case
 
@@ -31,24 +31,23 @@ class Verdict:
     metric_error: float = math.nan
 
 
-def judge(case: Case, result: dict[str, Any] | None) -> Verdict:
-    """Judges the JSON object of the node's `~/result`; None means that none came."""
+def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
+    """Judges what the node answered; None means nothing."""
     if result is None:
         return Verdict(False, "no result")
-    status, points, text = result["status"], result["points"], " ".join(result["text"].split())
-    if status not in ("FOUND", "NOT_FOUND", "ANSWERED"):
-        return Verdict(False, result.get("reason") or status)
+    points, text = list(result.points), " ".join(result.text.split())
+    if result.status not in (result.FOUND, result.NOT_FOUND, result.ANSWERED):
+        return Verdict(False, result.reason or result.status)
     if case.kind == "absent":
-        return Verdict(
-            status == "NOT_FOUND", "not there" if status == "NOT_FOUND" else f"{len(points)} points"
-        )
+        absent = result.status == result.NOT_FOUND
+        return Verdict(absent, "not there" if absent else f"{len(points)} points")
     if case.kind in ("presence", "color"):
         return Verdict(_words(text) == _words(case.answer), text)
     inside, pixel_error, metric_error = _compare_points(case, points)
     complete = len(points) == len(case.members)
     if case.kind == "count":
         return Verdict(complete, str(len(points)), inside, pixel_error, metric_error)
-    metric = all(point["xyz"] is not None for point in points)
+    metric = all(point.has_position for point in points)
     got = f"{len(points)} point" + ("s" if len(points) != 1 else "") + ("" if metric else ", no 3-D")
     return Verdict(complete and inside == len(points) and metric, got, inside, pixel_error, metric_error)
 
@@ -62,7 +61,7 @@ def surface_point(case: Case, member: int) -> np.ndarray:
     return np.array([(x - 0.5 - k[0, 2]) / k[0, 0], (y - 0.5 - k[1, 2]) / k[1, 1], 1.0]) * depth
 
 
-def _compare_points(case: Case, points: list[dict[str, Any]]) -> tuple[int, float, float]:
+def _compare_points(case: Case, points: list[ObjectPoint]) -> tuple[int, float, float]:
     """Matches each object with the nearest free point; points inside, worst pixel and metric error."""
     inside, pixel_errors, metric_errors = 0, [], []
     free = list(points)
@@ -73,21 +72,25 @@ def _compare_points(case: Case, points: list[dict[str, Any]]) -> tuple[int, floa
         free.remove(point)
         pixel_errors.append(error)
         inside += _mask_at(case, point) == member
-        if point["xyz"] is not None:
-            metric_errors.append(float(np.linalg.norm(np.array(point["xyz"]) - surface_point(case, member))))
+        if point.has_position:
+            place = point.position.x, point.position.y, point.position.z
+            metric_errors.append(float(np.linalg.norm(place - surface_point(case, member))))
     return inside, max(pixel_errors, default=math.nan), max(metric_errors, default=math.nan)
 
 
-def _nearest(center: np.ndarray, points: list[dict[str, Any]]) -> tuple[float, dict[str, Any]]:
-    distances = [(math.hypot(p["x"] - center[0], p["y"] - center[1]), i) for i, p in enumerate(points)]
-    distance, index = min(distances, default=(math.inf, -1))
-    return distance, points[index] if points else {}
+def _nearest(center: np.ndarray, points: list[ObjectPoint]) -> tuple[float, ObjectPoint]:
+    """The point nearest to a place in the image, and its distance [px]; far away where there are no points."""
+    distances = [math.hypot(one.pixel.x - center[0], one.pixel.y - center[1]) for one in points]
+    if not points:
+        return math.inf, ObjectPoint()
+    index = int(np.argmin(distances))
+    return distances[index], points[index]
 
 
-def _mask_at(case: Case, point: dict[str, Any]) -> int:
+def _mask_at(case: Case, point: ObjectPoint) -> int:
     """Which object is at the point; -1 for none."""
     height, width = case.frame.segmentation.shape
-    column, row = min(int(point["x"]), width - 1), min(int(point["y"]), height - 1)
+    column, row = min(int(point.pixel.x), width - 1), min(int(point.pixel.y), height - 1)
     return int(case.frame.segmentation[row, column])
 
 

@@ -13,7 +13,7 @@ from molmo_ros.train.queries import Query, QueryMaker, mask_points
 
 ROUNDS = (
     ("one", "many", "absent"),
-    ("one", "count", "presence"),
+    ("pair", "count", "presence"),
     ("one", "many", "color"),
     ("one", "count", "absent"),
 )
@@ -21,12 +21,16 @@ ROUNDS = (
 
 WORDING = {
     "one": "point to the {x}",
+    "pair": "{x}",
     "many": "point to the {x}",
     "absent": "point to the {x}",
     "count": "how many {x} are there?",
     "presence": "is there a {x}?",
     "color": "what color is the {x}?",
 }
+WAYS = {"pair": "service", "many": "action"}
+"""Which interface of the node a kind is asked through: the service takes several labels, and the action streams
+points as they come. All others go through the topic."""
 SMALLEST_MASK = 150
 """Scenes that show less than this of some object [px] are passed over: asking about it would be unfair."""
 DRAWS = 400
@@ -39,7 +43,8 @@ class Case:
     Attributes:
         seed: The scene it is about.
         kind: A key of `WORDING`.
-        text: What is sent to the node.
+        text: What is asked, as it is written on the topic.
+        labels: The names in it; several only for the kind "pair".
         answer: The whole right answer, as the model was taught it.
         members: Index of every object that the query means.
         frame: The noise-free view, with depth and segmentation.
@@ -49,15 +54,21 @@ class Case:
     seed: int
     kind: str
     text: str
+    labels: tuple[str, ...]
     answer: str
     members: tuple[int, ...]
     frame: Frame
     centers: np.ndarray
 
     @property
+    def way(self) -> str:
+        """How it is asked: "topic", "service" or "action"."""
+        return WAYS.get(self.kind, "topic")
+
+    @property
     def expected(self) -> str:
         """The truth in a few words."""
-        if self.kind in ("one", "many"):
+        if self.kind in ("one", "pair", "many"):
             return f"{len(self.members)} point" + ("s" if len(self.members) > 1 else "")
         return {"absent": "not there", "count": str(len(self.members))}.get(
             self.kind, self.answer.rstrip(".")
@@ -99,21 +110,33 @@ def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[
     )
     cases: list[Case] = []
     for kind in kinds:
-        query = _draw(getattr(maker, kind), kind, {case.text for case in cases})
-        if query is None:
+        asked = {case.text for case in cases}
+        drawn = _draw_pair(maker) if kind == "pair" else _draw(getattr(maker, kind), kind, asked)
+        if not drawn:
             return []
-        text = WORDING[kind].format(x=query.label)
-        cases.append(Case(seed, kind, text, query.answer, query.members, frame, centers))
+        labels = tuple(query.label for query in drawn)
+        members = tuple(member for query in drawn for member in query.members)
+        text = WORDING[kind].format(x=", ".join(labels))
+        cases.append(Case(seed, kind, text, labels, drawn[0].answer, members, frame, centers))
     return cases
 
 
-def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> Query | None:
-    """The first query of that very kind (the maker falls back to another where it has none)."""
+def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> list[Query]:
+    """A query of that very kind (the maker falls back to another where it has none); none where none comes."""
     for _ in range(DRAWS):
         query = draw()
         fits = (
             len(query.members) >= 2 if kind in ("many", "count") else kind != "one" or len(query.members) == 1
         )
         if query.kind == kind and fits and WORDING[kind].format(x=query.label) not in asked:
-            return query
-    return None
+            return [query]
+    return []
+
+
+def _draw_pair(maker: QueryMaker) -> list[Query]:
+    """Two queries, each about one object, and not the same; none where none come."""
+    for _ in range(DRAWS):
+        first, second = maker.one(), maker.one()
+        if len(first.members) == len(second.members) == 1 and first.members != second.members:
+            return [first, second]
+    return []

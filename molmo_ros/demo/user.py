@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped, PoseArray
+from molmo_msgs.action import Query
+from molmo_msgs.msg import ObjectPointArray
+from molmo_msgs.srv import Point
 from rcl_interfaces.srv import SetParameters
+from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from molmo_ros.demo.plan import Case
+from molmo_ros.node.frame import stamp_ns
 
 CAMERA, NODE = "/molmo_sim_camera", "/molmo_node"
-KEPT_FRAMES = 60
 RECORDED_EVERY = 1.0
 """Least time between recorded camera frames [s]; every message that is not a frame is recorded."""
+LISTENED_TO = {
+    "result": ObjectPointArray,
+    "objects": ObjectPointArray,
+    "answer": String,
+    "point": PointStamped,
+    "points": PoseArray,
+    "pixels": PoseArray,
+    "markers": MarkerArray,
+    "annotated": Image,
+    "annotated/compressed": CompressedImage,
+}
+"""The node's topics."""
 
 Record = Callable[[str, Any, int], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What the action said of an answer that was not complete yet.
+
+    Attributes:
+        seconds: When, after the goal was sent.
+        points: How many points were complete.
+    """
+
+    seconds: float
+    points: int
 
 
 class User:
@@ -37,25 +71,27 @@ class User:
     def __init__(self, record: Record):
         self._record = record
         self._changed = threading.Condition()
-        self._frames: deque[Image] = deque(maxlen=KEPT_FRAMES)
-        self._results: list[dict[str, Any]] = []
+        self._frame_stamps: deque[int] = deque(maxlen=2)
+        self._pictures: deque[Image] = deque(maxlen=4)
+        self._results: list[ObjectPointArray] = []
+        self._pieces: list[Piece] = []
         self._asked = ""
+        self._asked_at = 0.0
         self._recorded: dict[str, float] = {}
         rclpy.init()
         self._node = rclpy.create_node("molmo_demo_user")
         self._queries = self._node.create_publisher(String, "query", 10)
-        self._annotated = self._node.create_publisher(Image, "~/annotated", 1)
+        self._point_at = self._node.create_client(Point, f"{NODE}/point_at")
+        self._query = ActionClient(self._node, Query, f"{NODE}/query")
         self._set_parameters = self._node.create_client(SetParameters, f"{CAMERA}/set_parameters")
         reliable = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
         for kind, topic in ((Image, "image"), (Image, "depth"), (CameraInfo, "camera_info")):
             self._listen(kind, f"/{topic}", qos_profile_sensor_data)
-        for kind, topics in (
-            (String, ("answer", "result")),
-            (PointStamped, ("point",)),
-            (PoseArray, ("points", "pixels")),
-        ):
-            for topic in topics:
-                self._listen(kind, f"{NODE}/{topic}", reliable)
+        for topic, kind in LISTENED_TO.items():
+            self._listen(kind, f"{NODE}/{topic}", reliable)
+        self._listen(DiagnosticArray, "/diagnostics", reliable)
+        latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._listen(TFMessage, "/tf_static", latched)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="ros")
@@ -66,12 +102,16 @@ class User:
         self._thread.join()
 
     def frames_seen(self) -> int:
-        return len(self._frames)
+        """How many frames came, 2 at most."""
+        return len(self._frame_stamps)
 
     def node_listens(self) -> bool:
-        """Whether the Molmo node is there with both ends of a conversation."""
+        """Whether the Molmo node is there with both ends of every conversation."""
         return (
-            self._queries.get_subscription_count() > 0 and self._node.count_publishers(f"{NODE}/result") > 0
+            self._queries.get_subscription_count() > 0
+            and self._node.count_publishers(f"{NODE}/result") > 0
+            and self._point_at.service_is_ready()
+            and self._query.server_is_ready()
         )
 
     def show_scene(self, seed: int, timeout: float) -> None:
@@ -91,53 +131,85 @@ class User:
         switched = self._node.get_clock().now().nanoseconds
         with self._changed:
             fresh = self._changed.wait_for(
-                lambda: sum(stamp_ns(frame) > switched for frame in self._frames) >= 2,
+                lambda: sum(stamp > switched for stamp in self._frame_stamps) >= 2,
                 deadline - time.monotonic(),
             )
         if not fresh:
             raise TimeoutError(f"the camera shows no frame of scene {seed}")
 
     def ask(self, text: str) -> None:
-        """Sends a query; what was answered before is forgotten."""
+        """Sends a query on the topic; what was answered before is forgotten."""
         message = String(data=text)
         with self._changed:
-            self._results.clear()
-            self._asked = text
+            self._begin(text)
             self._record("/query", message, time.time_ns())
             self._queries.publish(message)
+
+    def ask_case(self, case: Case) -> None:
+        """Asks a query of the plan in the way that it says."""
+        if case.way == "topic":
+            self.ask(case.text)
+            return
+        with self._changed:
+            self._begin(case.text)
+            if case.way == "service":
+                request = Point.Request(labels=case.labels)
+                self._point_at.call_async(request).add_done_callback(self._on_result)
+            else:
+                goal = Query.Goal(prompt=case.text)
+                self._query.send_goal_async(goal, self._on_feedback).add_done_callback(self._on_goal)
 
     def answered(self) -> bool:
         return bool(self._results)
 
-    def result(self, timeout: float) -> dict[str, Any] | None:
-        """Waits for the result of the last query.
-
-        Returns:
-            The JSON object of `~/result`; None where none came in time.
-        """
+    def result(self, timeout: float) -> ObjectPointArray | None:
+        """Waits for the result of the last query; None where none came in time [s]."""
         with self._changed:
             self._changed.wait_for(self.answered, timeout)
             return self._results[0] if self._results else None
 
-    def frame(self, stamp: int) -> np.ndarray | None:
-        """uint8 [h, w, 3] RGB, the frame with that stamp [ns]; None where it is not kept, or was lost."""
-        with self._changed:
-            # The node may have got it, and answered, before we did.
-            self._changed.wait_for(lambda: bool(self._frames) and stamp_ns(self._frames[-1]) >= stamp, 1.0)
-            for message in self._frames:
-                if stamp_ns(message) == stamp:
-                    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
-        return None
+    def pieces(self) -> list[Piece]:
+        """What the action has said while the last query was answered."""
+        return list(self._pieces)
 
-    def publish_annotated(self, picture: np.ndarray, stamp: int) -> None:
-        """Publishes and records an answer's picture, uint8 [h, w, 3] RGB, with its frame's stamp [ns]."""
-        height, width = picture.shape[:2]
-        message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-        message.data = np.ascontiguousarray(picture).tobytes()
-        self._annotated.publish(message)
-        with self._changed:  # the recording takes one message at a time
-            self._record("/molmo_demo_user/annotated", message, time.time_ns())
+    def picture(self, result: ObjectPointArray, timeout: float) -> np.ndarray | None:
+        """uint8 [h, w, 3] RGB, the node's picture of a result; None where none came in time [s]."""
+        with self._changed:
+            drawn: list[Image] = []
+
+            def came() -> bool:
+                drawn[:] = [one for one in self._pictures if one.header == result.header]
+                return bool(drawn)
+
+            if not self._changed.wait_for(came, timeout):
+                return None
+            return np.frombuffer(drawn[0].data, np.uint8).reshape(drawn[0].height, drawn[0].width, 3)
+
+    def _begin(self, text: str) -> None:
+        self._results.clear()
+        self._pieces.clear()
+        self._pictures.clear()
+        self._asked, self._asked_at = text, time.monotonic()
+
+    def _on_goal(self, future: Any) -> None:
+        future.result().get_result_async().add_done_callback(self._on_goal_result)
+
+    def _on_goal_result(self, future: Any) -> None:
+        self._keep(future.result().result.result)
+
+    def _on_result(self, future: Any) -> None:
+        self._keep(future.result().result)
+
+    def _on_feedback(self, message: Any) -> None:
+        with self._changed:
+            elapsed = time.monotonic() - self._asked_at
+            self._pieces.append(Piece(elapsed, len(message.feedback.points)))
+
+    def _keep(self, result: ObjectPointArray) -> None:
+        with self._changed:
+            if result.query == self._asked:  # not the late answer to a query that was given up
+                self._results.append(result)
+            self._changed.notify_all()
 
     def _listen(self, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node.create_subscription(kind, topic, lambda message: self._hear(topic, message), qos)
@@ -150,11 +222,11 @@ class User:
                 self._recorded[topic] = now
                 self._record(topic, message, time.time_ns())
             if topic == "/image":
-                self._frames.append(message)
-            elif topic.endswith("/result"):
-                result = json.loads(message.data)
-                if result["query"] == self._asked:  # not the late answer to a query that was given up
-                    self._results.append(result)
+                self._frame_stamps.append(stamp_ns(message.header))
+            elif topic == f"{NODE}/annotated":
+                self._pictures.append(message)
+            elif topic == f"{NODE}/result" and message.source == message.TOPIC:
+                self._keep(message)
             self._changed.notify_all()
 
     def _spin(self) -> None:
@@ -162,8 +234,3 @@ class User:
             self._executor.spin()
         except ExternalShutdownException:
             return
-
-
-def stamp_ns(message: Any) -> int:
-    """The header's stamp [ns]."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
