@@ -17,7 +17,7 @@ class FrameHistory:
         """
         Args:
             span: How much older than the newest a frame may be [s].
-            max_bytes: Of all pixels together.
+            max_bytes: Of all frames together.
             max_width: Frames are scaled down to it [px].
 
         Raises:
@@ -32,7 +32,7 @@ class FrameHistory:
         self._bytes = 0
 
     def add(self, stamp: int, image: np.ndarray) -> GrayFrame:
-        """Keeps a scaled grey copy of a frame, and returns it.
+        """Keeps a scaled copy of a frame, and returns it.
 
         A stamp that is not newer than the last one means that the camera's clock went back (or a recording began
         anew): what was kept is forgotten, since it no longer leads to now.
@@ -46,10 +46,10 @@ class FrameHistory:
             if self._frames and stamp <= self._frames[-1].stamp:
                 self._forget_all()
             self._frames.append(frame)
-            self._bytes += frame.pixels.nbytes
+            self._bytes += frame.nbytes
             oldest = stamp - self._span
             while len(self._frames) > 1 and (self._frames[0].stamp < oldest or self._bytes > self._max_bytes):
-                self._bytes -= self._frames.popleft().pixels.nbytes
+                self._bytes -= self._frames.popleft().nbytes
         return frame
 
     def since(self, stamp: int) -> list[GrayFrame]:
@@ -78,6 +78,6 @@ class FrameHistory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all kept pixels."""
+        """Bytes of all that is kept."""
         with self._lock:
             return self._bytes

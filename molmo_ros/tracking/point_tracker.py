@@ -31,20 +31,22 @@ from molmo_ros.tracking.track_ids import new_id, same_objects
 
 # What a point may look like; chosen on simulated tables seen by a moving camera, with and without something that passes
 # in front (benchmarks/tracking.py).
-LEAST_LIKE_TEMPLATE = 0.6
-LEAST_LIKE_LAST = 0.8
+LEAST_LIKE_TEMPLATE = 0.7
+LEAST_LIKE_LAST = 0.85
 RENEW_BELOW = 0.8
 """A template that looks less like what is seen is taken anew: the camera sees another side by now."""
-RENEW_WITH = 0.9
+RENEW_WITH = 0.96
 """But only when so much of the last frame is seen again, so that nothing that comes in front becomes part of it."""
 
 # The middle of the patch is the point itself: what covers it changes its samples.
 MIDDLE = 0.4
 """Radius of the middle, in radii of the patch."""
-CHANGE = 20.0
+CHANGE = 15.0
 """A sample that differs by more shows something else [gray levels]."""
 MOST_CHANGED_SINCE_TEMPLATE = 0.7
 MOST_CHANGED_SINCE_LAST = 0.3
+OTHER_COLOR = 30.0
+"""A surface whose Cr and Cb are further from the point's at the start is another one [gray levels]."""
 
 FARTHEST_CORRECTION = 0.4
 """An alignment further from the prediction found something else; in radii of the patch."""
@@ -66,6 +68,8 @@ class _Followed:
     """complex [n, k], of the features from the point at the start [px]."""
     there: np.ndarray
     """bool [n, k]: not padding."""
+    chroma: np.ndarray
+    """[n, 2] Cr and Cb at the start."""
     last: np.ndarray
     """float32 [n, SIDE²]: the patches of the last frame."""
     templates: Templates
@@ -117,6 +121,7 @@ class PointTracker:
             radius=radius,
             offsets=offsets,
             there=there,
+            chroma=frame.chroma_at(_rows(places)),
             last=patches,
             templates=Templates(patches, weights),
         )
@@ -152,8 +157,13 @@ class PointTracker:
         if renew.any():
             templates = templates.renewed(renew, patches)
         self._points = replace(points, place=place, turn=turn, last=patches, templates=templates)
-        covered = (since_template > MOST_CHANGED_SINCE_TEMPLATE) | (since_last > MOST_CHANGED_SINCE_LAST)
-        leaving = _outside(frame, place, MIDDLE * points.radius)
+        recolored = np.linalg.norm(frame.chroma_at(_rows(place)) - points.chroma, axis=1) > OTHER_COLOR
+        covered = (
+            recolored
+            | (since_template > MOST_CHANGED_SINCE_TEMPLATE)
+            | (since_last > MOST_CHANGED_SINCE_LAST)
+        )
+        leaving = _outside(frame, place, points.radius)
         strange = (like_template < LEAST_LIKE_TEMPLATE) | (like_last < LEAST_LIKE_LAST)
         return self._report(
             [
@@ -201,7 +211,7 @@ class PointTracker:
         """A track per point, with the first reason that holds; the lost ones are forgotten."""
         frame, points = self._frame, self._points
         assert frame is not None and points is not None
-        pixels = frame.to_original(np.stack([points.place.real, points.place.imag], axis=1))
+        pixels = frame.to_original(_rows(points.place))
         tracks, followed = [], np.ones(len(points.ids), bool)
         for n, (x, y) in enumerate(pixels.tolist()):
             lost = next((reason for bad, reason in losses if bad[n]), None)
@@ -234,6 +244,11 @@ def _aligned(
     near = np.abs(new_place - place) < FARTHEST_CORRECTION * points.radius
     better = (after > before) & near
     return np.where(better, new_place, place), np.where(better, new_turn, turn)
+
+
+def _rows(places: np.ndarray) -> np.ndarray:
+    """[n, 2] x and y of complex [n]."""
+    return np.stack([places.real, places.imag], axis=1)
 
 
 def _outside(frame: GrayFrame, places: np.ndarray, margin: np.ndarray | float = 0.0) -> np.ndarray:

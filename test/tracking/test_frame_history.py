@@ -62,7 +62,7 @@ def test_clear():
 def test_wide_frames_are_kept_small():
     history = FrameHistory(max_width=320)
     kept = history.add(0, np.zeros((720, 1280, 3), np.uint8))
-    assert kept.pixels.shape == (180, 320) and history.nbytes == 180 * 320
+    assert kept.pixels.shape == (180, 320) and history.nbytes == 180 * 320 + 2 * 90 * 160
 
 
 @pytest.mark.parametrize("bounds", [{"span": 0}, {"max_bytes": -1}, {"max_width": 0}, {"span": float("nan")}])
