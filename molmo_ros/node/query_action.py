@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from molmo_ros.node.services import WAIT_INTERVAL, Refuse, seconds
 
 RESULTS_KEPT = 60
 """How long the result of a goal may be asked for [s]."""
+CANCELING_INTERVAL = 0.001
+"""How often a goal is looked at until rclpy has made it CANCELING, right after it was told to [s]."""
 UNSUCCESSFUL = (
     Status.ERROR,
     Status.BUSY,
@@ -64,11 +67,16 @@ class QueryActionServer:
         self._server.destroy()
 
     def _on_cancel(self, goal: Any) -> CancelResponse:
+        threading.Thread(target=self._cancel_request, args=(goal,), daemon=True).start()
+        return CancelResponse.ACCEPT
+
+    def _cancel_request(self, goal: Any) -> None:
+        """Cancels the goal's request once rclpy has made it CANCELING: an earlier outcome would abort the goal."""
+        while goal.is_active and not goal.is_cancel_requested:
+            time.sleep(CANCELING_INTERVAL)
         # A goal without a request yet is cancelled by `_execute`, which asks for it.
         if request := self._requests.get(bytes(goal.goal_id.uuid)):
-            # The cancel response comes first; the state may change to CANCELED only after it.
-            threading.Thread(target=self._cancel, args=(request,), daemon=True).start()
-        return CancelResponse.ACCEPT
+            self._cancel(request)
 
     def _execute(self, goal: Any) -> Any:
         """Waits in a thread of the executor's until the goal has its outcome."""

@@ -14,11 +14,14 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from action_msgs.msg import GoalStatus  # noqa: E402
 from geometry_msgs.msg import PointStamped, PoseArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from molmo_msgs.action import Query  # noqa: E402
 from molmo_msgs.msg import ObjectPointArray  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.clock import Clock  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -174,6 +177,19 @@ class Robot:
         self.spin_until(future.done, patience)
         return future.result()
 
+    def action_client(self):
+        """A new client of the node's action that is connected to it."""
+        client = ActionClient(self.node, Query, "molmo_node/query")
+        self.spin_until(client.server_is_ready)
+        self.spin(0.3)  # the node's side of the match may be later
+        return client
+
+    def goal(self, client=None, **goal):
+        """Send a goal of the node's action."""
+        if client is None:
+            client = self._clients["query"] = self._clients.get("query") or self.action_client()
+        return Goal(self, client, **goal)
+
     def set(self, **parameters):
         """Set parameters of the node; returns why the first was refused, or an empty text."""
         wanted = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
@@ -213,6 +229,45 @@ class Robot:
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+class Goal:
+    """One goal of the node's action, sent, and what the node said about it.
+
+    Attributes:
+        feedback: The feedback so far.
+        handle: The client's handle, once the goal is accepted.
+    """
+
+    def __init__(self, robot, client, **goal):
+        self.feedback, self.handle = [], None
+        self._robot, self._ending = robot, None
+        wanted = Query.Goal(**goal)
+        self._sending = client.send_goal_async(wanted, lambda message: self.feedback.append(message.feedback))
+
+    def accepted(self):
+        """Wait until the node has accepted it; returns itself."""
+        self._robot.spin_until(self._sending.done)
+        self.handle = self._sending.result()
+        assert self.handle.accepted
+        self._ending = self._ending or self.handle.get_result_async()
+        return self
+
+    def cancel(self):
+        """Ask for its end; returns the response."""
+        asked = self.handle.cancel_goal_async()
+        self._robot.spin_until(asked.done)
+        return asked.result()
+
+    def end(self, patience=PATIENCE):
+        """Wait for its result; returns the goal's status, such as `SUCCEEDED`, and the result."""
+        self.accepted()
+        self._robot.spin_until(self._ending.done, patience)
+        ended = self._ending.result()
+        names = ("SUCCEEDED", "CANCELED", "ABORTED")
+        return next(
+            n for n in names if getattr(GoalStatus, f"STATUS_{n}") == ended.status
+        ), ended.result.result
 
 
 def record(array):

@@ -42,10 +42,12 @@ class FakeMolmo:
         height, width = image.shape[:2]
         places = re.findall(r"([\d.]+),([\d.]+)(?:~([\d.]+))?", label)
         pause = re.search(r"stream ([\d.]+)", label)
-        points, text = [], ""
+        points, text, deadline = [], "", time.monotonic() + (options["time_limit"] or 1e9)
         for index, (x, y, sure) in enumerate(places[: max_points or None], 1):
             if pause and cancel.wait(float(pause[1])):
                 return Answer(Status.CANCELLED, text.strip(), tuple(points))
+            if time.monotonic() > deadline:
+                return Answer(Status.TIMEOUT, text.strip(), tuple(points))
             confidence = float(sure) if sure else None
             points.append(Point(float(x) * width, float(y) * height, label, index, confidence=confidence))
             if pause:
