@@ -138,10 +138,10 @@ def run(args: argparse.Namespace) -> int:
             verdict = judge(case, result)
             verdicts.append(verdict)
             print(report.row(number, case, result, verdict), flush=True)
-            if case.way == "action":
-                print(report.stream(user.pieces()), flush=True)
             if result is not None and (picture := user.picture(result, PICTURE_TIMEOUT)) is not None:
                 pictures.append(report.save(args.output, number, case, picture))
+            if case.way == "action":
+                print(report.stream(user.pieces()), flush=True)
         for child in children:
             child.check()
     # Leaving the block has stopped the children and closed the recording.

@@ -10,6 +10,7 @@ import numpy as np
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
 from molmo_ros.demo.plan import Case
+from molmo_ros.sim.camera_node import WORLD_FRAME
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
         return Verdict(absent, "not there" if absent else f"{len(points)} points")
     if case.kind in ("presence", "color"):
         return Verdict(_words(text) == _words(case.answer), text)
-    inside, pixel_error, metric_error = _compare_points(case, points)
+    inside, pixel_error, metric_error = _compare_points(case, points, result.frame_id)
     complete = len(points) == len(case.members)
     if case.kind == "count":
         return Verdict(complete, str(len(points)), inside, pixel_error, metric_error)
@@ -52,16 +53,20 @@ def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
     return Verdict(complete and inside == len(points) and metric, got, inside, pixel_error, metric_error)
 
 
-def surface_point(case: Case, member: int) -> np.ndarray:
-    """[3] the object's surface at the middle of its mask, optical frame [m], from the simulator's depth."""
+def surface_point(case: Case, member: int, frame_id: str) -> np.ndarray:
+    """[3] the object's surface at the middle of its mask [m], from the simulator's depth.
+
+    In the frame `world`, or the optical frame where another is named.
+    """
     x, y = case.centers[member]
     depth = case.frame.depth[int(y), int(x)]
     k = case.frame.intrinsics
     # Centres are given with pixel edges at integers, K with pixel centres at integers.
-    return np.array([(x - 0.5 - k[0, 2]) / k[0, 0], (y - 0.5 - k[1, 2]) / k[1, 1], 1.0]) * depth
+    place = np.array([(x - 0.5 - k[0, 2]) / k[0, 0], (y - 0.5 - k[1, 2]) / k[1, 1], 1.0]) * depth
+    return case.camera.rotation @ place + case.camera.position if frame_id == WORLD_FRAME else place
 
 
-def _compare_points(case: Case, points: list[ObjectPoint]) -> tuple[int, float, float]:
+def _compare_points(case: Case, points: list[ObjectPoint], frame_id: str) -> tuple[int, float, float]:
     """Matches each object with the nearest free point; points inside, worst pixel and metric error."""
     inside, pixel_errors, metric_errors = 0, [], []
     free = list(points)
@@ -74,7 +79,7 @@ def _compare_points(case: Case, points: list[ObjectPoint]) -> tuple[int, float, 
         inside += _mask_at(case, point) == member
         if point.has_position:
             place = point.position.x, point.position.y, point.position.z
-            metric_errors.append(float(np.linalg.norm(place - surface_point(case, member))))
+            metric_errors.append(float(np.linalg.norm(place - surface_point(case, member, frame_id))))
     return inside, max(pixel_errors, default=math.nan), max(metric_errors, default=math.nan)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from molmo_ros.sim.renderer import Frame, render
-from molmo_ros.sim.scene import SENSOR, Scene
+from molmo_ros.sim.scene import SENSOR, Camera, Scene
 from molmo_ros.train.queries import Query, QueryMaker, mask_points
 
 ROUNDS = (
@@ -47,6 +47,7 @@ class Case:
         labels: The names in it; several only for the kind "pair".
         answer: The whole right answer, as the model was taught it.
         members: Index of every object that the query means.
+        camera: Where the camera stands in the world.
         frame: The noise-free view, with depth and segmentation.
         centers: [n, 2] the mask's pixel nearest to its middle, x and y [px]; edges at integers.
     """
@@ -57,6 +58,7 @@ class Case:
     labels: tuple[str, ...]
     answer: str
     members: tuple[int, ...]
+    camera: Camera
     frame: Frame
     centers: np.ndarray
 
@@ -111,13 +113,16 @@ def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[
     cases: list[Case] = []
     for kind in kinds:
         asked = {case.text for case in cases}
-        drawn = _draw_pair(maker) if kind == "pair" else _draw(getattr(maker, kind), kind, asked)
+        if kind == "pair":
+            drawn = _draw_pair(maker, {thing.name for thing in scene.objects})
+        else:
+            drawn = _draw(getattr(maker, kind), kind, asked)
         if not drawn:
             return []
         labels = tuple(query.label for query in drawn)
         members = tuple(member for query in drawn for member in query.members)
         text = WORDING[kind].format(x=", ".join(labels))
-        cases.append(Case(seed, kind, text, labels, drawn[0].answer, members, frame, centers))
+        cases.append(Case(seed, kind, text, labels, drawn[0].answer, members, scene.camera, frame, centers))
     return cases
 
 
@@ -133,10 +138,13 @@ def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> list[Query]:
     return []
 
 
-def _draw_pair(maker: QueryMaker) -> list[Query]:
-    """Two queries, each about one object, and not the same; none where none come."""
+def _draw_pair(maker: QueryMaker, names: set[str]) -> list[Query]:
+    """Two queries about one object each, by its full name; none where none come."""
+    drawn: dict[str, Query] = {}
     for _ in range(DRAWS):
-        first, second = maker.one(), maker.one()
-        if len(first.members) == len(second.members) == 1 and first.members != second.members:
-            return [first, second]
+        query = maker.one()
+        if query.label in names and len(query.members) == 1:
+            drawn[query.label] = query
+        if len(drawn) == 2:
+            return list(drawn.values())
     return []

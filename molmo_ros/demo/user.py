@@ -28,6 +28,7 @@ from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.demo.plan import Case
 from molmo_ros.node.frame import stamp_ns
+from molmo_ros.sim.camera_node import WORLD_FRAME
 
 CAMERA, NODE = "/molmo_sim_camera", "/molmo_node"
 RECORDED_EVERY = 1.0
@@ -77,6 +78,7 @@ class User:
         self._pieces: list[Piece] = []
         self._asked = ""
         self._asked_at = 0.0
+        self._goal: Any = None
         self._recorded: dict[str, float] = {}
         rclpy.init()
         self._node = rclpy.create_node("molmo_demo_user")
@@ -153,7 +155,7 @@ class User:
         with self._changed:
             self._begin(case.text)
             if case.way == "service":
-                request = Point.Request(labels=case.labels)
+                request = Point.Request(labels=case.labels, target_frame=WORLD_FRAME)
                 self._point_at.call_async(request).add_done_callback(self._on_result)
             else:
                 goal = Query.Goal(prompt=case.text)
@@ -192,7 +194,8 @@ class User:
         self._asked, self._asked_at = text, time.monotonic()
 
     def _on_goal(self, future: Any) -> None:
-        future.result().get_result_async().add_done_callback(self._on_goal_result)
+        self._goal = future.result()  # feedback ends when nobody holds the handle
+        self._goal.get_result_async().add_done_callback(self._on_goal_result)
 
     def _on_goal_result(self, future: Any) -> None:
         self._keep(future.result().result.result)

@@ -3,31 +3,40 @@ import copy
 import numpy as np
 import pytest
 
-from molmo_ros.demo.judge import judge, surface_point
-from molmo_ros.demo.plan import Case, make_plan
+messages = pytest.importorskip("molmo_msgs.msg", reason="needs ROS 2")
+from geometry_msgs.msg import Point  # noqa: E402
+
+from molmo_ros.demo.judge import judge, surface_point  # noqa: E402
+from molmo_ros.demo.plan import Case, make_plan  # noqa: E402
+from molmo_ros.sim.scene import Scene  # noqa: E402
 
 PLAN = make_plan(7)
 
 
-def perfect(case: Case) -> dict:
-    pointing = case.kind in ("one", "many", "count")
+def perfect(case: Case, frame_id: str = "optical") -> "messages.ObjectPointArray":
+    pointing = case.kind in ("one", "pair", "many", "count")
     points = [
-        {
-            "x": float(case.centers[m][0]),
-            "y": float(case.centers[m][1]),
-            "label": "",
-            "xyz": surface_point(case, m).tolist(),
-        }
+        messages.ObjectPoint(
+            pixel=Point(x=case.centers[m][0], y=case.centers[m][1]),
+            has_position=True,
+            position=Point(**dict(zip("xyz", surface_point(case, m, frame_id), strict=True))),
+        )
         for m in case.members
     ]
-    status = "NOT_FOUND" if case.kind == "absent" else "FOUND" if pointing else "ANSWERED"
-    return {
-        "query": case.text,
-        "status": status,
-        "points": points if pointing else [],
-        "text": case.answer,
-        "reason": "",
-    }
+    return messages.ObjectPointArray(
+        query=case.text,
+        status="NOT_FOUND" if case.kind == "absent" else "FOUND" if pointing else "ANSWERED",
+        points=points if pointing else [],
+        frame_id=frame_id,
+        text=case.answer,
+    )
+
+
+def with_fields(result, **fields):
+    changed = copy.deepcopy(result)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
 
 
 def first(kind: str) -> Case:
@@ -38,28 +47,28 @@ def first(kind: str) -> Case:
 def test_the_truth_is_right_and_silence_is_wrong(case):
     verdict = judge(case, perfect(case))
     assert verdict.right
-    if case.kind in ("one", "many", "count"):
+    if case.kind in ("one", "pair", "many", "count"):
         assert verdict.inside == len(case.members)
         assert verdict.pixel_error == 0 and verdict.metric_error < 1e-9
     assert not judge(case, None).right
-    assert not judge(case, {**perfect(case), "status": "ERROR", "reason": "out of order"}).right
+    assert not judge(case, with_fields(perfect(case), status="ERROR", reason="out of order")).right
 
 
 def test_order_of_the_points_does_not_matter():
     case = first("many")
     result = perfect(case)
-    result["points"].reverse()
+    result.points.reverse()
     assert judge(case, result).right
 
 
-@pytest.mark.parametrize("kind", ["one", "many"])
+@pytest.mark.parametrize("kind", ["one", "pair", "many"])
 def test_wrong_points_are_wrong(kind):
     case = first(kind)
     beside, missing, extra, flat = (copy.deepcopy(perfect(case)) for _ in range(4))
-    beside["points"][0].update(x=1.0, y=1.0)
-    missing["points"].pop()
-    extra["points"].append(dict(extra["points"][0]))
-    flat["points"][0]["xyz"] = None
+    beside.points[0].pixel = Point(x=1.0, y=1.0)
+    missing.points.pop()
+    extra.points.append(extra.points[0])
+    flat.points[0].has_position = False
     for result in (beside, missing, extra, flat):
         assert not judge(case, result).right
     assert judge(case, beside).inside == len(case.members) - 1
@@ -68,28 +77,40 @@ def test_wrong_points_are_wrong(kind):
 def test_two_points_on_one_object_do_not_count_for_two():
     case = first("many")
     result = perfect(case)
-    result["points"][1] = dict(result["points"][0])
+    result.points[1] = result.points[0]
     assert not judge(case, result).right
 
 
 def test_errors_are_distances():
     case = first("one")
     result = perfect(case)
-    point = result["points"][0]
-    point["x"] += 3
-    point["y"] -= 4
-    point["xyz"] = (np.array(point["xyz"]) + (0.0, 0.03, 0.04)).tolist()
+    point = result.points[0]
+    point.pixel.x += 3
+    point.pixel.y -= 4
+    point.position.y += 0.03
+    point.position.z += 0.04
     verdict = judge(case, result)
     assert verdict.pixel_error == pytest.approx(5) and verdict.metric_error == pytest.approx(0.05)
 
 
 def test_words_are_compared_without_case_and_punctuation():
     case = first("color")
-    assert judge(case, {**perfect(case), "text": case.answer.lower().rstrip(".")}).right
-    assert not judge(case, {**perfect(case), "text": "mauve"}).right
+    assert judge(case, with_fields(perfect(case), text=case.answer.lower().rstrip("."))).right
+    assert not judge(case, with_fields(perfect(case), text="mauve")).right
 
 
 def test_pointing_at_what_is_absent_is_wrong():
     case = first("absent")
-    found = {**perfect(case), "status": "FOUND", "points": [{"x": 5, "y": 5, "label": "", "xyz": None}]}
+    found = with_fields(perfect(case), status="FOUND", points=[messages.ObjectPoint()])
     assert not judge(case, found).right
+
+
+def test_positions_in_the_world_lie_on_the_objects_there():
+    case = first("pair")
+    scene = Scene.random(case.seed)
+    for member in case.members:
+        # The surface that is seen is a few centimetres from the object's centre of mass.
+        place = surface_point(case, member, "world")
+        assert np.linalg.norm(place - scene.object_position(member)) < 0.12 and place[2] > 0
+    assert judge(case, perfect(case, "world")).metric_error < 1e-9
+    assert judge(case, with_fields(perfect(case, "world"), frame_id="optical")).metric_error > 0.1

@@ -3,6 +3,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from geometry_msgs.msg import PointStamped  # noqa: E402
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray, StageTime  # noqa: E402
 from rosbags.highlevel import AnyReader  # noqa: E402
 
 from molmo_ros.demo.recording import Recording  # noqa: E402
@@ -35,3 +36,20 @@ def test_what_is_written_is_read_back(tmp_path):
     assert image.encoding == "rgb8" and image.step == 64 * 3
     np.testing.assert_array_equal(image.data.reshape(48, 64, 3), pixels)
     assert (read_point.header.frame_id, read_point.point.x, read_point.point.z) == ("camera", 0.25, 1.5)
+
+
+def test_a_viewer_that_knows_no_molmo_msgs_reads_them_by_the_file(tmp_path):
+    point = ObjectPoint(label="mug", has_score=True, score=0.5)
+    point.position.z = 1.25
+    written = ObjectPointArray(
+        query="mug", status="FOUND", points=[point], timings=[StageTime(stage="model")]
+    )
+    written.header.frame_id = "camera"
+    with Recording(tmp_path / "run") as recording:
+        recording.write("/result", written, 1_000)
+    with AnyReader([tmp_path / "run"]) as reader:
+        ((connection, _, raw),) = reader.messages()
+        read = reader.deserialize(raw, connection.msgtype)
+    assert (read.query, read.status, read.FOUND, read.header.frame_id) == ("mug", "FOUND", "FOUND", "camera")
+    assert (read.points[0].label, read.points[0].score, read.points[0].position.z) == ("mug", 0.5, 1.25)
+    assert read.timings[0].stage == "model"
