@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "molmo_ros"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 ROS = {"rclpy", "sensor_msgs", "geometry_msgs", "std_msgs", "launch", "launch_ros"}
-WITH_ROS = ("node/", "demo/", "sim/camera_node.py")
+WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py")
 
 
 def imported(path):

@@ -1,5 +1,5 @@
-"""`molmo-ros`: point, ask, count and describe in picture files, list, fetch and build models, compare with
-reference vectors.
+"""`molmo-ros`: point, ask, count and describe in picture files, query recorded bags, list, fetch and build models,
+compare with reference vectors.
 
 Exit codes: 0 the model answered (found, not found, or a text), 2 bad input (a file, a query, a model folder),
 1 anything else (an answer that cannot be read, a time-out, a failed comparison), 130 interrupted.
@@ -11,9 +11,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from molmo_ros.cli import ask, build, count, describe, engines, fetch, models, parity, point
+from molmo_ros.cli import ask, bag, build, count, describe, engines, fetch, models, parity, point
 
-COMMANDS = (point, ask, count, describe, models, fetch, build, engines, parity)
+COMMANDS = (point, ask, count, describe, bag, models, fetch, build, engines, parity)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -37,7 +37,34 @@ def add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every subcommand that runs a model on pictures."""
+    """The options of every subcommand that runs a model on picture files."""
+    add_model_options(parser)
+    parser.add_argument(
+        "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
+    )
+    parser.add_argument(
+        "--max-crops",
+        type=positive_int,
+        metavar="N",
+        help="cut each picture into at most N tiles (default: as many as the model was trained with)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=positive_number,
+        metavar="S",
+        help="use as many tiles as let a query take S seconds; measured first, which takes some queries",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="OUT.png",
+        help="write the picture with the answer drawn in; several pictures side by side, in their order",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """What is loaded, and what runs it."""
     parser.add_argument(
         "--model",
         default="tiny",
@@ -61,28 +88,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--engine-path",
         metavar="ENGINE",
         help="folder or name of the engine (default: the newest that was built for this model)",
-    )
-    parser.add_argument(
-        "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
-    )
-    parser.add_argument(
-        "--max-crops",
-        type=positive_int,
-        metavar="N",
-        help="cut each picture into at most N tiles (default: as many as the model was trained with)",
-    )
-    parser.add_argument(
-        "--latency",
-        type=positive_number,
-        metavar="S",
-        help="use as many tiles as let a query take S seconds; measured first, which takes some queries",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--save",
-        type=Path,
-        metavar="OUT.png",
-        help="write the picture with the answer drawn in; several pictures side by side, in their order",
     )
 
 

@@ -1,0 +1,1 @@
+"""Queries over a recorded bag, and their results as a new bag. Needs ROS's messages, and no middleware."""

@@ -1,0 +1,133 @@
+"""Which topics of a bag are the camera's: by what the user says, else by type and name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from molmo_ros.bag.recorded_bag import BagError
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+INFO = "sensor_msgs/msg/CameraInfo"
+UNNAMED = "camera"
+"""Name of a camera that nobody named; the node's default."""
+TRANSPORTS = ("compressed", "compressedDepth")
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """Names of topics; empty where there is none.
+
+    Attributes:
+        image: The pictures.
+        depth: Depth, aligned to them.
+        info: Their calibration.
+    """
+
+    image: str
+    depth: str = ""
+    info: str = ""
+
+
+def find_camera(
+    topics: Mapping[str, str], *, image: str = "", depth: str = "", info: str = "", camera: str = ""
+) -> CameraTopics:
+    """The topics of one camera.
+
+    Args:
+        topics: Type by name, of all topics of the bag.
+        image, depth, info: Topics that the user has named.
+        camera: Name of the camera: a part of its topics' names (`wrist` of `/wrist/image`).
+
+    Raises:
+        BagError: There is no image topic, several could be meant, or a named one does not exist or is of another type.
+    """
+    for option, name, types in (
+        ("--image", image, (IMAGE, COMPRESSED)),
+        ("--depth", depth, (IMAGE, COMPRESSED)),
+        ("--camera-info", info, (INFO,)),
+    ):
+        if name:
+            _require(topics, option, name, types)
+    pictures = [
+        name for name, kind in topics.items() if kind in (IMAGE, COMPRESSED) and not _is_derived(name)
+    ]
+    image = image or _image(pictures, camera)
+    depths = [name for name in pictures if _is_depth(name) and name != image]
+    infos = [name for name, kind in topics.items() if kind == INFO]
+    return CameraTopics(image, depth or _depth(depths, image), info or _info(infos, image))
+
+
+def _require(topics: Mapping[str, str], option: str, name: str, types: Sequence[str]) -> None:
+    if topics.get(name) in types:
+        return
+    candidates = ", ".join(sorted(one for one, kind in topics.items() if kind in types)) or "none"
+    what = f"is a {topics[name]}" if name in topics else "is not in the bag"
+    raise BagError(f"{option} {name} {what}; topics of type {' or '.join(types)}: {candidates}")
+
+
+def _is_depth(name: str) -> bool:
+    return "depth" in name.lower()
+
+
+def _is_derived(name: str) -> bool:
+    """Whether it is the drawing of an earlier run."""
+    return "annotated" in name.split("/")
+
+
+def _base(name: str) -> str:
+    """The topic without its transport."""
+    head, tail = os.path.split(name)
+    return head if tail in TRANSPORTS else name
+
+
+def _image(pictures: Sequence[str], camera: str) -> str:
+    colour = [name for name in pictures if not _is_depth(name)]
+    if not colour:
+        raise BagError(
+            "the bag holds no topic with pictures (sensor_msgs/msg/Image or CompressedImage)"
+            + (f", only depth: {', '.join(sorted(pictures))}" if pictures else "")
+        )
+    if camera:
+        named = [name for name in colour if camera in name.split("/")]
+        if not named and camera != UNNAMED:
+            raise BagError(
+                f"no topic of pictures is the camera {camera!r}'s; there are {', '.join(sorted(colour))}"
+            )
+        colour = named or colour
+    return _one(colour, "--image", "pictures", ("color", "rgb"))
+
+
+def _depth(depths: Sequence[str], image: str) -> str:
+    """Depth beside the pictures first, then the depth of the same camera, then any."""
+    beside = os.path.dirname(_base(image)) + "/depth"
+    nearest = [name for name in depths if _base(name) == beside] or _closest(depths, image)
+    return _one(nearest, "--depth", "depth", ("aligned", "registered")) if nearest else ""
+
+
+def _info(infos: Sequence[str], image: str) -> str:
+    """REP-104: camera_info is beside the pictures; else the only one there is."""
+    beside = os.path.dirname(_base(image)) + "/camera_info"
+    if beside in infos:
+        return beside
+    nearest = _closest([name for name in infos if not _is_depth(name)], image)
+    return _one(nearest, "--camera-info", "calibrations", ()) if nearest else ""
+
+
+def _closest(names: Sequence[str], image: str) -> list[str]:
+    """Those that share most of the beginning of their names with the image's."""
+
+    def shared(name: str) -> int:
+        return len(os.path.commonprefix([name.split("/"), image.split("/")]))
+
+    return [name for name in names if shared(name) == max(map(shared, names))]
+
+
+def _one(names: Sequence[str], option: str, what: str, preferred: Sequence[str]) -> str:
+    """The only one; of several the only preferred one; raw rather than compressed."""
+    for part in preferred:
+        names = [name for name in names if part in name.lower()] or names
+    if len({_base(name) for name in names}) > 1:
+        raise BagError(f"several topics hold {what}, choose with {option}: {', '.join(sorted(names))}")
+    return min(names, key=len)

@@ -1,0 +1,283 @@
+"""Queries over the pictures of a bag, in the order of the recording."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from molmo_msgs.msg import ObjectPointArray
+
+from molmo_ros.bag.camera_topics import CameraTopics
+from molmo_ros.bag.recorded_bag import BagError, RecordedBag, RecordedMessage
+from molmo_ros.bag.recorded_camera import RecordedCamera
+from molmo_ros.bag.recorded_transforms import MOVING, STATIC, RecordedTransforms
+from molmo_ros.bag.result_bag import ResultBag
+from molmo_ros.molmo.answer import Status
+from molmo_ros.node.answering import Answerer, Sight
+from molmo_ros.node.frame import Frame
+from molmo_ros.node.images import ImageMessageError
+from molmo_ros.node.object_points import object_points
+from molmo_ros.node.outcome import Outcome
+from molmo_ros.node.outputs import Outputs
+from molmo_ros.node.parameters import PARAMETERS
+from molmo_ros.node.query import Query
+from molmo_ros.node.request import Request, Source
+from molmo_ros.node.tracking import CameraTracker
+
+LOG = logging.getLogger(__name__)
+LOOK_AROUND = 1_000_000_000
+"""How far before and after a picture its depth, calibration and transforms may be recorded [ns]."""
+SPARE = 8
+"""Depth images that are kept beyond the number that comes in that time."""
+UNWAITED = {"max_frame_age": 0.0, "depth_patience": 0.0, "transform_patience": 0.0}
+"""Parameters of the node that a recording has no use for."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is asked, about which part of a bag.
+
+    Attributes:
+        queries: Asked about each picture that is asked about.
+        rate: How often, at most, in the time of the recording [Hz]; 0 means about every picture.
+        target_frame: Frame of the points in metres; empty means the optical frame.
+        start: Where to begin [s] after the first message.
+        duration: How much of the recording [s]; infinite means to its end.
+        track: Follow the points into the pictures between.
+        copy: Copy the bag's topics.
+    """
+
+    queries: Sequence[Query]
+    rate: float = 1.0
+    target_frame: str = ""
+    start: float = 0.0
+    duration: float = math.inf
+    track: bool = False
+    copy: bool = False
+
+
+@dataclass
+class RunSummary:
+    """What a run has done so far.
+
+    Attributes:
+        pictures: How many were in the part of the bag that was read.
+        asked: How many of them were asked about.
+        statuses: How many answers of each status.
+        answer_ms: How long each took [ms].
+        done: How much of the bag is done [s].
+    """
+
+    pictures: int = 0
+    asked: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    answer_ms: list[float] = field(default_factory=list)
+    done: float = 0.0
+
+
+class QueryRun:
+    """Asks a model about the pictures of a bag.
+
+    A picture waits until the recording is `LOOK_AROUND` past it: depth, calibration and transforms are used wherever
+    they were recorded around it.
+
+    Args:
+        bag: An open bag.
+        topics: The camera's.
+        camera: The camera's name.
+        settings: What is asked.
+        stop: Ends the run, and the running answer, when set.
+
+    Attributes:
+        start, end: The part of the recording [ns], both included.
+
+    Raises:
+        BagError: That part is empty.
+    """
+
+    def __init__(
+        self,
+        bag: RecordedBag,
+        topics: CameraTopics,
+        camera: str,
+        settings: RunSettings,
+        stop: threading.Event,
+    ) -> None:
+        self.summary = RunSummary()
+        self.start = bag.start + round(settings.start * 1e9)
+        left = (bag.end - self.start) * 1e-9
+        if left < 0:
+            length = (bag.end - bag.start) * 1e-9
+            raise BagError(f"--start {settings.start:g} s is after the end: the bag is {length:.2f} s long")
+        self.end = self.start + round(min(left, settings.duration) * 1e9)
+        self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
+        self._parameters = {spec.name: spec.default for spec in PARAMETERS} | UNWAITED
+        self._parameters |= {"target_frame": settings.target_frame, "use_depth": bool(topics.depth)}
+        # Every depth image of the time before and after a picture.
+        depths = [one for one in bag.connections if one.topic in (topics.depth, topics.info)]
+        densest = max((one.msgcount for one in depths), default=0) / max(bag.end - bag.start, LOOK_AROUND)
+        self._camera = RecordedCamera(camera, topics, math.ceil(2 * LOOK_AROUND * densest) + SPARE)
+        self._transforms = RecordedTransforms()
+        self._due = self.start
+        self._time = 0
+        self._log = _Log()
+
+    def run(
+        self,
+        model: Any,
+        options: Callable[..., Any],
+        output: ResultBag,
+        *,
+        on_answer: Callable[[ObjectPointArray], None],
+        on_progress: Callable[[RunSummary], None],
+    ) -> None:
+        """Answer all, or until `stop` is set.
+
+        Args:
+            model, options: What `node.inference.load_model` made.
+            output: An open bag.
+            on_answer: Called with every answer.
+            on_progress: Called after every picture.
+
+        Raises:
+            BagError: A bag cannot be read on, or written.
+            molmo_ros.node.answering.FatalModelError: The model has failed for good.
+        """
+        self._output, self._outputs, self._on_answer = output, Outputs(output), on_answer
+        common = {"value": self._parameters.__getitem__, "transforms": self._transforms, "log": self._log}
+        self._answerer = Answerer(
+            model, options, cameras={self._camera.name: self._camera}, now=lambda: self._time, **common
+        )
+        self._tracker = _Tracker(self._camera, publish=self._publish_tracked, on_lost=lambda: None, **common)
+        waiting: deque[RecordedMessage] = deque()
+        for message in self._messages():
+            while waiting and waiting[0].time + LOOK_AROUND < message.time:
+                self._finish(waiting.popleft(), on_progress)
+            if self._stop.is_set():
+                return
+            if self._take(message):
+                waiting.append(message)
+        while waiting and not self._stop.is_set():
+            self._finish(waiting.popleft(), on_progress)
+
+    def _messages(self):
+        """Everything that is needed, in the order of the recording; fixed transforms first, they hold at all times."""
+        connections, topics = self._bag.connections, self._topics
+        fixed = [one for one in connections if one.topic == STATIC]
+        yield from self._bag.messages(fixed)
+        wanted = {topics.image, topics.depth, topics.info, MOVING}
+        read = [one for one in connections if one.topic in wanted or self._settings.copy]
+        read = [one for one in read if one not in fixed]
+        yield from self._bag.messages(read, self.start - LOOK_AROUND, self.end + LOOK_AROUND + 1)
+
+    def _take(self, message: RecordedMessage) -> bool:
+        """Keep what helps to place points; whether the message waits for its turn."""
+        topic = message.connection.topic
+        try:
+            if topic in (MOVING, STATIC):
+                self._transforms.add(message.data, topic == STATIC)
+            elif topic and topic in (self._topics.depth, self._topics.info):
+                self._camera.put(message)
+        except Exception as error:  # whatever a damaged message leads to
+            self._log.error(f"{topic}: a message cannot be read: {error}")
+        if topic == STATIC:
+            if self._settings.copy and message.time <= self.end:
+                self._output.copy(message._replace(time=max(message.time, self.start)))
+            return False
+        return self.start <= message.time <= self.end and (topic == self._topics.image or self._settings.copy)
+
+    def _finish(self, message: RecordedMessage, on_progress: Callable[[RunSummary], None]) -> None:
+        """The turn of a picture, or of a message that is only copied."""
+        if self._settings.copy:
+            self._output.copy(message)
+        if message.connection.topic != self._topics.image:
+            return
+        self._time = self._output.time = message.time
+        self.summary.pictures += 1
+        ask = self._is_due(message.time)
+        if ask or self._settings.track:
+            self._look(message, ask)
+        if not self._stop.is_set():
+            self.summary.done = (message.time - self.start) * 1e-9
+            on_progress(self.summary)
+
+    def _is_due(self, time: int) -> bool:
+        if time < self._due:
+            return False
+        if self._settings.rate:
+            # On a grid, so that a camera that is a little late does not lose every other picture.
+            period = round(1e9 / self._settings.rate)
+            self._due += period * ((time - self._due) // period + 1)
+        return True
+
+    def _look(self, message: RecordedMessage, ask: bool) -> None:
+        """One picture: asked about, or only followed into."""
+        requests = [Request(query, Source.CONTINUOUS, cancel=self._stop) for query in self._settings.queries]
+        self._answers: list[tuple[Outcome, np.ndarray]] = []
+        try:
+            frame = self._camera.show(message)
+        except Exception as error:  # whatever a damaged message leads to
+            reason = f"the message cannot be read: {error}"
+            self._log.error(f"{self._topics.image}: {reason}")
+            for request in requests if ask else ():
+                self._deliver(Outcome(request, Status.ERROR, camera=self._camera.name, reason=reason), None)
+            return
+        if ask:
+            self.summary.asked += 1
+            self._answerer.answer(requests, self._deliver)
+        if self._settings.track and not self._stop.is_set():
+            self._asked = ask
+            self._tracker.follow(frame, self._answers)
+
+    def _deliver(self, outcome: Outcome, sight: Sight | None) -> None:
+        if self._stop.is_set():
+            return
+        array = object_points(outcome, now=self._time)
+        self._outputs.publish_result(array)
+        if sight is not None and outcome.answer is not None:
+            if self._settings.track:
+                self._answers.append((outcome, sight.picture))
+            else:
+                self._outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
+        self.summary.statuses[array.status] += 1
+        self.summary.answer_ms.append(outcome.timing_ms.get("total", 0.0))
+        self._on_answer(array)
+
+    def _publish_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray] | None) -> None:
+        array = object_points(outcome, now=self._time)
+        array.tracked = not self._asked
+        self._outputs.publish_objects(array, picture, outcome.viewpoint)
+
+
+class _Tracker(CameraTracker):
+    """Follows points in the caller's thread: a recording waits."""
+
+    def _work(self) -> None:
+        """No thread."""
+
+    def follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
+        """Follow all points into the next frame; the answers are about this very one."""
+        try:
+            self._follow(frame, answers)
+        except ImageMessageError as error:  # the queries about such a frame say so
+            self._log.error(f"not tracked: {error}")
+
+
+class _Log:
+    """What the node's parts say, each line once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def error(self, text: str, **_throttle: float) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            LOG.error(text)
+
+    warning = debug = error

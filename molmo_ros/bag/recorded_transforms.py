@@ -1,0 +1,55 @@
+"""Transforms between frames from a bag's /tf and /tf_static."""
+
+from __future__ import annotations
+
+import logging
+
+from rosbags.typesys import Stores, get_typestore
+
+from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
+from molmo_ros.geometry.transform_buffer import TransformBuffer
+from molmo_ros.node.frame import stamp_ns
+
+LOG = logging.getLogger(__name__)
+MOVING, STATIC = "/tf", "/tf_static"
+
+
+class RecordedTransforms:
+    """Looks up what was added; the messages need no tf2_msgs to be installed."""
+
+    def __init__(self) -> None:
+        self._buffer = TransformBuffer()
+        self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._warned: set[tuple[str, str]] = set()
+
+    def add(self, data: bytes, static: bool) -> None:
+        """Add what a tf2_msgs/TFMessage says.
+
+        Args:
+            data: The message as CDR.
+            static: It comes from /tf_static.
+        """
+        for stamped in self._types.deserialize_cdr(data, "tf2_msgs/msg/TFMessage").transforms:
+            t, q = stamped.transform.translation, stamped.transform.rotation
+            parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
+            try:
+                transform = RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+                self._buffer.set(parent, child, stamp_ns(stamped.header), transform, static)
+            except TransformError as error:
+                if (parent, child) not in self._warned:
+                    self._warned.add((parent, child))
+                    LOG.warning("ignored a transform of %r in %r: %s", child, parent, error)
+
+    def lookup(self, target_frame: str, source_frame: str, stamp: int, _patience: float) -> RigidTransform:
+        """As `node.transforms.Transforms.lookup`; nothing is waited for.
+
+        Raises:
+            TransformError: There is none at that time; the message says why.
+        """
+        target, source = target_frame.lstrip("/"), source_frame.lstrip("/")
+        try:
+            return self._buffer.lookup(target, source, stamp)
+        except TransformError as error:
+            raise TransformError(
+                f"no transform from {source!r} to {target!r} at the image's stamp: {error}"
+            ) from error
