@@ -31,17 +31,17 @@ from molmo_ros.tracking.track_ids import new_id, same_objects
 
 # What a point may look like; chosen on simulated tables seen by a moving camera, with and without something that passes
 # in front (benchmarks/tracking.py).
-LEAST_LIKE_TEMPLATE = 0.7
-LEAST_LIKE_LAST = 0.85
+LEAST_LIKE_TEMPLATE = 0.65
+LEAST_LIKE_LAST = 0.8
 RENEW_BELOW = 0.8
 """A template that looks less like what is seen is taken anew: the camera sees another side by now."""
-RENEW_WITH = 0.96
+RENEW_WITH = 0.93
 """But only when so much of the last frame is seen again, so that nothing that comes in front becomes part of it."""
 
 # The middle of the patch is the point itself: what covers it changes its samples.
 MIDDLE = 0.4
 """Radius of the middle, in radii of the patch."""
-CHANGE = 15.0
+CHANGE = 18.0
 """A sample that differs by more shows something else [gray levels]."""
 MOST_CHANGED_SINCE_TEMPLATE = 0.7
 MOST_CHANGED_SINCE_LAST = 0.3
