@@ -41,10 +41,13 @@ class ContinuousQueries:
             wanted = [one for one in queries if one.camera in ("", name)]
             left = self._wait(name) if wanted else IDLE_INTERVAL
             if left <= 0:
-                self._paces[name].mark()
                 return [_request(one, name) for one in wanted], 0.0
             wait = min(wait, left)
         return [], wait
+
+    def asked(self, camera: str) -> None:
+        """The queries that were due about a camera are being asked."""
+        self._paces[camera].mark()
 
     def hurry(self, camera: str) -> None:
         """Ask about a camera at once: what was known about it does not hold any more, or the asking was cut short."""
@@ -55,7 +58,7 @@ class ContinuousQueries:
         """How long until the camera is due [s]."""
         interval = 1.0 / self._value("rate")
         frame, unseen = self._cameras[name].frames.peek()
-        if not unseen:
+        if not unseen and not self._paces[name].due_at_once:
             # Without new frames: silence while the last is still fresh, then a report now and then.
             if frame is not None and not self._refusal(frame):
                 return IDLE_INTERVAL

@@ -329,6 +329,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
         """Answers a batch and publishes; the thread must outlive whatever goes wrong."""
         assert self._answerer is not None and self._continuous is not None
         again, reason = [], ""
+        if batch[0].continuous:
+            self._continuous.asked(batch[0].query.camera)
         try:
             again = self._answerer.answer(batch, self._deliver_about)
         except FatalModelError as error:

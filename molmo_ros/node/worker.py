@@ -70,6 +70,11 @@ class Pace:
         """It is done now."""
         self.last = time.monotonic()
 
+    @property
+    def due_at_once(self) -> bool:
+        """Whether it was never done, or not since `reset`."""
+        return self.last == float("-inf")
+
     def reset(self) -> None:
         """It is due at once."""
         self.last = float("-inf")
