@@ -57,7 +57,7 @@ def grow_region(smooth: np.ndarray, place: complex) -> Region:
         max(FEWEST_PIXELS, round(part * width)) for part in (REACH, SMALLEST, UNKNOWN)
     )
     filled = _fill(cv2.getRectSubPix(smooth, (2 * reach + 1, 2 * reach + 1), (place.real, place.imag)))
-    open_sides = filled[0].any() + filled[-1].any() + filled[:, 0].any() + filled[:, -1].any()
+    open_sides = sum(int(side.any()) for side in (filled[0], filled[-1], filled[:, 0], filled[:, -1]))
     if open_sides >= 2:
         return Region(_disc(unknown, unknown), unknown)
     rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))
