@@ -10,10 +10,11 @@ import threading
 
 import rclpy
 from rclpy.exceptions import InvalidHandle, InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from molmo_ros.node.executor import NodeExecutor
 from molmo_ros.node.inference import ModelFactory, load_model
 from molmo_ros.node.molmo_node import MolmoNode
 from molmo_ros.node.parameters import SPECS
@@ -46,7 +47,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
         print(f"molmo_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=THREADS)
+    executor = NodeExecutor(THREADS)
     executor.add_node(node)
     managed = not node.value("autostart")
     if not managed:
