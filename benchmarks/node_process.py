@@ -1,0 +1,98 @@
+"""The node's process for the benchmarks: molmo_node with a stopwatch and a model that needs no weights.
+
+    python -m benchmarks.node_process MODEL [--answer-time 2] --ros-args -p tracking:=true ...
+
+MODEL is `instant`: points at the image's centre without looking; `patch`: finds the moving patch, and takes
+`--answer-time` [s] over it; or `real`: whatever the parameter `model` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from std_msgs.msg import Float64
+
+from benchmarks.moving_patch import find_patch
+from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.node import process
+from molmo_ros.node.inference import load_model
+from molmo_ros.node.molmo_node import MolmoNode
+
+
+class InstantModel:
+    """Points at the image's centre without looking."""
+
+    def limit_crops(self, *_limits: Any) -> None:
+        pass
+
+    def encode(self, picture: Any) -> Any:
+        return picture
+
+    def point(self, picture: Any, label: str, **_options: Any) -> Answer:
+        height, width = picture.shape[:2]
+        return Answer(Status.FOUND, "here", (Point(width / 2, height / 2, label),))
+
+
+class PatchModel(InstantModel):
+    """Points at the moving patch, after some time in which it can be cancelled."""
+
+    def __init__(self, answer_time: float) -> None:
+        self._answer_time = answer_time
+
+    def point(
+        self, picture: Any, label: str, *, cancel: Any, on_text: Any, on_point: Any, **_: Any
+    ) -> Answer:
+        on_text("it is ")
+        if cancel.wait(self._answer_time):
+            return Answer(Status.CANCELLED)
+        place = find_patch(picture)
+        if place is None:
+            return Answer(Status.NOT_FOUND, "nowhere")
+        on_text("there")
+        on_point(Point(*place, label))
+        return Answer(Status.FOUND, "it is there", (Point(*place, label),))
+
+
+class TimedNode(MolmoNode):
+    """Says on `~/spent` how long each answer took in this process [ms].
+
+    From the arrival of picture and query, whichever came last, until everything about the answer was published.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._asked: dict[str, float] = {}
+        self._spent_out = self.create_publisher(Float64, "~/spent", 100)
+
+    def _submit(self, request: Any) -> None:
+        self._asked[request.id] = time.perf_counter()
+        super()._submit(request)
+
+    def _deliver(self, outcome: Any, sight: Any = None, **options: Any) -> None:
+        super()._deliver(outcome, sight, **options)
+        asked = self._asked.pop(outcome.request.id, 0.0)
+        if sight is not None and self._spent_out.get_subscription_count():
+            begin = max(asked, sight.frame.arrived)
+            self._spent_out.publish(Float64(data=(time.perf_counter() - begin) * 1e3))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=("instant", "patch", "real"))
+    parser.add_argument("--answer-time", type=float, default=0.0, help="of the patch model [s]")
+    arguments, _ros_arguments = parser.parse_known_args()
+    factories: dict[str, Callable[[Any], Any]] = {
+        "instant": lambda _choice: (InstantModel(), dict),
+        "patch": lambda _choice: (PatchModel(arguments.answer_time), dict),
+        "real": load_model,
+    }
+    process.MolmoNode = TimedNode  # the process as it is, signals and executor included
+    return process.main(model_factory=factories[arguments.model])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
