@@ -6,7 +6,7 @@ import pytest
 from benchmarks.tracking import RATE, SECONDS, Outcome, judge, passed_by, views
 from molmo_ros.tracking import PointTracker
 
-SEEDS = range(9)
+SEEDS = range(6)
 WIDTH, HEIGHT = 160, 120
 
 
