@@ -118,13 +118,16 @@ class QueryRun:
         self.end = self.start + round(min(left, settings.duration) * 1e9)
         self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
         self._parameters = {spec.name: spec.default for spec in PARAMETERS} | UNWAITED
-        self._parameters |= {"target_frame": settings.target_frame, "use_depth": bool(topics.depth)}
+        self._parameters |= {
+            "target_frame": settings.target_frame,
+            "use_depth": bool(topics.depth and topics.info),
+        }
         # Every depth image of the time before and after a picture.
         depths = [one for one in bag.connections if one.topic in (topics.depth, topics.info)]
         densest = max((one.msgcount for one in depths), default=0) / max(bag.end - bag.start, LOOK_AROUND)
         self._camera = RecordedCamera(camera, topics, math.ceil(2 * LOOK_AROUND * densest) + SPARE)
         self._transforms = RecordedTransforms()
-        self._due = self.start
+        self._due: int | None = None
         self._time = 0
         self._log = _Log()
 
@@ -208,12 +211,15 @@ class QueryRun:
             on_progress(self.summary)
 
     def _is_due(self, time: int) -> bool:
-        if time < self._due:
+        """Whether a picture of that log time [ns] is asked about."""
+        if not self._settings.rate:
+            return True
+        due = time if self._due is None else self._due
+        if time < due:
             return False
-        if self._settings.rate:
-            # On a grid, so that a camera that is a little late does not lose every other picture.
-            period = round(1e9 / self._settings.rate)
-            self._due += period * ((time - self._due) // period + 1)
+        # On a grid, so that a camera that is a little late does not lose every other picture.
+        period = round(1e9 / self._settings.rate)
+        self._due = due + period * ((time - due) // period + 1)
         return True
 
     def _look(self, message: RecordedMessage, ask: bool) -> None:

@@ -1,0 +1,76 @@
+"""Finding the camera among topics as drivers name them."""
+
+import pytest
+
+from molmo_ros.bag.camera_topics import COMPRESSED, IMAGE, INFO, CameraTopics, find_camera
+from molmo_ros.bag.recorded_bag import BagError
+
+REALSENSE = {
+    "/camera/color/image_raw": IMAGE,
+    "/camera/color/image_raw/compressed": COMPRESSED,
+    "/camera/color/camera_info": INFO,
+    "/camera/depth/image_rect_raw": IMAGE,
+    "/camera/depth/camera_info": INFO,
+    "/camera/aligned_depth_to_color/image_raw": IMAGE,
+    "/camera/aligned_depth_to_color/image_raw/compressedDepth": COMPRESSED,
+    "/camera/aligned_depth_to_color/camera_info": INFO,
+    "/camera/infra1/image_rect_raw": IMAGE,
+    "/camera/infra1/camera_info": INFO,
+    "/molmo_node/annotated/compressed": COMPRESSED,
+    "/tf": "tf2_msgs/msg/TFMessage",
+}
+TWO = {
+    f"/{name}/{topic}": kind
+    for name in ("head", "wrist")
+    for topic, kind in (
+        ("image/compressed", COMPRESSED),
+        ("depth/compressedDepth", COMPRESSED),
+        ("camera_info", INFO),
+    )
+}
+
+
+def test_the_nodes_own_names():
+    topics = {"/image": IMAGE, "/depth": IMAGE, "/camera_info": INFO}
+    assert find_camera(topics) == CameraTopics("/image", "/depth", "/camera_info")
+    assert find_camera({"/image": IMAGE}) == CameraTopics("/image")
+
+
+def test_colour_with_the_depth_that_is_aligned_to_it():
+    assert find_camera(REALSENSE) == CameraTopics(
+        "/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/camera/color/camera_info"
+    )
+
+
+def test_one_of_two_cameras_by_name():
+    for name in ("head", "wrist"):
+        assert find_camera(TWO, camera=name) == CameraTopics(
+            f"/{name}/image/compressed", f"/{name}/depth/compressedDepth", f"/{name}/camera_info"
+        )
+
+
+def test_what_is_named_is_taken():
+    found = find_camera(
+        REALSENSE, image="/camera/infra1/image_rect_raw", depth="/camera/depth/image_rect_raw"
+    )
+    assert found == CameraTopics(
+        "/camera/infra1/image_rect_raw", "/camera/depth/image_rect_raw", "/camera/infra1/camera_info"
+    )
+
+
+@pytest.mark.parametrize(
+    ("topics", "named", "said"),
+    [
+        (TWO, {}, ["--image", "/head/image/compressed", "/wrist/image/compressed"]),
+        (TWO, {"camera": "left"}, ["'left'", "/head/image/compressed"]),
+        ({"/depth": IMAGE}, {}, ["no topic with pictures", "/depth"]),
+        ({"/tf": "tf2_msgs/msg/TFMessage"}, {}, ["no topic with pictures"]),
+        ({"/image": IMAGE, "/a/depth": IMAGE, "/b/depth": IMAGE}, {}, ["--depth", "/a/depth", "/b/depth"]),
+        (REALSENSE, {"image": "/tf"}, ["/tf is a tf2_msgs/msg/TFMessage", "/camera/color/image_raw"]),
+        (REALSENSE, {"info": "/info"}, ["/info is not in the bag", "/camera/color/camera_info"]),
+    ],
+)
+def test_an_error_lists_the_candidates(topics, named, said):
+    with pytest.raises(BagError) as error:
+        find_camera(topics, **named)
+    assert all(part in str(error.value) for part in said), error.value

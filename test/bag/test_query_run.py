@@ -1,0 +1,228 @@
+"""Runs over recordings, and what they write: read by rosbags with the definitions in the new bag alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PointStamped, PoseArray
+from molmo_msgs.msg import ObjectPointArray
+from rclpy.serialization import deserialize_message
+from recordings import (
+    LATENCY,
+    OPTICAL,
+    PERIOD,
+    START,
+    Recording,
+    camera_info,
+    compressed,
+    compressed_depth,
+    image,
+    recorded,
+    transform,
+)
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import QosReliability
+
+from molmo_ros.cli.main import main
+
+
+class Written:
+    """The messages of a bag by topic: (log time [ns], message), and in `raw` as CDR, in the order of the file."""
+
+    def __init__(self, path):
+        self.topics, self.raw, self.times = {}, {}, []
+        with AnyReader([Path(path)]) as reader:
+            self.qos = {one.topic: one.ext.offered_qos_profiles for one in reader.connections}
+            self.types = {one.topic: one.msgtype for one in reader.connections}
+            for connection, time, data in reader.messages():
+                self.times.append(time)
+                message = reader.deserialize(data, connection.msgtype)
+                self.topics.setdefault(connection.topic, []).append((time, message))
+                self.raw.setdefault(connection.topic, []).append((time, bytes(data)))
+
+    def __getitem__(self, name):
+        return self.topics.get(f"/molmo_node/{name}", [])
+
+
+def stamp(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def run(bag, tmp_path, *options, code=0):
+    out = tmp_path / "out.mcap"
+    assert main(["bag", str(bag), "--out", str(out), *options]) == code
+    return Written(out)
+
+
+def assert_on(mask, point):
+    assert mask[int(point.pixel.y), int(point.pixel.x)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite3", "mcap", "compressed"])
+def test_points_are_on_the_object_at_the_pictures_time(kind, table, mug, tmp_path):
+    recording = recorded(table, 4)
+    if kind == "compressed":
+        recording = Recording()
+        for number in range(4):
+            time = START + number * PERIOD
+            recording.add("/cam/image/compressed", compressed(table.rgb, time), time + LATENCY)
+            recording.add("/cam/depth/compressedDepth", compressed_depth(table.depth, time), time + LATENCY)
+            recording.add("/cam/camera_info", camera_info(table, time), time + LATENCY)
+    written = run(
+        recording.write(tmp_path / "in", mcap=kind != "sqlite3"),
+        tmp_path,
+        "--query",
+        "mug",
+        "--rate",
+        "5",
+        "--annotated",
+    )
+    assert len(written["result"]) == 2 and written.times == sorted(written.times)
+    for number, (time, result) in zip((0, 2), written["result"], strict=True):
+        assert stamp(result) == START + number * PERIOD and time == stamp(result) + LATENCY
+        assert (result.status, result.query, result.camera) == ("FOUND", "mug", "camera")
+        assert result.header.frame_id == result.frame_id == OPTICAL
+        (point,) = result.points
+        assert_on(mug, point)
+        place = np.array([point.position.x, point.position.y, point.position.z])
+        depths = table.depth[mug]
+        assert np.nanmin(depths) - 1e-3 <= place[2] <= np.nanmax(depths) + 1e-3
+        u, v = (table.intrinsics @ place / place[2])[:2]
+        np.testing.assert_allclose((u + 0.5, v + 0.5), (point.pixel.x, point.pixel.y), atol=1e-6)
+        assert result.frame_age.sec == 0 and result.frame_age.nanosec == LATENCY
+    for name in ("objects", "point", "points", "pixels", "markers", "answer", "annotated/compressed"):
+        assert [time for time, _ in written[name]] == [time for time, _ in written["result"]], name
+    assert written["annotated"] == [] and "/image" not in written.topics
+
+
+def test_ros_reads_what_is_written(table, tmp_path):
+    written = run(
+        recorded(table, 1).write(tmp_path / "in"), tmp_path, "--query", "mug", "--query", "count: objects"
+    )
+    for name, kind in (("result", ObjectPointArray), ("points", PoseArray), ("point", PointStamped)):
+        raw = written.raw[f"/molmo_node/{name}"]
+        for (_, data), (_, read) in zip(raw, written[name], strict=True):
+            message = deserialize_message(data, kind)
+            assert message.header.frame_id == read.header.frame_id == OPTICAL
+            if name == "result":
+                assert message.query == read.query and len(message.points) == len(read.points) > 0
+                assert message.points[0].position.z == read.points[0].position.z > 0
+                assert message.FOUND == message.status == read.status
+    assert [result.query for _, result in written["result"]] == ["mug", "count: objects"]
+    assert all(profile.reliability is QosReliability.RELIABLE for (profile,) in written.qos.values())
+
+
+@pytest.mark.parametrize("delay", [-900_000_000, 900_000_000])
+def test_depth_that_was_recorded_long_before_or_after(delay, table, mug, tmp_path):
+    written = run(
+        recorded(table, 12, depth_delay=delay).write(tmp_path / "in"),
+        tmp_path,
+        "--query",
+        "mug",
+        "--rate",
+        "2",
+    )
+    assert len(written["result"]) == 3
+    for _, result in written["result"]:
+        assert result.status == "FOUND" and result.points[0].has_position
+
+
+def test_depth_of_another_time_is_not_used(table, tmp_path):
+    recording = recorded(table, 1, depth=False)
+    recording.add("/depth", image(table.depth, "32FC1", START + 21_000_000), START + LATENCY)
+    ((_, result),) = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug")["result"]
+    assert result.status == "NO_DEPTH" and "0.021 s apart" in result.reason
+    assert result.points[0].pixel.x > 0 and not result.points[0].has_position
+
+
+def test_target_frame_at_the_pictures_time(scene, table, mug, tmp_path):
+    """The camera moves along the base's x by 1 m/s; the transforms come half a second late."""
+    recording = recorded(table, 3)
+    for number in range(-1, 5):
+        time = START + number * PERIOD + 30_000_000  # never at a picture's stamp
+        position = ((time - START) * 1e-9, 0.0, 0.5)
+        recording.add("/tf", transform("base", "camera", time, position), time + 500_000_000)
+    turn = (-0.5, 0.5, -0.5, 0.5)  # REP-103: optical z is the camera's x, optical x its -y
+    recording.add(
+        "/tf_static", transform("camera", OPTICAL, START, (0.0, 0.0, 0.0), turn), START + 250_000_000
+    )
+    bag = recording.write(tmp_path / "in")
+    optical = run(bag, tmp_path, "--query", "mug", "--rate", "0")
+    based = run(bag, tmp_path, "--query", "mug", "--rate", "0", "--target-frame", "base", "--force")
+    assert len(based["result"]) == 3
+    for number, ((_, seen), (_, placed)) in enumerate(zip(optical["result"], based["result"], strict=True)):
+        assert placed.frame_id == "base" and placed.header.frame_id == OPTICAL
+        p, q = seen.points[0].position, placed.points[0].position
+        np.testing.assert_allclose((q.x, q.y, q.z), (p.z + number * 0.1, -p.x, 0.5 - p.y), atol=1e-6)
+    unknown = run(bag, tmp_path, "--query", "mug", "--target-frame", "map", "--force")
+    assert unknown["result"][0][1].status == "NO_TRANSFORM" and "'map'" in unknown["result"][0][1].reason
+
+
+def test_track_gives_every_picture_points(table, mug, tmp_path):
+    """Each picture is the table, moved by 3 px to the right; depth is not."""
+    recording = recorded(table, 8, picture=lambda number: np.roll(table.rgb, 3 * number, axis=1))
+    written = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug", "--track")
+    objects = [one for _, one in written["objects"]]
+    assert [stamp(one) for one in objects] == [START + number * PERIOD for number in range(8)]
+    assert [one.tracked for one in objects] == [False] + 7 * [True] and len(written["result"]) == 1
+    assert len({one.points[0].track_id for one in objects}) == 1 and objects[0].points[0].track_id > 0
+    first = objects[0].points[0].pixel
+    assert_on(mug, objects[0].points[0])
+    for number, one in enumerate(objects):
+        assert abs(one.points[0].pixel.x - first.x - 3 * number) < 0.5
+        assert abs(one.points[0].pixel.y - first.y) < 0.5
+
+
+def test_copy_keeps_every_message(table, tmp_path):
+    recording = recorded(table, 3)
+    recording.add("/tf_static", transform("base", OPTICAL, START, (0.0, 0.0, 1.0)), START)
+    words = Recording()
+    words.add("/said", transform("a", "b", START, (1.0, 2.0, 3.0)), START + LATENCY + PERIOD)
+    recording.messages += words.messages
+    recording.messages.append(("/molmo_node/result", "std_msgs/msg/Empty", START, bytes(8)))
+    bag = recording.write(tmp_path / "in", mcap=True)
+    written, original = run(bag, tmp_path, "--query", "mug", "--copy"), Written(bag)
+    assert written.times == sorted(written.times)
+    for topic in ("/image", "/depth", "/camera_info", "/said"):
+        assert written.raw[topic] == original.raw[topic] and written.types[topic] == original.types[topic]
+    assert len(written.raw["/tf_static"]) == 1
+    assert written.types["/molmo_node/result"] == "molmo_msgs/msg/ObjectPointArray"
+
+
+def test_a_picture_that_cannot_be_read_is_an_error_and_the_run_goes_on(table, mug, tmp_path, capsys):
+    recording = recorded(table, 4)
+    for number, damage in ((1, "encoding"), (2, "cdr")):
+        topic, kind, time, data = recording.messages[3 * number]
+        data = data.replace(b"rgb8", b"rgb7") if damage == "encoding" else data[:40]
+        recording.messages[3 * number] = topic, kind, time, data
+    written = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug", "--rate", "0")
+    results = [result for _, result in written["result"]]
+    assert [result.status for result in results] == ["FOUND", "ERROR", "ERROR", "FOUND"]
+    assert "rgb7" in results[1].reason and stamp(results[1]) == START + PERIOD
+    assert "cannot be read" in results[2].reason
+    assert "2 FOUND, 2 ERROR" in capsys.readouterr().out
+
+
+def test_without_calibration_points_are_in_pixels(table, mug, tmp_path, capsys):
+    written = run(
+        recorded(table, 3, info=False).write(tmp_path / "in"), tmp_path, "--query", "mug", "--rate", "0"
+    )
+    for _, result in written["result"]:
+        assert result.status == "FOUND" and not result.points[0].has_position
+        assert_on(mug, result.points[0])
+    assert written["points"] == [] and len(written["pixels"]) == 3
+    assert capsys.readouterr().err.count("no camera_info") == 1
+
+
+def test_part_of_a_bag_and_json(table, tmp_path, capsys):
+    bag = recorded(table, 8).write(tmp_path / "in")
+    options = ("--query", "mug", "--rate", "0", "--start", "0.15", "--duration", "0.3", "--json")
+    written = run(bag, tmp_path, *options)
+    stamps = [START + number * PERIOD for number in (2, 3, 4)]
+    assert [stamp(result) for _, result in written["result"]] == stamps
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["stamp_ns"] for line in lines] == stamps
+    for line, (_, result) in zip(lines, written["result"], strict=True):
+        assert line["status"] == "FOUND" and line["frame_id"] == OPTICAL
+        assert line["points"][0]["position"] == [getattr(result.points[0].position, axis) for axis in "xyz"]
