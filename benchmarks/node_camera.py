@@ -48,7 +48,8 @@ class Pictures:
 
         self._patch = MovingPatch(width, height) if encoding == "rgb8" else None
         still = MovingPatch(width, height)
-        still.draw(0)
+        if not self._patch:
+            still.draw(0)
         if encoding == "jpeg":
             _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(still.picture, cv2.COLOR_RGB2BGR))
             self.message = CompressedImage(format="rgb8; jpeg compressed bgr8")

@@ -3,8 +3,8 @@
     python -m benchmarks.node_soak [--minutes 10] [--size 1280x720] [--model tiny] [--json FILE]
 
 A camera at 30 Hz with depth and a continuous query with tracking. In the first quarter of a minute also one service
-call per second and one action goal per 3 s, every other one of which is cancelled: more than the model can answer, which
-takes 2 s each, so the queue fills up and is worked off in the rest of the minute. With --model it is a real model.
+call per second and one action goal per 3 s, every other one of which is cancelled: more than the model can answer,
+which takes 2 s each, so the queue fills up and is worked off in the rest of the minute. With --model it is a real one.
 
 Some 40 times: resident memory, threads, open files. Growth is the slope of a line through the second half of the
 memory's course. An answer is stale when its picture was older than `max_frame_age` when the work on it started.
