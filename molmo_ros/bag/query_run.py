@@ -6,9 +6,9 @@ import logging
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from molmo_msgs.msg import ObjectPointArray
@@ -33,10 +33,8 @@ from molmo_ros.node.tracking import CameraTracker
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000
 """How far before and after a picture its depth, calibration and transforms may be recorded [ns]."""
-SPARE = 8
-"""Depth images that are kept beyond the number that comes in that time."""
-UNWAITED = {"max_frame_age": 0.0, "depth_patience": 0.0, "transform_patience": 0.0}
-"""Parameters of the node that a recording has no use for."""
+OFFLINE = {"max_frame_age": 0.0, "depth_patience": 0.0, "transform_patience": 0.0, "rate": 1e-9}
+"""Parameters of the node for which the time on the wall matters: here it does not."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,14 @@ class RunSummary:
     done: float = 0.0
 
 
+class _Waiting(NamedTuple):
+    """A message whose turn will come: what is to be done besides copying it."""
+
+    message: RecordedMessage
+    look: bool
+    ask: bool
+
+
 class QueryRun:
     """Asks a model about the pictures of a bag.
 
@@ -117,15 +123,13 @@ class QueryRun:
             raise BagError(f"--start {settings.start:g} s is after the end: the bag is {length:.2f} s long")
         self.end = self.start + round(min(left, settings.duration) * 1e9)
         self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
-        self._parameters = {spec.name: spec.default for spec in PARAMETERS} | UNWAITED
+        self._parameters = {spec.name: spec.default for spec in PARAMETERS} | OFFLINE
         self._parameters |= {
             "target_frame": settings.target_frame,
+            "queries": [query.written for query in settings.queries],
             "use_depth": bool(topics.depth and topics.info),
         }
-        # Every depth image of the time before and after a picture.
-        depths = [one for one in bag.connections if one.topic in (topics.depth, topics.info)]
-        densest = max((one.msgcount for one in depths), default=0) / max(bag.end - bag.start, LOOK_AROUND)
-        self._camera = RecordedCamera(camera, topics, math.ceil(2 * LOOK_AROUND * densest) + SPARE)
+        self._camera = RecordedCamera(camera, topics, 2 * LOOK_AROUND)  # before and after a picture
         self._transforms = RecordedTransforms()
         self._due: int | None = None
         self._time = 0
@@ -158,56 +162,64 @@ class QueryRun:
             model, options, cameras={self._camera.name: self._camera}, now=lambda: self._time, **common
         )
         self._tracker = _Tracker(self._camera, publish=self._publish_tracked, on_lost=lambda: None, **common)
-        waiting: deque[RecordedMessage] = deque()
+        waiting: deque[_Waiting] = deque()
         for message in self._messages():
-            while waiting and waiting[0].time + LOOK_AROUND < message.time:
+            while waiting and waiting[0].message.time + LOOK_AROUND < message.time:
                 self._finish(waiting.popleft(), on_progress)
             if self._stop.is_set():
                 return
-            if self._take(message):
-                waiting.append(message)
+            self._keep(message)
+            if self.start <= message.time <= self.end and (turn := self._turn(message)):
+                waiting.append(turn)
         while waiting and not self._stop.is_set():
             self._finish(waiting.popleft(), on_progress)
 
-    def _messages(self):
-        """Everything that is needed, in the order of the recording; fixed transforms first, they hold at all times."""
+    def _messages(self) -> Iterator[RecordedMessage]:
+        """Everything that is needed, in the order of the recording, after what holds at all times and was sent once."""
         connections, topics = self._bag.connections, self._topics
-        fixed = [one for one in connections if one.topic == STATIC]
-        yield from self._bag.messages(fixed)
+        pictures = sum(one.msgcount for one in connections if one.topic == topics.image)
+        once = [
+            one
+            for one in connections
+            if one.topic == STATIC or (one.topic == topics.info and one.msgcount < pictures / 2)
+        ]
+        for message in self._bag.messages(once):
+            if self._settings.copy and message.time < self.start:
+                self._output.copy(message._replace(time=self.start))
+            yield message._replace(time=min(message.time, self.start - 1))
         wanted = {topics.image, topics.depth, topics.info, MOVING}
         read = [one for one in connections if one.topic in wanted or self._settings.copy]
-        read = [one for one in read if one not in fixed]
         yield from self._bag.messages(read, self.start - LOOK_AROUND, self.end + LOOK_AROUND + 1)
 
-    def _take(self, message: RecordedMessage) -> bool:
-        """Keep what helps to place points; whether the message waits for its turn."""
+    def _keep(self, message: RecordedMessage) -> None:
+        """Keep what helps to place points."""
         topic = message.connection.topic
         try:
             if topic in (MOVING, STATIC):
                 self._transforms.add(message.data, topic == STATIC)
-            elif topic and topic in (self._topics.depth, self._topics.info):
+            elif topic in (self._topics.depth, self._topics.info):
                 self._camera.put(message)
         except Exception as error:  # whatever a damaged message leads to
             self._log.error(f"{topic}: a message cannot be read: {error}")
-        if topic == STATIC:
-            if self._settings.copy and message.time <= self.end:
-                self._output.copy(message._replace(time=max(message.time, self.start)))
-            return False
-        return self.start <= message.time <= self.end and (topic == self._topics.image or self._settings.copy)
 
-    def _finish(self, message: RecordedMessage, on_progress: Callable[[RunSummary], None]) -> None:
-        """The turn of a picture, or of a message that is only copied."""
+    def _turn(self, message: RecordedMessage) -> _Waiting | None:
+        """What is to be done about a message when its turn comes; None where nothing is."""
+        is_picture = message.connection.topic == self._topics.image
+        self.summary.pictures += is_picture
+        ask = is_picture and self._is_due(message.time)
+        look = ask or (is_picture and self._settings.track)
+        return _Waiting(message, look, ask) if look or self._settings.copy else None
+
+    def _finish(self, turn: _Waiting, on_progress: Callable[[RunSummary], None]) -> None:
+        """The turn of a message."""
         if self._settings.copy:
-            self._output.copy(message)
-        if message.connection.topic != self._topics.image:
+            self._output.copy(turn.message)
+        if not turn.look:
             return
-        self._time = self._output.time = message.time
-        self.summary.pictures += 1
-        ask = self._is_due(message.time)
-        if ask or self._settings.track:
-            self._look(message, ask)
+        self._time = self._output.time = turn.message.time
+        self._look(turn.message, turn.ask)
         if not self._stop.is_set():
-            self.summary.done = (message.time - self.start) * 1e-9
+            self.summary.done = (turn.message.time - self.start) * 1e-9
             on_progress(self.summary)
 
     def _is_due(self, time: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from rclpy.serialization import deserialize_message
@@ -11,49 +12,58 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from molmo_ros.bag.camera_topics import COMPRESSED, CameraTopics
 from molmo_ros.bag.recorded_bag import RecordedMessage
 from molmo_ros.node.camera_input import CameraInput
-from molmo_ros.node.depth_sync import DepthSync
 from molmo_ros.node.frame import Frame, stamp_ns
 
 
 class RecordedCamera(CameraInput):
-    """Fed in the order of the recording, and shown one frame at a time.
+    """Fed in the order of the recording, and shown one picture at a time.
 
     Args:
         name: Name of the camera.
         topics: Its topics.
-        buffered: How many depth images and calibrations are kept around the frame that is shown.
+        span: How long depth images and calibrations are kept, in the time of the recording [ns].
     """
 
-    def __init__(self, name: str, topics: CameraTopics, buffered: int) -> None:
+    def __init__(self, name: str, topics: CameraTopics, span: int) -> None:
         super().__init__(name, "", lambda *_: None)
         self.topic = topics.image
-        self.depths = DepthSync(buffered)
-        self._topics = topics
-        self._infos: deque[CameraInfo] = deque(maxlen=buffered)
+        self._topics, self._span = topics, span
+        self._depths: deque[tuple[int, Any]] = deque()  # log time, message
+        self._infos: deque[tuple[int, Any]] = deque()
 
     def put(self, message: RecordedMessage) -> None:
         """Keep a depth image or a calibration.
 
         Raises:
-            RuntimeError: It cannot be deserialised.
+            Exception: Whatever a message that cannot be deserialised leads to.
         """
         if message.connection.topic == self._topics.depth:
-            depth = image_of(message)
-            self.depths.put(stamp_ns(depth.header), depth)
+            kept, read = self._depths, image_of(message)
         else:
-            self._infos.append(deserialize_message(message.data, CameraInfo))
+            kept, read = self._infos, deserialize_message(message.data, CameraInfo)
+        kept.append((message.time, read))
+        # The last one stays: a calibration may be published once.
+        while len(kept) > 1 and kept[0][0] < message.time - self._span:
+            kept.popleft()
 
     def show(self, message: RecordedMessage) -> Frame:
-        """Make a picture the newest, with the calibration whose stamp is nearest.
+        """Make a picture the newest, with the depth and the calibration whose stamps are nearest to its own.
 
         Raises:
-            RuntimeError: It cannot be deserialised.
+            Exception: Whatever a message that cannot be deserialised leads to.
         """
-        self.frames.clear()
+        self.clear()
         frame = Frame(image_of(message))
         self.frames.put(frame)
-        self.info = min(self._infos, key=lambda info: abs(stamp_ns(info.header) - frame.stamp), default=None)
+        if (depth := _nearest(self._depths, frame.stamp)) is not None:
+            self.depths.put(stamp_ns(depth.header), depth)
+        self.info = _nearest(self._infos, frame.stamp)
         return frame
+
+
+def _nearest(kept: Iterable[tuple[int, Any]], stamp: int) -> Any:
+    """The message whose stamp is nearest to one [ns]; None where there is none."""
+    return min((one for _, one in kept), key=lambda one: abs(stamp_ns(one.header) - stamp), default=None)
 
 
 def image_of(message: RecordedMessage) -> Any:

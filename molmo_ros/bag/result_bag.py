@@ -21,6 +21,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from molmo_ros.bag.message_definition import message_types, type_name
 from molmo_ros.bag.recorded_bag import BagError, RecordedMessage
@@ -76,11 +77,11 @@ class ResultBag:
             raise self._unwritable(error) from error
         return self
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Completes the file however the run ended, so that what was done can be read."""
         try:
             self._writer.close()
-            if failure is None or not self._empty:
+            if not self._empty:
                 written = self._folder / self.path.stem / f"{self.path.stem}.mcap"
                 written.replace(self.path)
             shutil.rmtree(self._folder)
@@ -119,19 +120,21 @@ class ResultBag:
         if source.topic in self._topics:
             LOG.warning("%s of the bag is not copied: the new results are written to it", source.topic)
             return None
-        known: dict[str, Any] = {}
+        definition = source.msgdef
         types = message_types()
-        if source.msgdef.format is not MessageDefinitionFormat.NONE and source.digest:
-            known = {"msgdef": source.msgdef.data, "rihs01": source.digest}
-        elif source.msgtype in types.fielddefs:
-            known = {"typestore": types}
-        elif source.msgdef.format is not MessageDefinitionFormat.NONE:
-            known = {"msgdef": source.msgdef.data, "rihs01": "RIHS01_" + 64 * "0"}
-        else:
-            LOG.warning("%s is not copied: the bag has no definition of %s", source.topic, source.msgtype)
+        if definition.format is MessageDefinitionFormat.MSG:
+            types = get_typestore(Stores.EMPTY)
+            types.register(get_types_from_msg(definition.data, source.msgtype))
+        if source.msgtype not in types.fielddefs:
+            LOG.warning(
+                "%s is not copied: the bag has no .msg definition of %s", source.topic, source.msgtype
+            )
             return None
         return self._writer.add_connection(
-            source.topic, source.msgtype, offered_qos_profiles=source.ext.offered_qos_profiles, **known
+            source.topic,
+            source.msgtype,
+            typestore=types,
+            offered_qos_profiles=source.ext.offered_qos_profiles,
         )
 
     def _unwritable(self, error: OSError) -> BagError:

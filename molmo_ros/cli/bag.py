@@ -105,15 +105,14 @@ def run(args: argparse.Namespace) -> int:
     from molmo_ros.node.answering import FatalModelError
 
     try:
-        with _stop_at_signals() as stop:
-            return _run(args, stop)
+        return _run(args)
     except MolmoError as error:
         return _fail(str(error), 2)
     except (FatalModelError, RuntimeError, AssertionError) as error:  # torch: no such device, out of memory
         return _fail(str(error), 1)
 
 
-def _run(args: argparse.Namespace, stop: threading.Event) -> int:
+def _run(args: argparse.Namespace) -> int:
     from molmo_ros.bag.camera_topics import UNNAMED, find_camera
     from molmo_ros.bag.query_run import QueryRun, RunSettings
     from molmo_ros.bag.recorded_bag import RecordedBag
@@ -124,6 +123,7 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     settings = RunSettings(
         queries, args.rate, args.target_frame, args.start, args.duration, args.track, args.copy
     )
+    stop = threading.Event()
     with RecordedBag(args.bag) as bag:
         types = {one.topic: one.msgtype for one in bag.connections if one.msgcount}
         topics = find_camera(types, image=args.image, depth=args.depth, info=args.camera_info, camera=camera)
@@ -138,7 +138,7 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
             ModelChoice(args.model, args.device, args.dtype, args.engine, args.engine_path or "")
         )
         try:
-            with output, _Bar((run.end - run.start) * 1e-9) as bar:
+            with _set_at_signals(stop), output, _Bar((run.end - run.start) * 1e-9) as bar:
                 on_answer = bar.print_answer if args.json else lambda _array: None
                 run.run(model, options, output, on_answer=on_answer, on_progress=bar.show)
         finally:
@@ -173,9 +173,8 @@ def _queries(written: list[str]) -> tuple[list[Any], str]:
 
 
 @contextmanager
-def _stop_at_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that the new bag is completed; a second Ctrl-C ends at once."""
-    stop = threading.Event()
+def _set_at_signals(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set the event, so that the new bag is completed; a second Ctrl-C interrupts as ever."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(*_: object) -> None:
@@ -185,7 +184,7 @@ def _stop_at_signals() -> Iterator[threading.Event]:
     for number in before:
         signal.signal(number, on_signal)
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,14 +15,11 @@ class DepthSync:
 
     Inference takes far longer than the buffer is deep, and depth may come after its picture, so the
     match is kept up to date from the start of a query until it is collected. Thread-safe.
-
-    Args:
-        buffered: How many images are kept.
     """
 
-    def __init__(self, buffered: int = BUFFERED) -> None:
+    def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._recent: deque[tuple[int, Any]] = deque(maxlen=buffered)
+        self._recent: deque[tuple[int, Any]] = deque(maxlen=BUFFERED)
         self._wanted: int | None = None
         self._match: tuple[int, Any] | None = None
         self._received = 0
