@@ -143,19 +143,19 @@ class CameraTracker:
 
     def _follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
         """One frame: all points are followed into it, those of new answers from their own frame on."""
-        started = time.perf_counter()
+        started, asked = time.perf_counter(), self._value("queries")
+        self._give_up_old(asked)
         picture = picture_of(frame.message)
         gray = self._history.add(frame.stamp, picture)
         tracks = {query: one.tracker.step(gray) for query, one in self._followers.items()}
         for outcome, seen in answers:
             query = outcome.request.query.written
-            if outcome.status not in UNCHANGED:
+            if query in asked and outcome.status not in UNCHANGED:
                 old = self._followers.pop(query, None)
                 tracks[query] = self._begin(outcome, seen, old, tracks.get(query, []))
         for query, found in tracks.items():
             elapsed = (time.perf_counter() - started) * 1e3
             self._tell(self._followers[query], found, frame, picture, elapsed)
-        self._give_up_old()
 
     def _begin(
         self, outcome: Outcome, seen: np.ndarray, old: Follower | None, old_tracks: Sequence[Track]
@@ -234,10 +234,13 @@ class CameraTracker:
             lambda: picture,
         )
 
-    def _give_up_old(self) -> None:
+    def _give_up_old(self, asked: Sequence[str]) -> None:
+        """Forgets the points of queries that are not among the asked ones any more, or have no answer."""
         limit = max(LIFETIME, 3.0 / self._value("rate"))
         now = time.monotonic()
-        self._followers = {query: one for query, one in self._followers.items() if now - one.since < limit}
+        self._followers = {
+            query: one for query, one in self._followers.items() if query in asked and now - one.since < limit
+        }
 
 
 def _spread(frames: Sequence[GrayFrame], most: int) -> Sequence[GrayFrame]:

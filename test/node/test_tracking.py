@@ -54,8 +54,8 @@ class MovingPatch:
 
     def place(self, seconds):
         """Column and row of the patch's left upper corner."""
-        column = (self.width - SIDE) / 2 + 0.2 * self.width * math.sin(0.8 * seconds)
-        return round(column), round((self.height - SIDE) / 2 + 0.1 * self.height * math.sin(1.1 * seconds))
+        column = (self.width - SIDE) / 2 + 0.2 * self.width * math.sin(0.5 * seconds)
+        return round(column), round((self.height - SIDE) / 2 + 0.1 * self.height * math.sin(0.7 * seconds))
 
     def show(self, depth=None, info=None):
         """The next frame, when it is due; returns its stamp [ns]."""
@@ -84,8 +84,8 @@ class MovingPatch:
         """Distance of an array's point to the patch in its frame [px]; the header is that frame's, bit for bit."""
         stamp = nanoseconds(found.header)
         assert found.header == self.headers[stamp]
-        (point,) = found.points
-        x, y = self.truth[stamp]
+        assert len(found.points) == 1, f"{found.status}: {found.reason}"
+        point, (x, y) = found.points[0], self.truth[stamp]
         return math.hypot(point.pixel.x - x, point.pixel.y - y)
 
 
@@ -272,6 +272,18 @@ def test_a_fast_large_camera_and_a_slow_model_queue_nothing(follow):
     assert max(seconds(one.start_age) for one in results) < 1.0
     assert 2.0 < max(seconds(one.frame_age) for one in results) < 3.5
     assert all(patch.error(one) < 1.0 for one in results)
-    ages = [seconds(one.frame_age) for one in tracked(robot)]
-    assert len(ages) > 10 and max(ages) < 2.0
-    assert max(patch.error(one) for one in tracked(robot)) < 2 * NEAR
+    # A busy machine skips frames, and an object that went too far meanwhile is told as lost; never a wrong place.
+    followed = [one for one in tracked(robot) if one.points]
+    assert len(followed) > 10 and max(seconds(one.frame_age) for one in followed) < 2.0
+    assert max(patch.error(one) for one in followed) < 2 * NEAR
+
+
+def test_what_is_asked_no_more_is_followed_no_more(follow):
+    robot = follow(answer=0.4)
+    patch = MovingPatch(robot)
+    show_until(patch, lambda: tracked(robot))
+    assert not robot.set(queries=["red patch, 0.5 s"])
+    show_until(patch, lambda: any("0.5 s" in found.query for found in tracked(robot)))
+    robot.clear()
+    show_for(patch, 1.0)
+    assert {found.query for found in tracked(robot)} == {"red patch, 0.5 s"}
