@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 from .generators import C_LIBRARIES, generate
 from .interface_package import PREFIX, InterfacePackage
 
-# Libraries of ROS that generated code calls; each has its headers in a folder of its name.
+# Libraries of ROS that generated code calls; their headers lie in folders of their names.
 RUNTIME = (
     "rosidl_runtime_c",
     "rosidl_typesupport_c",
@@ -72,11 +72,11 @@ class BuildInterfaces(build_ext):
 
     def _compile(self, parts: list[str]) -> dict[str, list[str]]:
         """Object files by part, compiled on all cores."""
-        ros_headers = (
-            PREFIX / "include" / name for name in (*self.interfaces.dependencies, *RUNTIME, *ONLY_HEADERS)
-        )
-        headers = [*(self.generated / part for part in parts), *ros_headers, numpy.get_include()]
-        include = [str(folder) for folder in headers]
+        ros = PREFIX / "include"
+        with_headers = (*self.interfaces.dependencies, *RUNTIME, *ONLY_HEADERS)
+        # The folder of all is for fastcdr, whose own is not inside another of its name.
+        folders = [*(self.generated / part for part in parts), *(ros / name for name in with_headers), ros]
+        include = [*map(str, folders), numpy.get_include()]
 
         def compile_one(source: Path) -> list[str]:
             return self.compiler.compile(
