@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial, wraps
 from typing import Any
 
@@ -97,6 +97,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._queue = RequestQueue()
         self._queue.close()
         self._state = "unconfigured"
+        self._stop_reason = ""
         self._cameras: dict[str, CameraInput] = camera_inputs(self.value("cameras"), self._on_frame)
         self._trackers: dict[str, CameraTracker] = {}
         self._abandoned: list[Request] = []
@@ -178,6 +179,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             )
             for name, camera in self._cameras.items()
         }
+        self._stop_reason = ""
         self._queue.open()
         self._worker = QueryWorker(self._queue, self._run, self._continuous.due)
         self._worker.start()
@@ -219,6 +221,17 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("finalized")
         return FAILURE
 
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
+        """Refuses what the current state does not allow; rclpy's own raises, which would end the process."""
+        allowed = {number: label for number, label, *_ in self._state_machine.available_transitions}
+        if transition_id not in allowed:
+            self.get_logger().warning(
+                f"the node is {self._state}, where transition {transition_id} is not possible; possible: "
+                f"{', '.join(f'{number} ({label})' for number, label in allowed.items()) or 'none'}"
+            )
+            return FAILURE
+        return super()._LifecycleNodeMixin__change_state(transition_id)
+
     def close(self, timeout: float) -> bool:
         """Answer what runs and what waits with CANCELLED, before the process ends.
 
@@ -231,6 +244,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         return stopped
 
     def _stop(self, timeout: float, reason: str) -> bool:
+        self._stop_reason = reason
         if self._bond is not None:
             self._bond.close()
         for camera in self._cameras.values():
@@ -355,6 +369,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     def _deliver_about(self, outcome: Outcome, sight: Sight | None) -> None:
         self._queue.finished(outcome.request)
+        if outcome.status is Status.CANCELLED and self._stop_reason:
+            outcome = replace(outcome, reason=self._stop_reason)
         self._deliver(outcome, sight)
 
     def _deliver(self, outcome: Outcome, sight: Sight | None = None, *, force: bool = False) -> None:

@@ -52,7 +52,7 @@ class Robot:
         self.executor.add_node(self.node)
         self.heard = {}
         self.process = None
-        self._clients = {}
+        self._clients, self._known = {}, []
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._out = {
             name: self.node.create_publisher(kind, name, reliable)
@@ -75,22 +75,36 @@ class Robot:
             self.heard[name] = []
             self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 300)
 
-    def start(self, *arguments, wait=True, sim_time=False, script="fake_node.py", depth=False, image="image"):
+    def start(
+        self,
+        *arguments,
+        wait=True,
+        managed=False,
+        sim_time=False,
+        script="fake_node.py",
+        depth=False,
+        image="image",
+    ):
         """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected.
 
-        `image` is the topic of pictures that it will listen to.
+        A `managed` one is there then, and waits to be configured. `image` is the topic of pictures that it listens to.
         """
+        if managed:
+            arguments, wait = ("-p", "autostart:=false", *arguments), False
         if not depth:  # without, points in pixels are all that is wanted
             arguments = ("-p", "use_depth:=false", *arguments)
         names = [image, "query"] + (["clock"] if sim_time else [])
         before = set().union(*map(self._listeners, names))
         old = self._results()
+        self._known.clear()
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
         command += ["--ros-args", *arguments]
         self.process = subprocess.Popen(
             command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        if managed:
+            self.spin_until(lambda: self._results() - old)
         if wait:
             self.spin_until(
                 lambda: all(self._listeners(name) - before for name in names) and self._results() - old
@@ -168,8 +182,15 @@ class Robot:
         """A client of one of the node's services, such as `ask`, that is connected to it."""
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, f"molmo_node/{name}")
-        self.spin_until(self._clients[name].service_is_ready)
-        return self._clients[name]
+        return self._connected(self._clients[name], self._clients[name].service_is_ready)
+
+    def _connected(self, client, ready):
+        """The client, once the node that runs now surely knows it: its side of the match may be later than ours."""
+        if client not in self._known:
+            self.spin_until(ready)
+            self.spin(0.3)
+            self._known.append(client)
+        return client
 
     def call(self, kind, name, patience=PATIENCE, **request):
         """Call one of the node's services; returns its response."""
@@ -180,15 +201,13 @@ class Robot:
     def action_client(self):
         """A new client of the node's action that is connected to it."""
         client = ActionClient(self.node, Query, "molmo_node/query")
-        self.spin_until(client.server_is_ready)
-        self.spin(0.3)  # the node's side of the match may be later
-        return client
+        return self._connected(client, client.server_is_ready)
 
     def goal(self, client=None, **goal):
         """Send a goal of the node's action."""
         if client is None:
             client = self._clients["query"] = self._clients.get("query") or self.action_client()
-        return Goal(self, client, **goal)
+        return Goal(self, self._connected(client, client.server_is_ready), **goal)
 
     def set(self, **parameters):
         """Set parameters of the node; returns why the first was refused, or an empty text."""
@@ -197,8 +216,8 @@ class Robot:
         return next((result.reason for result in results if not result.successful), "")
 
     def change_state(self, transition, patience=PATIENCE):
-        """Ask for a transition of the life cycle, such as `activate`; returns whether it succeeded."""
-        wanted = Transition(label=transition)
+        """Ask for a transition of the life cycle, such as `active_shutdown`; returns whether it succeeded."""
+        wanted = Transition(id=getattr(Transition, f"TRANSITION_{transition.upper()}"))
         return self.call(ChangeState, "change_state", patience, transition=wanted).success
 
     def state(self):
