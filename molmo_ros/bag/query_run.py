@@ -33,6 +33,8 @@ from molmo_ros.node.tracking import CameraTracker
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000
 """How far before and after a picture its depth, calibration and transforms may be recorded [ns]."""
+EARLY = 0.05
+"""A picture may come so much of the period before its time: cameras are not quite in time either."""
 OFFLINE = {"max_frame_age": 0.0, "depth_patience": 0.0, "transform_patience": 0.0, "rate": 1e-9}
 """Parameters of the node for which the time on the wall matters: here it does not."""
 
@@ -173,6 +175,9 @@ class QueryRun:
                 waiting.append(turn)
         while waiting and not self._stop.is_set():
             self._finish(waiting.popleft(), on_progress)
+        if not self._stop.is_set():
+            self.summary.done = (self.end - self.start) * 1e-9
+            on_progress(self.summary)
 
     def _messages(self) -> Iterator[RecordedMessage]:
         """Everything that is needed, in the order of the recording, after what holds at all times and was sent once."""
@@ -226,12 +231,12 @@ class QueryRun:
         """Whether a picture of that log time [ns] is asked about."""
         if not self._settings.rate:
             return True
-        due = time if self._due is None else self._due
-        if time < due:
-            return False
-        # On a grid, so that a camera that is a little late does not lose every other picture.
         period = round(1e9 / self._settings.rate)
-        self._due = due + period * ((time - due) // period + 1)
+        slack = round(EARLY * period)
+        due = time if self._due is None else self._due
+        if time < due - slack:
+            return False
+        self._due = due + period * ((time + slack - due) // period + 1)
         return True
 
     def _look(self, message: RecordedMessage, ask: bool) -> None:

@@ -128,7 +128,7 @@ def _run(args: argparse.Namespace) -> int:
         types = {one.topic: one.msgtype for one in bag.connections if one.msgcount}
         topics = find_camera(types, image=args.image, depth=args.depth, info=args.camera_info, camera=camera)
         run = QueryRun(bag, topics, camera or UNNAMED, settings, stop)
-        path = args.out or args.bag.resolve().parent / f"{args.bag.resolve().stem}_molmo.mcap"
+        path = args.out or beside(args.bag)
         if path.exists() and path.samefile(args.bag):
             return _fail(f"{path} is the bag that is read", 2)
         unwanted = ("~/annotated",) if args.annotated else ("~/annotated", "~/annotated/compressed")
@@ -150,6 +150,12 @@ def _run(args: argparse.Namespace) -> int:
         if not run.summary.pictures:
             return _fail(f"no picture of {topics.image} is in that part of the bag", 2)
     return 0
+
+
+def beside(bag: Path) -> Path:
+    """Where the results of a bag go if nothing else is said."""
+    whole = bag.resolve()
+    return whole.parent / f"{whole.name if whole.is_dir() else whole.stem}_molmo.mcap"
 
 
 def _queries(written: list[str]) -> tuple[list[Any], str]:

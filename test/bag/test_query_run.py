@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import PointStamped, PoseArray
@@ -93,6 +94,9 @@ def test_points_are_on_the_object_at_the_pictures_time(kind, table, mug, tmp_pat
         assert result.frame_age.sec == 0 and result.frame_age.nanosec == LATENCY
     for name in ("objects", "point", "points", "pixels", "markers", "answer", "annotated/compressed"):
         assert [time for time, _ in written[name]] == [time for time, _ in written["result"]], name
+    for (_, drawn), (_, result) in zip(written["annotated/compressed"], written["result"], strict=True):
+        assert cv2.imdecode(drawn.data, cv2.IMREAD_COLOR).shape == table.rgb.shape
+        assert drawn.header == result.header
     assert written["annotated"] == [] and "/image" not in written.topics
 
 
@@ -134,6 +138,26 @@ def test_depth_of_another_time_is_not_used(table, tmp_path):
     ((_, result),) = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug")["result"]
     assert result.status == "NO_DEPTH" and "0.021 s apart" in result.reason
     assert result.points[0].pixel.x > 0 and not result.points[0].has_position
+
+
+def test_a_calibration_that_was_sent_once_holds(table, tmp_path):
+    recording = recorded(table, 15, info=False)
+    recording.add("/camera_info", camera_info(table, START), START)
+    written = run(recording.write(tmp_path / "in", mcap=True), tmp_path, "--query", "mug", "--start", "1.3")
+    ((time, result),) = written["result"]
+    assert time >= START + 1_300_000_000
+    assert result.status == "FOUND" and result.points[0].has_position
+
+
+def test_a_camera_that_is_not_quite_in_time(table, tmp_path):
+    """Asked at half its rate, every other picture is asked about."""
+    recording = Recording()
+    for number, late in enumerate((0, 5, -5, 9, -1, 0, 4, -9)):
+        time = START + number * PERIOD
+        recording.add("/image", image(table.rgb, "rgb8", time), time + late * 1_000_000)
+    written = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug", "--rate", "5")
+    asked = [(stamp(result) - START) // PERIOD for _, result in written["result"]]
+    assert asked == [0, 2, 4, 6]
 
 
 def test_target_frame_at_the_pictures_time(scene, table, mug, tmp_path):
