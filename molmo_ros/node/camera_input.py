@@ -11,7 +11,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from molmo_ros.geometry import PinholeCamera
+from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.node.depth_sync import DepthSync
 from molmo_ros.node.frame import Frame, stamp_ns
 from molmo_ros.node.locate import camera_from_message
@@ -44,6 +44,7 @@ class CameraInput:
         depths: The newest depth images.
         info: The newest CameraInfo; None while none has come.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
+        problem: Why the calibration could not be used when it was last wanted; empty where it could.
     """
 
     def __init__(self, name: str, prefix: str, on_frame: Callable[[CameraInput, Frame], None]) -> None:
@@ -52,6 +53,7 @@ class CameraInput:
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
         self.topic = f"{prefix}image"
+        self.problem = ""
         self._prefix, self._on_frame = prefix, on_frame
         self._subscriptions: list[Any] = []
 
@@ -104,8 +106,14 @@ class CameraInput:
         Raises:
             CameraInfoError: There is no calibration, or not for this size.
         """
-        camera = camera_from_message(self.info, rectified=rectified, matrix=matrix, size=(width, height))
-        camera.require_size(width, height)
+        try:
+            camera = camera_from_message(self.info, rectified=rectified, matrix=matrix, size=(width, height))
+            camera.require_size(width, height)
+        except CameraInfoError as error:
+            way_out = "" if any(matrix) else "; the parameter camera_matrix is used instead of camera_info"
+            self.problem = f"{error}{way_out}"
+            raise CameraInfoError(self.problem) from error
+        self.problem = ""
         return camera
 
     def _on_image(self, message: Any) -> None:

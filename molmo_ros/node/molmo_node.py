@@ -327,6 +327,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
     def _publish_diagnostics(self) -> None:
         if not self.context.ok():
             return
+        for camera in self._cameras.values():
+            self._diagnostics.record_problem(camera.name, camera.problem)
         asked = any(written.strip() for written in self.value("queries"))
         self._diagnostics_out.publish(
             self._diagnostics.message(
