@@ -176,8 +176,8 @@ def test_a_lost_object_is_told_and_asked_about_at_once(follow):
 def test_switched_while_it_runs(follow):
     robot = follow("-p", "tracking:=false")
     patch = MovingPatch(robot)
-    show_until(patch, lambda: len(robot.heard["result"]) >= 2)
-    assert robot.heard["objects"] and not tracked(robot)
+    show_until(patch, lambda: len(robot.heard["objects"]) >= 2)
+    assert not tracked(robot)
     assert robot.heard["objects"][-1].points[0].track_id == 0
     assert not robot.set(tracking=True)
     show_until(patch, lambda: len(tracked(robot)) >= 3)
