@@ -36,8 +36,12 @@ def test_every_default_is_accepted_and_described():
         ("rate", 2),
         ("rate", 0.01),
         ("max_points", 10000),
-        ("query", "what?"),
-        ("query", ""),
+        ("queries", ["what?", "@wrist cube", ""]),
+        ("queries", ()),
+        ("cameras", ["wrist", "head_2"]),
+        ("image_transport", "compressed"),
+        ("target_frame", "base_link"),
+        ("transform_patience", 1),
         ("dtype", "bfloat16"),
         ("engine", "onnx"),
         ("engine_path", "tiny-rtx40-int4"),
@@ -61,8 +65,15 @@ def test_accepted(name, value):
         ("use_depth", 1, "true or false"),
         ("dtype", "float8", "float32, bfloat16, float16"),
         ("engine", "tensorflow", "auto, torch, onnx, tensorrt"),
-        ("query", "ask:", "empty"),
-        ("query", "a" * 5000, "at most 4096"),
+        ("queries", ["cube", "ask:"], "empty"),
+        ("queries", ["a" * 5000], "at most 4096"),
+        ("queries", "cube", "string_array"),
+        ("queries", [1], "string_array"),
+        ("cameras", [], "at least one"),
+        ("cameras", ["wrist", "wrist"], "'wrist' is named twice"),
+        ("cameras", ["left/wrist"], "'left/wrist' must begin with a letter"),
+        ("image_transport", "theora", "raw, compressed"),
+        ("depth_transport", "compressed", "raw, compressedDepth"),
         ("model", None, "string"),
         ("camera_matrix", [1.0, 2.0], "4 numbers"),
         ("camera_matrix", "1234", "4 numbers"),
@@ -73,6 +84,12 @@ def test_refused_with_what_is_allowed(name, value, message):
     assert error.startswith(name)
     assert message in error
     assert len(error) < 300
+
+
+def test_queries_name_only_cameras_that_there_are():
+    assert first_error([("queries", ["@wrist cube", "cube"])], ["wrist", "head"]) == ""
+    error = first_error([("rate", 2.0), ("queries", ["cube", "@elbow cube"])], ["wrist", "head"])
+    assert error == "queries is refused: there is no camera 'elbow'; cameras: wrist, head"
 
 
 def test_reference_page_names_every_parameter():

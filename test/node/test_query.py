@@ -1,6 +1,6 @@
 import pytest
 
-from molmo_ros.node.query import MAX_QUERY_CHARS, Kind, QueryError, parse_query
+from molmo_ros.node.query import MAX_LABELS, MAX_QUERY_CHARS, Kind, QueryError, parse_query, structured_query
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,60 @@ def test_empty(written):
 def test_too_long():
     with pytest.raises(QueryError, match="100000 characters, at most 4096"):
         parse_query("a" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "camera", "kind", "text"),
+    [
+        ("@wrist red cube", "wrist", Kind.POINT, "red cube"),
+        ("  @wrist ask: cube", "wrist", Kind.ASK, "cube"),
+        ("@wrist point to the cube", "wrist", Kind.POINT, "the cube"),
+        ("mail @home", "", Kind.POINT, "mail @home"),
+        ("@ home", "", Kind.POINT, "@ home"),
+    ],
+)
+def test_camera(written, camera, kind, text):
+    query = parse_query(written)
+    assert (query.camera, query.kind, query.texts, query.written) == (camera, kind, (text,), written)
+
+
+def test_camera_alone_is_empty():
+    with pytest.raises(QueryError, match="empty"):
+        parse_query("@wrist ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        (("", "what is it?", [], ""), (Kind.ASK, ("what is it?",), "what is it?", "")),
+        (("", "@wrist cube", [], ""), (Kind.POINT, ("cube",), "@wrist cube", "wrist")),
+        (("", "@wrist cube", [], "head"), (Kind.POINT, ("cube",), "@wrist cube", "head")),
+        (("", "", ["a", " b "], "head"), (Kind.POINT, ("a", "b"), "a, b", "head")),
+        (("count", "", ["a"], ""), (Kind.COUNT, ("a",), "a", "")),
+        (("point", "what is it?", [], ""), (Kind.POINT, ("what is it?",), "what is it?", "")),
+        (("ask", "point: x", [], ""), (Kind.ASK, ("point: x",), "point: x", "")),
+        (("", "", ["@wrist a"], ""), (Kind.POINT, ("@wrist a",), "@wrist a", "")),
+    ],
+)
+def test_structured(arguments, query):
+    made = structured_query(*arguments)
+    assert (made.kind, made.texts, made.written, made.camera) == query
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", "", [], ""), "the query is empty"),
+        (("ask", " ", [], ""), "the query is empty"),
+        (("", "ask:", [], ""), "the query is empty"),
+        (("juggle", "mug", [], ""), "kind is 'juggle'; valid: point, ask, count, or empty"),
+        (("ask", "", ["mug"], ""), "takes a prompt and no labels"),
+        (("point", "mug", ["mug"], ""), "a prompt and labels"),
+        (("", "", ["mug", ""], ""), "a label of the query is empty"),
+        (("", "", ["a" * 5000], ""), "5000 characters"),
+        (("", "", ["mug"] * (MAX_LABELS + 1), ""), f"65 labels, at most {MAX_LABELS}"),
+    ],
+)
+def test_structured_refused(arguments, message):
+    with pytest.raises(QueryError, match=message):
+        structured_query(*arguments)

@@ -1,87 +1,103 @@
+"""The thread that runs batches, with the real queue."""
+
 import threading
 
-import pytest
-
 from molmo_ros.node.query import parse_query
-from molmo_ros.node.worker import QueryWorker
+from molmo_ros.node.request import Request, Source
+from molmo_ros.node.request_queue import RequestQueue
+from molmo_ros.node.worker import Pace, QueryWorker
 
 PATIENCE = 20.0
 
 
-def query(text):
-    return parse_query(text)
+def request(text, source=Source.TOPIC):
+    return Request(parse_query(text), source)
 
 
-def test_queries_wait_for_loading_and_run_in_order():
-    loaded, ran, finished = threading.Event(), [], threading.Event()
+def nothing():
+    return [], 1.0
 
-    def run(item):
-        ran.append(item.text)
-        if item.text == "last":
+
+def test_runs_what_waits_and_what_comes_in_order():
+    queue, ran, finished = RequestQueue(), [], threading.Event()
+
+    def run(batch):
+        for one in batch:
+            ran.append(one.query.written)
+            queue.finished(one)
+        if "last" in ran:
             finished.set()
 
-    worker = QueryWorker(lambda: loaded.wait(PATIENCE), run, lambda: (None, 1.0))
+    queue.submit(request("@a first"), 9)
+    worker = QueryWorker(queue, run, nothing)
     worker.start()
-    for text in ("a", "b", "last"):
-        assert worker.submit(query(text), 3)
-    assert not worker.submit(query("too many"), 3)
-    assert ran == []
-    loaded.set()
+    queue.submit(request("@b second"), 9)
+    queue.submit(request("last"), 9)
     assert finished.wait(PATIENCE)
-    assert ran == ["a", "b", "last"]
+    assert ran == ["@a first", "@b second", "last"]
     assert worker.stop(PATIENCE)
 
 
-def test_waiting_queries_go_before_the_continuous_one():
-    ran, finished = [], threading.Event()
+def test_waiting_requests_go_before_the_continuous_one():
+    queue, ran, finished = RequestQueue(), [], threading.Event()
+    wait = threading.Event()
 
-    def run(item):
-        ran.append(item.text)
+    def run(batch):
+        ran.append([one.query.written for one in batch])
         if len(ran) == 1:
-            worker.submit(query("first"), 9)
-            worker.submit(query("second"), 9)
-        if len(ran) == 4:
+            queue.submit(request("first"), 9)
+            queue.submit(request("second"), 9)
+        for one in batch:
+            queue.finished(one)
+        if len(ran) == 3:
             finished.set()
-            worker.stopping.wait(PATIENCE)
+            wait.wait(PATIENCE)
 
-    worker = QueryWorker(lambda: None, run, lambda: (query("again"), 0.0))
+    worker = QueryWorker(queue, run, lambda: ([request("again", Source.CONTINUOUS)], 0.0))
     worker.start()
     assert finished.wait(PATIENCE)
-    assert ran == ["again", "first", "second", "again"]
+    wait.set()
+    assert ran[:3] == [["again"], ["first", "second"], ["again"]]
     assert worker.stop(PATIENCE)
 
 
 def test_stop_cancels_what_runs_and_leaves_the_rest_to_drain():
-    running = threading.Event()
+    queue, running = RequestQueue(), threading.Event()
 
-    def run(_item):
+    def run(batch):
         running.set()
-        assert worker.stopping.wait(PATIENCE)
+        assert batch[0].cancel.wait(PATIENCE)
+        queue.finished(batch[0])
 
-    worker = QueryWorker(lambda: None, run, lambda: (None, PATIENCE))
+    worker = QueryWorker(queue, run, nothing)
     worker.start()
-    for text in ("running", "waiting", "waiting too"):
-        worker.submit(query(text), 9)
+    for text in ("@a running", "@b waiting", "@c waiting too"):
+        queue.submit(request(text), 9)
     assert running.wait(PATIENCE)
     assert worker.stop(PATIENCE)
-    assert [item.text for item in worker.drain()] == ["waiting", "waiting too"]
-    assert worker.drain() == []
+    assert [one.query.written for one in queue.drain()] == ["@b waiting", "@c waiting too"]
 
 
 def test_stop_reports_what_cannot_be_stopped():
-    release = threading.Event()
-    worker = QueryWorker(lambda: release.wait(PATIENCE), lambda _: None, lambda: (None, 1.0))
+    queue, release, running = RequestQueue(), threading.Event(), threading.Event()
+
+    def run(_batch):
+        running.set()
+        release.wait(PATIENCE)
+
+    queue.submit(request("stubborn"), 9)
+    worker = QueryWorker(queue, run, nothing)
     worker.start()
+    assert running.wait(PATIENCE)
     assert not worker.stop(0.05)
     release.set()
     assert worker.stop(PATIENCE)
 
 
-def test_failure_of_loading_is_kept():
-    def load():
-        raise ValueError("no such folder")
-
-    worker = QueryWorker(load, lambda _: pytest.fail("nothing may run"), lambda: (query("x"), 0.0))
-    worker.start()
-    assert worker.stop(PATIENCE)
-    assert str(worker.failure) == "no such folder"
+def test_pace():
+    pace = Pace()
+    assert pace.due_at_once and pace.wait(60.0) == 0.0
+    pace.mark()
+    assert not pace.due_at_once and 59 < pace.wait(60.0) <= 60 and pace.wait(0.0) == 0.0
+    pace.reset()
+    assert pace.due_at_once and pace.wait(60.0) == 0.0
