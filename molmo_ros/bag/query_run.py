@@ -135,6 +135,7 @@ class QueryRun:
         self._transforms = RecordedTransforms()
         self._due: int | None = None
         self._time = 0
+        self._answers: list[tuple[Outcome, np.ndarray]] = []  # about the picture whose turn it is
         self._log = _Log()
 
     def run(
@@ -242,7 +243,8 @@ class QueryRun:
     def _look(self, message: RecordedMessage, ask: bool) -> None:
         """One picture: asked about, or only followed into."""
         requests = [Request(query, Source.CONTINUOUS, cancel=self._stop) for query in self._settings.queries]
-        self._answers: list[tuple[Outcome, np.ndarray]] = []
+        self._answers.clear()
+        self.summary.asked += ask
         try:
             frame = self._camera.show(message)
         except Exception as error:  # whatever a damaged message leads to
@@ -252,10 +254,8 @@ class QueryRun:
                 self._deliver(Outcome(request, Status.ERROR, camera=self._camera.name, reason=reason), None)
             return
         if ask:
-            self.summary.asked += 1
             self._answerer.answer(requests, self._deliver)
         if self._settings.track and not self._stop.is_set():
-            self._asked = ask
             self._tracker.follow(frame, self._answers)
 
     def _deliver(self, outcome: Outcome, sight: Sight | None) -> None:
@@ -274,7 +274,7 @@ class QueryRun:
 
     def _publish_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray] | None) -> None:
         array = object_points(outcome, now=self._time)
-        array.tracked = not self._asked
+        array.tracked = all(outcome.request is not answer.request for answer, _ in self._answers)
         self._outputs.publish_objects(array, picture, outcome.viewpoint)
 
 

@@ -225,7 +225,7 @@ def test_a_picture_that_cannot_be_read_is_an_error_and_the_run_goes_on(table, mu
     assert [result.status for result in results] == ["FOUND", "ERROR", "ERROR", "FOUND"]
     assert "rgb7" in results[1].reason and stamp(results[1]) == START + PERIOD
     assert "cannot be read" in results[2].reason
-    assert "2 FOUND, 2 ERROR" in capsys.readouterr().out
+    assert "4 asked about: 2 FOUND, 2 ERROR" in capsys.readouterr().out
 
 
 def test_without_calibration_points_are_in_pixels(table, mug, tmp_path, capsys):
