@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from molmo_ros.bag.message_definition import message_types, type_name
 
 PROFILE_VERSION = 9
 
@@ -28,12 +28,6 @@ class Recording:
         self._writer = Writer(folder, version=PROFILE_VERSION, storage_plugin=StoragePlugin.MCAP)
         # Simulated pictures compress well: a fifth of the size.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._types = get_typestore(Stores.ROS2_JAZZY)
-        # Viewers show messages of types that they do not know by the definitions in the file.
-        for definition in Path(get_package_share_directory("molmo_msgs"), "msg").glob("*.msg"):
-            self._types.register(
-                get_types_from_msg(definition.read_text(), f"molmo_msgs/msg/{definition.stem}")
-            )
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> Recording:
@@ -48,11 +42,12 @@ class Recording:
 
         Args:
             topic: Full name.
-            message: Of molmo_msgs or any type of the ROS 2 Jazzy distribution.
+            message: Of any installed type.
             time_ns: When it was received [ns since the epoch].
         """
         if topic not in self._connections:
-            package, _, rest = type(message).__module__.partition(".")
-            name = f"{package}/{rest.split('.')[0]}/{type(message).__name__}"
-            self._connections[topic] = self._writer.add_connection(topic, name, typestore=self._types)
+            kind = type(message)
+            self._connections[topic] = self._writer.add_connection(
+                topic, type_name(kind), typestore=message_types(kind)
+            )
         self._writer.write(self._connections[topic], time_ns, serialize_message(message))
