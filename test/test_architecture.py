@@ -11,7 +11,29 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "molmo_ros"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-ROS = {"rclpy", "sensor_msgs", "geometry_msgs", "std_msgs", "launch", "launch_ros"}
+ROS = {
+    "ament_index_python",
+    "bondpy",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "message_filters",
+    "molmo_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "tf2_msgs",
+    "tf2_ros",
+    "vision_msgs",
+    "visualization_msgs",
+}
+ALONE = ("molmo/", "geometry/", "tracking/")
 WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py")
 
 
@@ -34,7 +56,7 @@ def test_ros_stays_at_the_edge(path):
     assert not imported(path) & ROS
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.startswith(("molmo/", "geometry/"))])
+@pytest.mark.parametrize("path", [path for path in FILES if path.startswith(ALONE)])
 def test_the_core_knows_only_itself(path):
     part = f"molmo_ros.{path.split('/')[0]}"
     assert {name for name in imported(path) if name.startswith("molmo_ros")} <= {part}
@@ -44,8 +66,11 @@ def test_the_core_knows_only_itself(path):
     "module",
     [
         "molmo_ros",
-        "molmo_ros.node.molmo_node",
+        "molmo_ros.node.process",
+        "molmo_ros.bag.query_run",
+        "molmo_ros.demo.user",
         "molmo_ros.geometry",
+        "molmo_ros.tracking",
         "molmo_ros.molmo.images.image_processor",
         "molmo_ros.molmo.pointing.points",
         "molmo_ros.molmo.prompt",
@@ -67,8 +92,10 @@ def test_page_names_files_that_exist():
     assert len(named) > 50 and named <= known, named - known
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if re.fullmatch(r"molmo/\w+/\w+\.py", path)])
-def test_page_names_every_part_of_the_model(path):
-    folder, name = path.split("/")[1:]
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if re.fullmatch(r"(molmo/\w+|node|tracking|geometry)/\w+\.py", path)]
+)
+def test_page_names_every_part_of_the_model_and_the_node(path):
+    folder, name = path.split("/")[-2:]
     if folder != "families" and name not in ("__init__.py", "initial.py"):
         assert f"{name}`" in (ROOT / "ARCHITECTURE.md").read_text()
