@@ -42,8 +42,11 @@ class Bench:
         os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
+        from rclpy.signals import SignalHandlerOptions
 
-        rclpy.init()
+        # An end from outside runs __exit__, too: no camera is left behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("bench")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)

@@ -1,182 +1,181 @@
-"""The node's own overhead: from a picture's arrival in the callback to its points published.
+"""The node's own overhead per mode, image size and encoding, inference excluded: the model answers at once.
 
-Inference is excluded: the model answers at once with one point. What is left is what the node adds to every
-answer: hand-over to the worker's thread, decoding, depth matching, depth window, deprojection, messages,
-publishing (pixels, point, points, answer and result, each with a listener in another process).
+    python -m benchmarks.node_overhead [--answers 30] [--sizes 640x480 ...] [--encodings rgb8 ...] [--json FILE]
 
-    python benchmarks/node_overhead.py [--frames 300] [--json]
+A camera with depth at 10 Hz, the node, and a listener, each in a process of its own. One query at a time, by topic,
+service, action or continuous:
+
+node   From the arrival of picture and query in the node, whichever came last, until everything about the answer was
+       published: hand-over to the worker, decoding, depth, deprojection, messages [ms]. Its target is 3 ms at 640x480
+       and 10 ms at 1920x1080 for raw pictures.
+cpu    The processor's time of the worker's thread in that, which other processes do not lengthen [ms].
+whole  What somebody outside waits: from the query until its result is received; of continuous queries from the
+       picture's stamp, so with the picture's way into the node [ms].
+
+`listeners` are those of point, points, pixels and result, or also of the markers and the annotated image ("all").
 """
 
 from __future__ import annotations
 
 import argparse
-import array
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from benchmarks.node_bench import NODE, PATIENCE, Bench, Heard, metadata, print_row, report, spread, stamp_of
+from benchmarks.node_camera import ENCODINGS, size_of
 
-ROOT = Path(__file__).parents[1]
-SIZES = ((640, 480), (1920, 1080))
+SIZES = ((640, 480), (1280, 720), (1920, 1080))
 TARGET_MS = {(640, 480): 3.0, (1920, 1080): 10.0}
-CASES = (("rgb8", "32FC1"), ("rgb8", "16UC1"), ("bgr8", "16UC1"), ("yuyv", "16UC1"))
-LISTENER = "--listen"
-PATIENCE = 30
-"""How long one answer may take before it is taken as lost [s]."""
+CAMERA_RATE = 10.0
+WARM_UP = 5
+PAUSE = 0.02
+"""Between an answer and the next query [s]."""
+MODES = ("topic", "service", "action", "continuous")
 
 
-class InstantModel:
-    """Points at the image's centre without looking."""
+class Asker:
+    """Asks one query at a time, in each mode, and listens to what comes of it."""
 
-    def limit_crops(self, *_limits):
-        pass
+    def __init__(self, bench: Bench) -> None:
+        from geometry_msgs.msg import PointStamped, PoseArray
+        from molmo_msgs.action import Query
+        from molmo_msgs.msg import ObjectPointArray
+        from molmo_msgs.srv import Point
+        from rclpy.action import ActionClient
+        from std_msgs.msg import Float64MultiArray, String
 
-    def point(self, image, label, **_limits):
-        from molmo_ros.molmo.answer import Answer, Point, Status
+        self._bench = bench
+        self._query = bench.node.create_publisher(String, "query", 10)
+        self._service = bench.node.create_client(Point, f"{NODE}/point_at")
+        self._action = ActionClient(bench.node, Query, f"{NODE}/query")
+        self._text, self._call, self._goal = (
+            String(data="thing"),
+            Point.Request(labels=["thing"]),
+            Query.Goal(labels=["thing"]),
+        )
+        self._service.wait_for_service(PATIENCE)
+        self._action.wait_for_server(PATIENCE)
+        self._spent = bench.listen(Float64MultiArray, "spent")
+        self._results = bench.listen(ObjectPointArray, "result")
+        for name, kind in (("point", PointStamped), ("points", PoseArray), ("pixels", PoseArray)):
+            bench.listen(kind, name)
+        self._shake_hands()
 
-        height, width = image.shape[:2]
-        return Answer(Status.FOUND, "here", (Point(width / 2, height / 2, label),))
+    def _shake_hands(self) -> None:
+        """Until the node has a picture with depth and hears this process."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(array.points and array.points[0].has_position for _, array in self._results):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no point comes; the last result: {self._results[-1:]}")
+            self._query.publish(self._text)
+            time.sleep(0.3)
 
+    def measure(self, mode: str, answers: int) -> dict[str, list[float]]:
+        """`node`, `cpu` and `whole` of so many answers [ms].
 
-def messages(width: int, height: int, picture: str, depth: str):
-    """A random picture, its depth and its calibration."""
-    from sensor_msgs.msg import CameraInfo, Image
+        Raises:
+            RuntimeError: An answer does not come, or has no place in space.
+        """
+        ask: Callable[[], Any] = {
+            "topic": lambda: self._query.publish(self._text),
+            "service": lambda: self._bench.result(self._service.call_async(self._call)),
+            "action": self._send_goal,
+            "continuous": lambda: None,
+        }[mode]
+        taken: dict[str, list[float]] = {"node": [], "cpu": [], "whole": []}
+        for index in range(WARM_UP + answers):
+            self._spent.clear()
+            self._results.clear()
+            began = time.time_ns()
+            ask()
+            asked = time.time_ns()
+            self._bench.wait(lambda: bool(self._results and self._spent), f"no answer by {mode}")
+            received, array = self._results[0]
+            if index >= WARM_UP:
+                if not array.points or not array.points[0].has_position:
+                    raise RuntimeError(f"{array.status}, without a place: {array.reason}")
+                end = {"topic": received, "continuous": received}.get(mode, asked)
+                begin = stamp_of(array) if mode == "continuous" else began
+                node, cpu = self._spent[0][1].data
+                for name, value in (("node", node), ("cpu", cpu), ("whole", (end - begin) * 1e-6)):
+                    taken[name].append(value)
+            if mode != "continuous":
+                time.sleep(PAUSE)
+        return taken
 
-    rng = np.random.default_rng(0)
-    channels = 2 if picture == "yuyv" else 3
-    pixels = rng.integers(0, 256, (height, width, channels), np.uint8)
-    metres = rng.uniform(0.9, 1.1, (height, width)).astype(np.float32)
-    values = metres if depth == "32FC1" else (metres * 1000).astype(np.uint16)
-    image = Image(width=width, height=height, encoding=picture, step=width * channels)
-    image.data = array.array("B", pixels.tobytes())
-    far = Image(width=width, height=height, encoding=depth, step=values.strides[0])
-    far.data = array.array("B", values.tobytes())
-    k = [600.0, 0.0, width / 2, 0.0, 600.0, height / 2, 0.0, 0.0, 1.0]
-    info = CameraInfo(width=width, height=height, k=k, d=[0.1, -0.05, 0.0, 0.0, 0.0])
-    info.distortion_model = "plumb_bob"
-    return image, far, info
-
-
-def measure(node, width: int, height: int, picture: str, depth: str, frames: int) -> dict:
-    """Run frames through the node's callbacks, one at a time, and time each to its last publication."""
-    from std_msgs.msg import String
-
-    image, far, info = messages(width, height, picture, depth)
-    done = threading.Event()
-    publish, statuses = node._result_out.publish, []
-
-    def published(message):
-        publish(message)
-        statuses.append(message.data)
-        done.set()
-
-    node._result_out.publish = published
-    node._on_camera_info(info)
-    taken = []
-    for index in range(frames + 20):
-        stamp = node.get_clock().now().to_msg()
-        image.header.stamp = far.header.stamp = stamp
-        node._on_depth(far)
-        done.clear()
-        started = time.perf_counter()
-        node._on_image(image)
-        node._on_query(String(data="thing"))
-        if not done.wait(PATIENCE):
-            raise RuntimeError(f"no result within {PATIENCE} s; the node's failure: {node.failure}")
-        if index >= 20:
-            taken.append((time.perf_counter() - started) * 1e3)
-        time.sleep(0.002)
-    node._result_out.publish = publish
-    if not all(json.loads(status)["points"][0]["xyz"] for status in statuses):
-        raise RuntimeError(f"a point has no metres: {statuses[-1]}")
-    return {
-        "size": f"{width}x{height}",
-        "picture": picture,
-        "depth": depth,
-        "median_ms": round(statistics.median(taken), 3),
-        "p95_ms": round(sorted(taken)[int(len(taken) * 0.95)], 3),
-        "target_ms": TARGET_MS[width, height],
-        "frames": frames,
-    }
+    def _send_goal(self) -> None:
+        handle = self._bench.result(self._action.send_goal_async(self._goal))
+        self._bench.result(handle.get_result_async())
 
 
-def listen() -> None:
-    """Another process that hears all of the node's topics, so that publishing costs what it costs."""
-    import rclpy
-    from geometry_msgs.msg import PointStamped, PoseArray
-    from std_msgs.msg import String
+def listen_to_pictures(bench: Bench) -> list[Heard]:
+    """Listen to what is drawn, too."""
+    from sensor_msgs.msg import Image
+    from visualization_msgs.msg import MarkerArray
 
-    rclpy.init()
-    node = rclpy.create_node("listener")
-    kinds = {
-        "answer": String,
-        "result": String,
-        "point": PointStamped,
-        "points": PoseArray,
-        "pixels": PoseArray,
-    }
-    for name, kind in kinds.items():
-        node.create_subscription(kind, f"/molmo_node/{name}", lambda _: None, 10)
-    rclpy.spin(node)
+    return [bench.listen(Image, "annotated"), bench.listen(MarkerArray, "markers")]
+
+
+def rows_of(bench: Bench, size: tuple[int, int], encoding: str, answers: int) -> list[dict[str, Any]]:
+    """A row per mode and listeners, with a node of its own."""
+    transport = "compressed" if encoding == "jpeg" else "raw"
+    bench.start_node("instant", image_transport=transport, rate=100.0, max_frame_age=10.0)
+    bench.start_camera(size, CAMERA_RATE, encoding, depth=True)
+    asker, rows = Asker(bench), []
+    for mode in MODES:
+        bench.set_parameter("queries", ["thing" if mode == "continuous" else ""])
+        for listeners in ("points", "all"):
+            drawn = listen_to_pictures(bench) if listeners == "all" else []
+            taken = asker.measure(mode, answers)
+            for heard in drawn:
+                bench.forget(heard)
+            rows.append(
+                {
+                    "size": f"{size[0]}x{size[1]}",
+                    "encoding": encoding,
+                    "mode": mode,
+                    "listeners": listeners,
+                    **spread(taken["node"], "node_ms"),
+                    "cpu_ms_median": spread(taken["cpu"], "cpu_ms")["cpu_ms_median"],
+                    **spread(taken["whole"], "whole_ms"),
+                }
+            )
+    bench.stop_camera()
+    return rows
+
+
+def too_slow(row: dict[str, Any]) -> bool:
+    """Whether a row misses its target."""
+    target = TARGET_MS.get(size_of(row["size"]), float("inf"))
+    return row["encoding"] != "jpeg" and row["listeners"] == "points" and row["node_ms_median"] >= target
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=300, help="frames per case (default: 300)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
-
-    import rclpy
-
-    from molmo_ros.node.molmo_node import MolmoNode
-
-    rclpy.init()
-    node = MolmoNode(lambda *_: (InstantModel(), dict))
-    listener = subprocess.Popen([sys.executable, __file__, LISTENER])
-    try:
-        while not node._result_out.get_subscription_count():
-            time.sleep(0.05)
-        rows = []
-        for width, height in SIZES:
-            for picture, depth in CASES:
-                rows.append(measure(node, width, height, picture, depth, arguments.frames))
-                if not arguments.json:
-                    print_row(rows[-1], first=len(rows) == 1)
-    finally:
-        listener.kill()
-        listener.wait()
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    if arguments.json:
-        machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
-        load = {"load_average": os.getloadavg()[0]}  # on a busy machine the figures measure its scheduler
-        print(json.dumps({"benchmark": "node_overhead", **machine, **load, "rows": rows}, indent=2))
-    return 0 if all(row["median_ms"] < row["target_ms"] for row in rows) else 1
-
-
-def print_row(row: dict, *, first: bool) -> None:
-    if first:
-        print(f"{'size':>10} {'picture':>8} {'depth':>6} {'median':>9} {'p95':>9} {'target':>9}")
-    print(
-        f"{row['size']:>10} {row['picture']:>8} {row['depth']:>6} {row['median_ms']:>6.2f} ms "
-        f"{row['p95_ms']:>6.2f} ms {row['target_ms']:>6.1f} ms",
-        flush=True,
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--answers", type=int, default=30, help="per case")
+    parser.add_argument("--sizes", type=size_of, nargs="+", default=SIZES)
+    parser.add_argument("--encodings", choices=ENCODINGS, nargs="+", default=ENCODINGS)
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for size in arguments.sizes:
+        for encoding in arguments.encodings:
+            with Bench() as bench:
+                for row in rows_of(bench, size, encoding, arguments.answers):
+                    rows.append(row)
+                    print_row(row, first=len(rows) == 1)
+                figures = metadata("node_overhead", vars(arguments) | {"json": None})
+    report({**figures, "rows": rows}, arguments.json)
+    slow = [row for row in rows if too_slow(row)]
+    for row in slow:
+        print(f"slower than its target: {row}")
+    return 1 if slow else 0
 
 
 if __name__ == "__main__":
-    if LISTENER in sys.argv:
-        listen()
-    else:
-        sys.exit(main())
+    sys.exit(main())
