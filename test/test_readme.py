@@ -22,7 +22,7 @@ def blocks(language):
 
 
 def test_three_lines_of_python():
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     scene = next(
         scene for scene in map(Scene.random, range(100)) if "red cube" in [t.name for t in scene.objects]
     )

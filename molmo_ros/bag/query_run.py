@@ -20,7 +20,7 @@ from molmo_ros.bag.recorded_transforms import MOVING, STATIC, RecordedTransforms
 from molmo_ros.bag.result_bag import ResultBag
 from molmo_ros.molmo.answer import Status
 from molmo_ros.node.answering import Answerer, Sight
-from molmo_ros.node.frame import Frame
+from molmo_ros.node.camera_tracker import CameraTracker
 from molmo_ros.node.images import ImageMessageError
 from molmo_ros.node.object_points import object_points
 from molmo_ros.node.outcome import Outcome
@@ -28,7 +28,6 @@ from molmo_ros.node.outputs import Outputs
 from molmo_ros.node.parameters import PARAMETERS
 from molmo_ros.node.query import Query
 from molmo_ros.node.request import Request, Source
-from molmo_ros.node.tracking import CameraTracker
 
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000
@@ -160,11 +159,18 @@ class QueryRun:
             molmo_ros.node.answering.FatalModelError: The model has failed for good.
         """
         self._output, self._outputs, self._on_answer = output, Outputs(output), on_answer
-        common = {"value": self._parameters.__getitem__, "transforms": self._transforms, "log": self._log}
+        common = {"value": self._parameters.__getitem__, "transforms": self._transforms}
         self._answerer = Answerer(
-            model, options, cameras={self._camera.name: self._camera}, now=lambda: self._time, **common
+            model,
+            options,
+            cameras={self._camera.name: self._camera},
+            now=lambda: self._time,
+            log=self._log,
+            **common,
         )
-        self._tracker = _Tracker(self._camera, publish=self._publish_tracked, on_lost=lambda: None, **common)
+        self._tracker = CameraTracker(
+            self._camera, publish=self._publish_tracked, on_lost=lambda: None, **common
+        )
         waiting: deque[_Waiting] = deque()
         for message in self._messages():
             while waiting and waiting[0].message.time + LOOK_AROUND < message.time:
@@ -256,7 +262,10 @@ class QueryRun:
         if ask:
             self._answerer.answer(requests, self._deliver)
         if self._settings.track and not self._stop.is_set():
-            self._tracker.follow(frame, self._answers)
+            try:
+                self._tracker.follow(frame, self._answers)
+            except ImageMessageError as error:  # the queries about such a frame say so
+                self._log.error(f"not tracked: {error}")
 
     def _deliver(self, outcome: Outcome, sight: Sight | None) -> None:
         if self._stop.is_set():
@@ -272,24 +281,10 @@ class QueryRun:
         self.summary.answer_ms.append(outcome.timing_ms.get("total", 0.0))
         self._on_answer(array)
 
-    def _publish_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray] | None) -> None:
+    def _publish_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray], tracked: bool) -> None:
         array = object_points(outcome, now=self._time)
-        array.tracked = all(outcome.request is not answer.request for answer, _ in self._answers)
+        array.tracked = tracked
         self._outputs.publish_objects(array, picture, outcome.viewpoint)
-
-
-class _Tracker(CameraTracker):
-    """Follows points in the caller's thread: a recording waits."""
-
-    def _work(self) -> None:
-        """No thread."""
-
-    def follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
-        """Follow all points into the next frame; the answers are about this very one."""
-        try:
-            self._follow(frame, answers)
-        except ImageMessageError as error:  # the queries about such a frame say so
-            self._log.error(f"not tracked: {error}")
 
 
 class _Log:

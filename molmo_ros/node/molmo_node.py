@@ -16,7 +16,6 @@ from functools import partial, wraps
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from molmo_msgs.msg import ObjectPointArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
@@ -29,22 +28,23 @@ from molmo_ros.node import installed_ros
 from molmo_ros.node.answering import Answerer, FatalModelError, Sight
 from molmo_ros.node.bond import start_bond
 from molmo_ros.node.camera_input import CameraInput, Transport, camera_inputs
+from molmo_ros.node.camera_tracker import CameraTracker
 from molmo_ros.node.continuous import ContinuousQueries
+from molmo_ros.node.delivery import Delivery
 from molmo_ros.node.diagnostics import Diagnostics
 from molmo_ros.node.frame import Frame
 from molmo_ros.node.inference import ModelChoice, ModelFactory, load_model
 from molmo_ros.node.loading import LoadingLog
 from molmo_ros.node.memory import free_caches
-from molmo_ros.node.object_points import object_points
 from molmo_ros.node.outcome import Outcome
-from molmo_ros.node.outputs import BURST, Outputs
+from molmo_ros.node.outputs import BURST
 from molmo_ros.node.parameters import declare_parameters
 from molmo_ros.node.query import Query, QueryError, parse_query
 from molmo_ros.node.query_action import QueryActionServer
 from molmo_ros.node.request import Request, Source
 from molmo_ros.node.request_queue import RequestQueue
 from molmo_ros.node.services import Services
-from molmo_ros.node.tracking import CameraTracker
+from molmo_ros.node.tracking_thread import TrackingThread
 from molmo_ros.node.transforms import Transforms
 from molmo_ros.node.worker import QueryWorker
 
@@ -99,18 +99,16 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._state = "unconfigured"
         self._stop_reason = ""
         self._cameras: dict[str, CameraInput] = camera_inputs(self.value("cameras"), self._on_frame)
-        self._trackers: dict[str, CameraTracker] = {}
-        self._abandoned: list[Request] = []
         self._answerer: Answerer | None = None
         self._transforms: Transforms | None = None
         self._continuous: ContinuousQueries | None = None
         self._worker: QueryWorker | None = None
         self._query_topic: Any = None
         self._bond: Any = None
-        self._outputs = Outputs(self)
         self._diagnostics = Diagnostics(
             self.get_fully_qualified_name().lstrip("/"), list(self._cameras), self._choice()
         )
+        self._delivery = Delivery(self, self._cameras, self._diagnostics)
         self._diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On a clock of its own, or a paused /clock would silence it.
         self.create_timer(
@@ -168,18 +166,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         transport = Transport(
             self.value("image_transport"), self.value("depth_transport") if self.value("use_depth") else ""
         )
-        self._trackers = {
-            name: CameraTracker(
-                camera,
-                value=self.value,
-                transforms=self._transforms,
-                publish=self._publish_tracked,
-                on_lost=partial(self._continuous.hurry, name),
-                log=self.get_logger(),
-            )
-            for name, camera in self._cameras.items()
-        }
-        self._stop_reason = ""
+        self._delivery.trackers = {camera.name: self._tracker(camera) for camera in self._cameras.values()}
         self._queue.open()
         self._worker = QueryWorker(self._queue, self._run, self._continuous.due)
         self._worker.start()
@@ -240,7 +227,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         """
         stopped = self._stop(timeout, "the node is shutting down")
         if self.context.ok():
-            self._outputs.flush()
+            self._delivery.outputs.flush()
         return stopped
 
     def _stop(self, timeout: float, reason: str) -> bool:
@@ -249,7 +236,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._bond.close()
         for camera in self._cameras.values():
             camera.unsubscribe(self)
-        for tracker in self._trackers.values():
+        for tracker in self._delivery.trackers.values():
             tracker.stop()
         if self._query_topic is not None:
             self.destroy_subscription(self._query_topic)
@@ -258,9 +245,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
         stopped = self._worker.stop(timeout) if self._worker else True
         self._worker = None if stopped else self._worker
         # What did not stop ends with the process, and would stay without an outcome.
-        self._abandoned = [] if stopped else self._queue.running
+        self._delivery.abandoned = [] if stopped else self._queue.running
         for request in self._queue.drain():
-            self._deliver(Outcome(request, Status.CANCELLED, reason=reason), force=True)
+            self._delivery.deliver_last(Outcome(request, Status.CANCELLED, reason=reason))
         free_caches()
         return stopped
 
@@ -268,7 +255,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         if self._transforms is not None:
             self._transforms.close()
         self._answerer = self._continuous = self._transforms = None
-        self._trackers = {}
+        self._delivery.trackers = {}
         free_caches()
 
     def _enter(self, state: str) -> None:
@@ -279,7 +266,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     def _on_frame(self, camera: CameraInput, frame: Frame) -> None:
         self._diagnostics.record_frame(camera.name, frame.stamp, camera.frames.dropped)
-        if tracker := self._trackers.get(camera.name):
+        tracker = self._delivery.trackers.get(camera.name)
+        if tracker is not None and self.value("tracking"):
             tracker.on_frame(frame)
         self._queue.wake()
 
@@ -294,29 +282,31 @@ class MolmoNode(LifecycleNodeMixin, Node):
         camera, capacity = request.query.camera, self.value("max_queued_queries")
         if camera and camera not in self._cameras:
             reason = f"there is no camera {camera[:40]!r}; cameras: {', '.join(self._cameras)}"
-            self._deliver(Outcome(request, Status.ERROR, reason=reason))
+            self._delivery.deliver(Outcome(request, Status.ERROR, reason=reason))
         elif self._state != "active":
-            self._deliver(
+            self._delivery.deliver(
                 Outcome(request, Status.ERROR, reason=f"the node is {self._state}: activate it first")
             )
         elif not self._queue.submit(request, capacity):
             reason = f"{capacity} queries are waiting already (max_queued_queries)"
-            self._deliver(Outcome(request, Status.BUSY, reason=reason))
+            self._delivery.deliver(Outcome(request, Status.BUSY, reason=reason))
 
     def _refuse(self, source: Source, written: str, reason: str, on_outcome: Any) -> None:
         self.get_logger().warning(f"query refused: {reason}")
         request = Request(Query(None, (), written), source, on_outcome=on_outcome)
-        self._deliver(Outcome(request, Status.ERROR, reason=reason))
+        self._delivery.deliver(Outcome(request, Status.ERROR, reason=reason))
 
     def _cancel(self, request: Request) -> None:
         if self._queue.cancel(request):
-            self._deliver(Outcome(request, Status.CANCELLED, reason="cancelled while it was waiting"))
+            self._delivery.deliver(
+                Outcome(request, Status.CANCELLED, reason="cancelled while it was waiting")
+            )
 
     def _on_clock_jump(self, _jump: Any) -> None:
         """The clock went back or was replaced: what was received belongs to another time."""
         for camera in self._cameras.values():
             camera.clear()
-        for tracker in self._trackers.values():
+        for tracker in self._delivery.trackers.values():
             tracker.clear()
         if self._transforms is not None:
             self._transforms.clear()
@@ -373,38 +363,18 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._queue.finished(outcome.request)
         if outcome.status is Status.CANCELLED and self._stop_reason:
             outcome = replace(outcome, reason=self._stop_reason)
-        self._deliver(outcome, sight)
+        self._delivery.deliver(outcome, sight)
 
-    def _deliver(self, outcome: Outcome, sight: Sight | None = None, *, force: bool = False) -> None:
-        """Publishes an outcome and tells whoever asked; nothing about continuous queries that made way."""
-        request = outcome.request
-        if (request in self._abandoned and not force) or not self.context.ok():
-            return
-        if request.preempted and outcome.status is Status.CANCELLED:
-            self._diagnostics.record_preemption()
-            return
-        array = self._record(outcome)
-        self._diagnostics.record_outcome(array)
-        self._outputs.publish_result(array)
-        if request.on_outcome is not None:
-            request.on_outcome(outcome, array)
-        if sight is not None and outcome.answer is not None:
-            tracker = self._trackers.get(outcome.camera)
-            if tracker is not None and request.continuous and self.value("tracking"):
-                tracker.on_answer(outcome, sight.picture)
-            else:
-                self._outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
-
-    def _publish_tracked(self, outcome: Outcome, picture: Any) -> None:
-        """The current points of a camera's newest frame, from its tracker's thread."""
-        if self.context.ok():
-            array = self._record(outcome)
-            array.tracked = True
-            self._outputs.publish_objects(array, picture, outcome.viewpoint)
-
-    def _record(self, outcome: Outcome) -> ObjectPointArray:
-        camera = self._cameras.get(outcome.camera)
-        return object_points(outcome, now=self._now(), dropped_frames=camera.frames.dropped if camera else 0)
+    def _tracker(self, camera: CameraInput) -> TrackingThread:
+        assert self._continuous is not None
+        tracker = CameraTracker(
+            camera,
+            value=self.value,
+            transforms=self._transforms,
+            publish=self._delivery.deliver_tracked,
+            on_lost=partial(self._continuous.hurry, camera.name),
+        )
+        return TrackingThread(tracker, self.get_logger())
 
     def _choice(self) -> ModelChoice:
         return ModelChoice(**{field.name: self.value(field.name) for field in fields(ModelChoice)})

@@ -164,7 +164,7 @@ def test_a_lost_object_is_told_and_asked_about_at_once(follow):
     lost = next(found for found in tracked(robot) if not found.points)
     assert lost.status == "STALE" and "1 of 1 points were lost" in lost.reason
     assert patch.truth[nanoseconds(lost.header)] is None
-    show_until(patch, lambda: any(one.status == "NOT_FOUND" for one in tracked(robot)))
+    show_until(patch, lambda: any(one.status == "NOT_FOUND" for one in robot.heard["objects"]))
     assert time.monotonic() - started < 15
     assert [one.status for one in robot.heard["result"]] == ["NOT_FOUND"]
     patch.shown = True

@@ -1,0 +1,78 @@
+"""Hands outcomes on: to the topics, to whoever asked, to the camera's tracker and to diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from molmo_msgs.msg import ObjectPointArray
+
+from molmo_ros.molmo.answer import Status
+from molmo_ros.node.answering import Sight
+from molmo_ros.node.camera_input import CameraInput
+from molmo_ros.node.diagnostics import Diagnostics
+from molmo_ros.node.object_points import object_points
+from molmo_ros.node.outcome import Outcome
+from molmo_ros.node.outputs import Outputs
+from molmo_ros.node.request import Request
+from molmo_ros.node.tracking_thread import TrackingThread
+
+
+class Delivery:
+    """One outcome for every request, and the current points of every camera. Thread-safe.
+
+    Args:
+        node: The node.
+        cameras: The cameras by name.
+        diagnostics: Counts the outcomes.
+
+    Attributes:
+        outputs: The publishers.
+        trackers: Of the cameras, by name; none while the node is not active.
+        abandoned: Requests that have their outcome although the model still works on them.
+    """
+
+    def __init__(self, node: Any, cameras: Mapping[str, CameraInput], diagnostics: Diagnostics) -> None:
+        self._node, self._cameras, self._diagnostics = node, cameras, diagnostics
+        self.outputs = Outputs(node)
+        self.trackers: dict[str, TrackingThread] = {}
+        self.abandoned: list[Request] = []
+
+    def deliver(self, outcome: Outcome, sight: Sight | None = None) -> None:
+        """Publishes an outcome and tells whoever asked; nothing about continuous queries that made way."""
+        request = outcome.request
+        if request in self.abandoned:
+            return
+        if request.preempted and outcome.status is Status.CANCELLED:
+            self._diagnostics.record_preemption()
+            return
+        self.deliver_last(outcome)
+        if sight is not None and outcome.answer is not None and self._node.context.ok():
+            tracker = self.trackers.get(outcome.camera)
+            if tracker is not None and request.continuous and self._node.value("tracking"):
+                tracker.on_answer(outcome, sight.picture)
+            else:
+                self.outputs.publish_objects(self._record(outcome), lambda: sight.picture, outcome.viewpoint)
+
+    def deliver_last(self, outcome: Outcome) -> None:
+        """The same for a request that is given up, and has no points."""
+        if not self._node.context.ok():
+            return
+        array = self._record(outcome)
+        self._diagnostics.record_outcome(array)
+        self.outputs.publish_result(array)
+        if outcome.request.on_outcome is not None:
+            outcome.request.on_outcome(outcome, array)
+
+    def deliver_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray], tracked: bool) -> None:
+        """The current points of a camera, from its tracker; see `CameraTracker`."""
+        if self._node.context.ok():
+            array = self._record(outcome)
+            array.tracked = tracked
+            self.outputs.publish_objects(array, picture, outcome.viewpoint)
+
+    def _record(self, outcome: Outcome) -> ObjectPointArray:
+        camera = self._cameras.get(outcome.camera)
+        now = self._node.get_clock().now().nanoseconds
+        return object_points(outcome, now=now, dropped_frames=camera.frames.dropped if camera else 0)
