@@ -230,6 +230,11 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._delivery.outputs.flush()
         return stopped
 
+    def destroy_node(self) -> None:
+        """End the node's topics and services, those of the life cycle too: rclpy leaves them, and others see them."""
+        self._state_machine.destroy_when_not_in_use()
+        super().destroy_node()
+
     def _stop(self, timeout: float, reason: str) -> bool:
         self._stop_reason = reason
         if self._bond is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from molmo_msgs.srv import Ask
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
@@ -98,6 +98,8 @@ def test_a_whole_life(managed):
     assert "finalized" in ask(robot, "what?")["reason"]
     took, code, errors = robot.stop()
     assert code == 0 and took < 2 and "Traceback" not in errors
+    asking = [robot.client(GetState, "get_state"), robot.client(ChangeState, "change_state")]
+    robot.spin_until(lambda: not any(client.service_is_ready() for client in asking), patience=5)
 
 
 def test_deactivating_cancels_what_runs_and_what_waits(managed):
