@@ -31,6 +31,9 @@ class ContinuousQueries:
     ) -> None:
         self._cameras, self._value, self._refusal = cameras, value, refusal
         self._paces = {name: Pace() for name in cameras}
+        # Of reports that there is no usable frame, which must not put off the first one that comes.
+        self._reports = {name: Pace() for name in cameras}
+        self._due = dict(self._paces)
 
     def due(self) -> tuple[list[Request], float]:
         """The queries to ask now, all about one camera, or none; and how long that holds [s]."""
@@ -47,7 +50,7 @@ class ContinuousQueries:
 
     def asked(self, camera: str) -> None:
         """The queries that were due about a camera are being asked."""
-        self._paces[camera].mark()
+        self._due[camera].mark()
 
     def hurry(self, camera: str) -> None:
         """Ask about a camera at once: what was known about it does not hold any more, or the asking was cut short."""
@@ -58,12 +61,16 @@ class ContinuousQueries:
         """How long until the camera is due [s]."""
         interval = 1.0 / self._value("rate")
         frame, unseen = self._cameras[name].frames.peek()
-        if not unseen and not self._paces[name].due_at_once:
-            # Without new frames: silence while the last is still fresh, then a report now and then.
-            if frame is not None and not self._refusal(frame):
-                return IDLE_INTERVAL
-            interval = max(interval, STALLED_INTERVAL)
-        return self._paces[name].wait(interval)
+        asked, reported = self._paces[name], self._reports[name]
+        # Where the asking was cut short, the last frame will do.
+        if frame is not None and (unseen or asked.due_at_once):
+            self._due[name] = asked
+            return asked.wait(interval)
+        # Without new frames: silence while the last is still fresh, then a report now and then.
+        if frame is not None and not self._refusal(frame):
+            return IDLE_INTERVAL
+        self._due[name], interval = reported, max(interval, STALLED_INTERVAL)
+        return max(asked.wait(interval), reported.wait(interval))
 
 
 def _request(query: Query, camera: str) -> Request:

@@ -155,6 +155,8 @@ class SimCamera(Node):
         self._count += 1
         for message in (view.info, view.depth, image, view.transform):
             message.header.stamp = stamp
+        if not self.context.ok():  # ended while it rendered
+            return
         # The others first, so that they are there when the image starts an inference.
         if self._path is not None and self._transform:
             self._transform.publish(TFMessage(transforms=[view.transform]))

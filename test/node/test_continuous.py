@@ -97,3 +97,12 @@ def test_frozen_camera_is_reported_slowly_and_blocks_no_other(asking):
         asking.see("head")
         assert asking.due() == ("head", ["cube"])
         assert asking.due() is None
+
+
+def test_report_that_nothing_has_come_does_not_put_off_the_first_frame(asking):
+    asking.parameters |= {"queries": ["@wrist cube"], "rate": 0.01}
+    assert asking.due() and asking.due() is None
+    asking.see("wrist")
+    assert asking.due()
+    asking.see("wrist")
+    assert asking.due() is None
