@@ -93,16 +93,9 @@ def test_frozen_camera_is_reported_slowly_and_blocks_no_other(asking):
     asking.see("wrist", "head")
     assert {asking.due()[0], asking.due()[0]} == {"wrist", "head"}
     asking.stale = "too old"
+    asked = []
     for _ in range(5):
         asking.see("head")
-        assert asking.due() == ("head", ["cube"])
-        assert asking.due() is None
-
-
-def test_report_that_nothing_has_come_does_not_put_off_the_first_frame(asking):
-    asking.parameters |= {"queries": ["@wrist cube"], "rate": 0.01}
-    assert asking.due() and asking.due() is None
-    asking.see("wrist")
-    assert asking.due()
-    asking.see("wrist")
-    assert asking.due() is None
+        while due := asking.due():
+            asked.append(due[0])
+    assert asked.count("head") == 5 and asked.count("wrist") <= 1
