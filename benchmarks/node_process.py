@@ -78,8 +78,8 @@ class TimedNode(MolmoNode):
         self._cpu = time.thread_time()
         super()._run(batch)
 
-    def _deliver(self, outcome: Any, sight: Any = None, **options: Any) -> None:
-        super()._deliver(outcome, sight, **options)
+    def _deliver_about(self, outcome: Any, sight: Any) -> None:
+        super()._deliver_about(outcome, sight)
         asked = self._asked.pop(outcome.request.id, 0.0)
         if sight is not None and self._spent_out.get_subscription_count():
             wall = time.perf_counter() - max(asked, sight.frame.arrived)
