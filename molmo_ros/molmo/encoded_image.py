@@ -26,6 +26,7 @@ class EncodedImage:
         prefix: The image's tokens.
         features: [n_features, width], one for each patch token.
         timing_ms: What encoding took: preprocess, vision [ms].
+        asked: Whether a query has been asked about it: the first one's time holds the image's prefill.
         crops: The limit that the images were cut under, and what they cost.
         pointable: The images as the point head sees them; None without a point head.
         places: Where the tokens of a point lie on them; None without a point head.
@@ -37,6 +38,7 @@ class EncodedImage:
     features: Tensor
     timing_ms: dict[str, float] = field(default_factory=dict)
     crops: CropChoice | None = None
+    asked: bool = False
     pointable: PointableImages | None = None
     places: PatchPlaces | None = None
     _cache: Cache | None = field(default=None, repr=False)

@@ -179,6 +179,7 @@ class Molmo:
     def _timed_query(self, size: tuple[int, int], max_crops: int) -> QueryTiming:
         """Times a query about a grey image of (height, width) `size`."""
         encoded = self.encode(np.full((*size, 3), 128, np.uint8), max_crops=max_crops)
+        encoded.asked = True  # a measurement is none of the queries that it is compared with
         answer = self.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=16))
         assert encoded.crops is not None
         return encoded.crops.timing(answer.timing_ms | encoded.timing_ms, answer.tokens)
@@ -342,7 +343,7 @@ class Molmo:
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         limits = Limits(deadline, cancel)
         self.prompts.query(text, 0)  # a bad query is refused before any work on the image
-        encoding, crops = milliseconds(preprocess=0, vision=0), None
+        encoding, crops, first = milliseconds(preprocess=0, vision=0), None, False
         stop = limits.reached()
         if stop is not None:
             generation = Generation((), stop)
@@ -351,13 +352,13 @@ class Molmo:
             if not isinstance(encoded, EncodedImage):
                 encoded = self.encode(encoded)
                 encoding = encoded.timing_ms
-            crops = encoded.crops
+            crops, first, encoded.asked = encoded.crops, not encoded.asked, True
             stream.start(*self.point_format.reading(encoded))
             generation = self._generate(encoded, text, stream, options, limits)
         parsed = stream.finish()
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
-        if crops is not None and encoding["vision"] and generation.stop not in ENDED_EARLY:
-            self.crop_budget.measured(crops.timing(timing, len(generation.token_ids)))
+        if crops is not None and first and generation.stop not in ENDED_EARLY:
+            self.crop_budget.measured(crops.timing(timing | encoded.timing_ms, len(generation.token_ids)))
         return Answer(
             status=status_of(generation.stop, parsed, expected),
             text=stream.text.strip(),

@@ -104,6 +104,7 @@ class Answerer:
         self._transforms, self._log = transforms, log
         self._noted: tuple[Any, ...] = ()
         self._frame: Frame | None = None
+        self._began = 0.0
         self.jumped = False
         """Whether the clock has jumped, for a reason that says so."""
 
@@ -122,7 +123,7 @@ class Answerer:
         """
         sight = self._frame = None
         for index, request in enumerate(batch):
-            started = time.perf_counter()
+            started, self._began = time.perf_counter(), time.monotonic()
             fatal = ""
             try:
                 if sight is not None and self._refusal(sight.frame, request):
@@ -255,7 +256,7 @@ class Answerer:
         """What the model says to all texts of a request."""
         limits, query = request.limits, request.query
         time_limit = limits.time_limit or self._value("time_limit")
-        deadline = time.monotonic() + time_limit if time_limit > 0 else None
+        deadline = self._began + time_limit if time_limit > 0 else None
         feedback = _Feedback(request, sight, locator, limits.min_confidence or self._value("min_confidence"))
         answers: list[tuple[str, Answer]] = []
         for text in query.texts:

@@ -48,7 +48,9 @@ class Delivery:
             self._diagnostics.record_preemption()
             return
         self.deliver_last(outcome)
-        if sight is not None and outcome.answer is not None and self._node.context.ok():
+        if outcome.status is Status.CANCELLED or not self._node.context.ok():
+            return  # points that nobody wants any more are no current points
+        if sight is not None and outcome.answer is not None:
             tracker = self.trackers.get(outcome.camera)
             if tracker is not None and request.continuous and self._node.value("tracking"):
                 tracker.on_answer(outcome, sight.picture)

@@ -235,7 +235,7 @@ class CropBudget:
         return height * self.config.patch_size, width * self.config.patch_size
 
     def measured(self, timing: QueryTiming) -> None:
-        """Takes a real query into account: one that was not cut off, about an image that was not encoded before."""
+        """Takes a real query into account: one that was not cut off, the first about its image."""
         if self.latency is None:
             return
         predicted = self.latency.predict(timing.passes, timing.tokens, timing.answer_tokens)
