@@ -228,11 +228,6 @@ class Robot:
         self.spin_until(lambda: len(self.heard["result"]) > before, patience)
         return record(self.heard["result"][before])
 
-    @staticmethod
-    def record(array):
-        """See `record`."""
-        return record(array)
-
     def results(self):
         """All results heard, as dictionaries; see `record`."""
         return [record(array) for array in self.heard["result"]]
@@ -361,6 +356,9 @@ def depth_image(metres):
 def camera_info(width=64, height=48, focal=60.0):
     k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
     return CameraInfo(width=width, height=height, k=k, d=[0.0] * 5, distortion_model="plumb_bob")
+
+
+Robot.record = staticmethod(record)
 
 
 @pytest.fixture(scope="session")
