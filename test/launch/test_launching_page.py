@@ -43,6 +43,13 @@ def test_commands_give_arguments_that_exist(text):
     assert "ros2 launch molmo_ros molmo.launch.py" in text
 
 
+def test_the_readmes_include_gives_arguments_that_exist():
+    readme = (ROOT / "README.md").read_text()
+    (text,) = re.findall(r"```python\n(IncludeLaunchDescription.*?)```", readme, re.DOTALL)
+    (given,) = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Dict)]
+    assert {key.value for key in given.keys} <= ARGUMENTS
+
+
 def test_parameter_file_is_one_that_the_node_accepts():
     (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
     parameters = yaml.safe_load(text)["/**"]["ros__parameters"]
