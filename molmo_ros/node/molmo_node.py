@@ -180,8 +180,10 @@ class MolmoNode(LifecycleNodeMixin, Node):
     @_logged
     def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Cancel what runs and what waits, listen no more, and free what the next activation makes again."""
-        stopped = self._stop(DEACTIVATE_TIMEOUT, "the node was deactivated")
-        if self.failure is not None or not stopped:
+        if not self._stop(DEACTIVATE_TIMEOUT, "the node was deactivated"):
+            self.failure = TimeoutError(f"the model did not stop within {DEACTIVATE_TIMEOUT:g} s")
+            self.get_logger().fatal(str(self.failure))
+        if self.failure is not None:
             return ERROR
         self._enter("inactive")
         return SUCCESS

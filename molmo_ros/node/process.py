@@ -22,8 +22,8 @@ from molmo_ros.node.parameters import SPECS
 STOP_TIMEOUT = 0.4
 """How long a running inference may take to notice that the process ends [s]."""
 THREADS = 8 + 2 * int(SPECS["max_queued_queries"].maximum or 0)
-"""A service call or goal holds a thread until it has its answer: those that wait, and a whole queue of them that is being
-answered together. Threads are made only when they are needed."""
+"""A service call or goal holds a thread until it has its answer: those that wait, and as many that are being answered
+together. Threads are made only when they are needed."""
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
