@@ -96,7 +96,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._model_factory = model_factory
         self._queue = RequestQueue()
         self._queue.close()
-        self._state = "unconfigured"
+        self._state, self._transition = "unconfigured", threading.Lock()
         self._stop_reason = ""
         self._cameras: dict[str, CameraInput] = camera_inputs(self.value("cameras"), self._on_frame)
         self._answerer: Answerer | None = None
@@ -211,15 +211,20 @@ class MolmoNode(LifecycleNodeMixin, Node):
         return FAILURE
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
-        """Refuses what the current state does not allow; rclpy's own raises, which would end the process."""
-        allowed = {number: label for number, label, *_ in self._state_machine.available_transitions}
-        if transition_id not in allowed:
-            self.get_logger().warning(
-                f"the node is {self._state}, where transition {transition_id} is not possible; possible: "
-                f"{', '.join(f'{number} ({label})' for number, label in allowed.items()) or 'none'}"
-            )
-            return FAILURE
-        return super()._LifecycleNodeMixin__change_state(transition_id)
+        """One transition at a time, and none that the state does not allow: rclpy would raise and end the process.
+
+        rclpy has no public place for this; all transitions come through this method of its.
+        """
+        with self._transition:
+            allowed = {number: label for number, label, *_ in self._state_machine.available_transitions}
+            if transition_id not in allowed:
+                possible = ", ".join(f"{number} ({label})" for number, label in allowed.items()) or "none"
+                self.get_logger().warning(
+                    f"the node is {self._state}, where transition {transition_id} is not possible; "
+                    f"possible: {possible}"
+                )
+                return FAILURE
+            return super()._LifecycleNodeMixin__change_state(transition_id)
 
     def close(self, timeout: float) -> bool:
         """Answer what runs and what waits with CANCELLED, before the process ends.
