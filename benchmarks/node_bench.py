@@ -88,7 +88,7 @@ class Bench:
         printed, _ = camera.communicate(timeout=PATIENCE)
         return json.loads(printed)
 
-    def start_node(self, model: str, *, answer_time: float = 0.0, **parameters: Any) -> None:
+    def start_node(self, model: str, /, *, answer_time: float = 0.0, **parameters: Any) -> None:
         """Start the node in place of the last one, and wait until it is active.
 
         Args:
