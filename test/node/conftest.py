@@ -89,6 +89,9 @@ class Robot:
 
         A `managed` one is there then, and waits to be configured. `image` is the topic of pictures that it listens to.
         """
+        if self.process:  # of a test that failed
+            self.process.kill()
+            self.process.communicate()
         if managed:
             arguments, wait = ("-p", "autostart:=false", *arguments), False
         if not depth:  # without, points in pixels are all that is wanted
