@@ -182,6 +182,7 @@ def main() -> int:
             bench.start_node("patch", answer_time=arguments.answer_time, **parameters)
         bench.start_camera(arguments.size, RATE, depth=True)
         answers = Answers(bench)
+        bench.wait(lambda: bool(answers.start_ages), "no answer about a picture comes")
         clients = Clients(bench)
         rows = soak(bench, arguments.minutes * 60)
         tracked = answers.tracked

@@ -72,7 +72,7 @@ def test_throughput_is_between_the_rates_that_were_tried(run):
 
 
 def test_soak_counts_everybody_who_asked(run):
-    figures = run("node_soak", "--minutes", "0.15", "--size", "320x240", "--answer-time", "0.8")
+    figures = run("node_soak", "--minutes", "0.15", "--size", "320x240", "--answer-time", "1.5")
     assert (figures["stale_answers"], figures["unanswered"]) == (0, 0)
     assert len(figures["samples"]) == 40
     assert all(sample["rss_mb"] > 10 and sample["threads"] > 1 for sample in figures["samples"])
