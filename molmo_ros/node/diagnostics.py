@@ -18,7 +18,7 @@ from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.node.inference import ModelChoice
 from molmo_ros.node.memory import MemoryByState, MemoryUse
-from molmo_ros.node.statistics import LatencyWindow, RateWindow, Tally
+from molmo_ros.node.running_statistics import LatencyWindow, RateWindow, Tally
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,

@@ -53,9 +53,11 @@ class Robot:
         self.heard = {}
         self.process = None
         self._clients, self._known = {}, []
-        reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        self._out = {
-            name: self.node.create_publisher(kind, name, reliable)
+        reliable = ReliabilityPolicy.RELIABLE
+        self._out = {  # queries come in bursts; of pictures, old ones are not worth their memory
+            name: self.node.create_publisher(
+                kind, name, QoSProfile(depth=300 if kind is String else 5, reliability=reliable)
+            )
             for name, kind in {
                 "image": Image,
                 "depth": Image,

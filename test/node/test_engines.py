@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-NODE = "../../molmo_ros/node/molmo_node.py"
+NODE = "../../molmo_ros/node/process.py"
 
 
 @pytest.mark.parametrize(

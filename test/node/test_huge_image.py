@@ -10,7 +10,7 @@ def test_huge_picture_is_answered_and_so_is_the_next(robot, make):
         if result["status"] != "NO_IMAGE":  # still on its way
             break
         robot.spin(1.0)
-    assert result["text"] == "8000x6000 [200, 30, 10]"
+    assert result["text"] == "8000x6000 [200, 30, 10]", (result["status"], result["reason"])
     assert (result["points"][0]["x"], result["points"][0]["y"]) == (4000, 3000)
     robot.send_frame()
     assert robot.ask("size")["text"].startswith("64x48")

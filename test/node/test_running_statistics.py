@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from molmo_ros.node.statistics import LatencyWindow, RateWindow, Tally
+from molmo_ros.node.running_statistics import LatencyWindow, RateWindow, Tally
 
 
 class HandClock:
