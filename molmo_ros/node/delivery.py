@@ -47,25 +47,29 @@ class Delivery:
         if request.preempted and outcome.status is Status.CANCELLED:
             self._diagnostics.record_preemption()
             return
-        self.deliver_last(outcome)
-        if outcome.status is Status.CANCELLED or not self._node.context.ok():
+        array = self.deliver_last(outcome)
+        if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
             return  # points that nobody wants any more are no current points
-        if sight is not None and outcome.answer is not None:
-            tracker = self.trackers.get(outcome.camera)
-            if tracker is not None and request.continuous and self._node.value("tracking"):
-                tracker.on_answer(outcome, sight.picture)
-            else:
-                self.outputs.publish_objects(self._record(outcome), lambda: sight.picture, outcome.viewpoint)
+        tracker = self.trackers.get(outcome.camera)
+        if tracker is not None and request.continuous and self._node.value("tracking"):
+            tracker.on_answer(outcome, sight.picture)
+        else:
+            self.outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
 
-    def deliver_last(self, outcome: Outcome) -> None:
-        """The same for a request that is given up, and has no points."""
+    def deliver_last(self, outcome: Outcome) -> ObjectPointArray | None:
+        """Publishes an outcome and tells whoever asked, also one who was given up.
+
+        Returns:
+            What was published; None where ROS has ended.
+        """
         if not self._node.context.ok():
-            return
+            return None
         array = self._record(outcome)
         self._diagnostics.record_outcome(array)
         self.outputs.publish_result(array)
         if outcome.request.on_outcome is not None:
             outcome.request.on_outcome(outcome, array)
+        return array
 
     def deliver_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray], tracked: bool) -> None:
         """The current points of a camera, from its tracker; see `CameraTracker`."""
