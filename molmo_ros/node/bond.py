@@ -7,12 +7,13 @@ It needs bondpy (apt: ros-DISTRO-bondpy); without it there is none, and a manage
 from __future__ import annotations
 
 import contextlib
-import importlib
 import threading
 from typing import Any, Protocol
 
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from molmo_ros.node import installed_ros
 
 TOPIC = "bond"
 """Where managers listen, relative to the namespace."""
@@ -98,9 +99,5 @@ def start_bond(node: Any) -> BondHandle:
     Args:
         node: An rclpy node.
     """
-    try:
-        bondpy = importlib.import_module("bondpy.bondpy")
-    except ImportError as error:
-        node.get_logger().debug(f"no bond with a life-cycle manager: {error}")
-        return NoBond()
-    return NodeBond(node, bondpy)
+    package = installed_ros.module("bondpy")
+    return NodeBond(node, package.bondpy) if package else NoBond()

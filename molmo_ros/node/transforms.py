@@ -15,6 +15,7 @@ from rclpy.time import Time
 
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
+from molmo_ros.node import installed_ros
 from molmo_ros.node.frame import stamp_ns
 
 QUEUED = 100
@@ -91,12 +92,8 @@ class _Listener(Protocol):
 
 def _listen(node: Node, group: CallbackGroup | None) -> _Listener | None:
     """The best listener that is installed; None where there is none."""
-    try:
-        import tf2_ros
-
+    if tf2_ros := installed_ros.module("tf2_ros"):
         return _Tf2Listener(tf2_ros, node)
-    except ImportError:
-        pass
     try:
         from tf2_msgs.msg import TFMessage
 

@@ -11,6 +11,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from molmo_ros.node import installed_ros  # noqa: E402
 from molmo_ros.node.bond import TOPIC, NoBond, start_bond  # noqa: E402
 
 
@@ -22,6 +23,13 @@ def node():
     yield node
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@pytest.fixture(autouse=True)
+def looked_for_anew():
+    installed_ros._load.cache_clear()
+    yield
+    installed_ros._load.cache_clear()
 
 
 def test_without_bondpy_nothing_happens(node, monkeypatch):
@@ -64,7 +72,9 @@ class Bond:
 def test_calls_on_bondpy(node, monkeypatch):
     module = types.ModuleType("bondpy.bondpy")
     module.Bond = Bond
-    monkeypatch.setitem(sys.modules, "bondpy", types.ModuleType("bondpy"))
+    package = types.ModuleType("bondpy")
+    package.bondpy = module
+    monkeypatch.setitem(sys.modules, "bondpy", package)
     monkeypatch.setitem(sys.modules, "bondpy.bondpy", module)
     handle = start_bond(node)
     host, *made = Bond.last.made

@@ -28,6 +28,7 @@ from rclpy.executors import (  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError  # noqa: E402
+from molmo_ros.node import installed_ros  # noqa: E402
 from molmo_ros.node.transforms import Transforms  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -85,6 +86,13 @@ def knows(transforms, stamp):
     with contextlib.suppress(TransformError):
         return bool(transforms.lookup("base", "camera", stamp, 0.0))
     return False
+
+
+@pytest.fixture(autouse=True)
+def looked_for_anew():
+    installed_ros._load.cache_clear()
+    yield
+    installed_ros._load.cache_clear()
 
 
 @pytest.fixture(params=LISTENERS)
@@ -232,6 +240,9 @@ def stand_in_for_tf2_ros():
         def clear(self):
             self.cleared += 1
 
+        def wait_for_transform_async(self):
+            """Only there: the sign of ROS 2's."""
+
     class TransformListener:
         def __init__(self, buffer, node, *, spin_thread=False):
             assert not spin_thread
@@ -249,6 +260,7 @@ def test_tf2_ros_is_used_where_it_is_installed(listening, monkeypatch):
     """tf2_ros comes with an installed ROS only, not from PyPI, so that a stand-in takes its place here: this
     tests what is asked of it and what becomes of its answers, not tf2 itself."""
     tf2_ros = stand_in_for_tf2_ros()
+    installed_ros._load.cache_clear()
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
     transforms = listening.listen()
     listener = tf2_ros.listener
