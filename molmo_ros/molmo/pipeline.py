@@ -343,7 +343,7 @@ class Molmo:
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         limits = Limits(deadline, cancel)
         self.prompts.query(text, 0)  # a bad query is refused before any work on the image
-        encoding, crops, first = milliseconds(preprocess=0, vision=0), None, False
+        encoding, crops, image_timing = milliseconds(preprocess=0, vision=0), None, {}
         stop = limits.reached()
         if stop is not None:
             generation = Generation((), stop)
@@ -352,13 +352,14 @@ class Molmo:
             if not isinstance(encoded, EncodedImage):
                 encoded = self.encode(encoded)
                 encoding = encoded.timing_ms
-            crops, first, encoded.asked = encoded.crops, not encoded.asked, True
+            crops, image_timing = encoded.crops, {} if encoded.asked else encoded.timing_ms
+            encoded.asked = True
             stream.start(*self.point_format.reading(encoded))
             generation = self._generate(encoded, text, stream, options, limits)
         parsed = stream.finish()
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
-        if crops is not None and first and generation.stop not in ENDED_EARLY:
-            self.crop_budget.measured(crops.timing(timing | encoded.timing_ms, len(generation.token_ids)))
+        if crops is not None and image_timing and generation.stop not in ENDED_EARLY:
+            self.crop_budget.measured(crops.timing(timing | image_timing, len(generation.token_ids)))
         return Answer(
             status=status_of(generation.stop, parsed, expected),
             text=stream.text.strip(),

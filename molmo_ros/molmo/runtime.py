@@ -67,6 +67,8 @@ class Cache(Protocol):
 class Runtime(Protocol):
     """A model's networks, whatever runs them."""
 
+    name: str
+    """torch, onnx or tensorrt."""
     config: MolmoConfig
     """The model's shape."""
     device: torch.device

@@ -21,6 +21,8 @@ class TorchRuntime:
             cache of its own and each step reads just what is filled.
     """
 
+    name = "torch"
+
     def __init__(self, model: MolmoModel, static: bool | None = None) -> None:
         """Puts the interface around a model.
 

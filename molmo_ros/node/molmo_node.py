@@ -143,8 +143,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._enter("unconfigured")
             return FAILURE
         self.failure = None
-        runtime = type(getattr(model, "runtime", model)).__name__
-        self._diagnostics.model_loaded(runtime, time.monotonic() - started)
+        runtime = getattr(model, "runtime", None)
+        self._diagnostics.model_loaded(getattr(runtime, "name", choice.engine), time.monotonic() - started)
         self._transforms = Transforms(self, callback_group=MutuallyExclusiveCallbackGroup())
         self._answerer = Answerer(
             model,

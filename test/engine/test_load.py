@@ -62,6 +62,7 @@ def home(built, tmp_path, monkeypatch):
 def test_every_engine_says_the_same(engine, picture, expected, home):
     molmo = load_molmo("tiny", engine=engine)
     assert isinstance(molmo.runtime, TorchRuntime if engine == "torch" else EngineRuntime)
+    assert molmo.runtime.name == ("torch" if engine == "torch" else "onnx")
     answer = molmo.query(picture, QUERY)
     assert (answer.text, answer.tokens) == (expected.text, expected.tokens)
     assert [(p.x, p.y) for p in answer.points] == [(p.x, p.y) for p in expected.points]

@@ -65,7 +65,7 @@ class EngineRuntime:
             rebuild: The command that built it, for messages.
         """
         self.config, self.shapes, self.runner = config, shapes, runner
-        self.device, self.dtype = runner.device, runner.dtype
+        self.name, self.device, self.dtype = runner.name, runner.device, runner.dtype
         self.embedding, self.point_head = embedding, point_head
         self.max_context = shapes.max_context
         self.rebuild = rebuild

@@ -17,6 +17,8 @@ class GraphRunner(Protocol):
     `device`, but for a picture's, which may be in memory of the host. Callers keep to the engine's shapes.
     """
 
+    name: str
+    """onnx or tensorrt."""
     device: torch.device
     """Where tensors go in and come out."""
     dtype: torch.dtype

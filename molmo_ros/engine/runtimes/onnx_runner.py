@@ -30,6 +30,8 @@ RIGHT_WITH_EXPERTS = (1, 32)
 class OnnxRunner:
     """See `GraphRunner`. Outputs are written into torch tensors, and the cache is updated where it lies."""
 
+    name = "onnx"
+
     def __init__(self, folder: Path, config: DecoderConfig, max_context: int, dtype: torch.dtype) -> None:
         """Opens vision.onnx and decoder.onnx of a folder.
 

@@ -36,6 +36,8 @@ class TensorRTRunner:
         graphs: The recorded steps; `graphs.refused` says why there are none.
     """
 
+    name = "tensorrt"
+
     def __init__(
         self,
         vision: Any,
