@@ -87,6 +87,9 @@ def test_only_whole_queries_correct_the_prediction(folder, monkeypatch):
     stages = [answer.timing_ms[name] for name in ("preprocess", "vision", "prefill", "decode")]
     assert timing.total == pytest.approx(sum(stages) / 1e3)
     encoded = molmo.encode(IMAGE)
+    first = molmo.query(encoded, "Which?", options=SHORT)
+    spent = encoded.timing_ms | {name: first.timing_ms[name] for name in ("prefill", "decode")}
+    assert seen.pop().total == pytest.approx(sum(spent.values()) / 1e3)
     molmo.query(encoded, "Which?", options=SHORT)  # its image took no time
     cancel = threading.Event()
     molmo.query(IMAGE, "Which?", options=SHORT, cancel=cancel, on_text=lambda _: cancel.set())
