@@ -137,10 +137,10 @@ class MolmoNode(LifecycleNodeMixin, Node):
             with LoadingLog(self.get_logger(), str(choice)):
                 model, options = self._model_factory(choice)
         except Exception as error:
-            self.failure = error
-            self.get_logger().fatal(f"the model could not be loaded: {error}")
             self._diagnostics.record_error(f"the model could not be loaded: {error}", fatal=True)
+            self.get_logger().fatal(f"the model could not be loaded: {error}")
             self._enter("unconfigured")
+            self.failure = error  # last: it may end the process
             return FAILURE
         self.failure = None
         runtime = getattr(model, "runtime", None)
@@ -181,8 +181,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
     def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Cancel what runs and what waits, listen no more, and free what the next activation makes again."""
         if not self._stop(DEACTIVATE_TIMEOUT, "the node was deactivated"):
-            self.failure = TimeoutError(f"the model did not stop within {DEACTIVATE_TIMEOUT:g} s")
-            self.get_logger().fatal(str(self.failure))
+            reason = f"the model did not stop within {DEACTIVATE_TIMEOUT:g} s"
+            self.get_logger().fatal(reason)
+            self.failure = TimeoutError(reason)
         if self.failure is not None:
             return ERROR
         self._enter("inactive")
@@ -366,9 +367,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     def _fail(self, error: FatalModelError) -> None:
         """Leaves the active state through error processing, from a thread that deactivating may wait for."""
-        self.failure = error
         self._diagnostics.record_error(str(error), fatal=True)
         self.get_logger().fatal(f"the model cannot be used any more in this process: {error}")
+        self.failure = error
         threading.Thread(target=self.trigger_deactivate, daemon=True).start()
 
     def _deliver_about(self, outcome: Outcome, sight: Sight | None) -> None:

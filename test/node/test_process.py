@@ -174,6 +174,15 @@ def test_parameters_change_while_it_runs(robot, make):
     assert robot.stop()[2].count("as the moon wishes") == 2  # three queries under two settings
 
 
+def test_scores_that_overflow_are_told_without_a_traceback_for_each(robot):
+    robot.start()
+    robot.send_frame()
+    results = [robot.ask("overflow") for _ in range(10)]
+    assert {(one["status"], one["reason"]) for one in results} == {("ERROR", "the model's scores hold nan")}
+    _, _, errors = robot.stop()
+    assert "Traceback" not in errors and 1 <= errors.count("scores hold nan") < 10
+
+
 def test_the_node_imports_without_torch():
     code = "import sys, molmo_ros.node.process; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=_root(), timeout=60).returncode == 0
