@@ -160,11 +160,12 @@ def test_a_moving_camera_says_where_it_was_at_each_stamp(context):
         path = CameraPath(Scene.random(3).camera, "orbit", 0.3)
         # The start is not told; two stamps differ by as much as their places on the path do.
         begin = min(
-            (abs(x_of(places[stamps[0]]) - path.at(t).position[0]), t) for t in np.arange(0, 10, 1e-3)
-        )[1]
+            np.arange(0, 10, 1e-3),
+            key=lambda t: np.linalg.norm(place_of(places[stamps[0]]) - path.at(t).position),
+        )
         for stamp in stamps:
             expected = path.at(begin + (stamp - stamps[0]) * 1e-9)
-            assert x_of(places[stamp]) == pytest.approx(expected.position[0], abs=1e-3)
+            assert place_of(places[stamp]) == pytest.approx(expected.position, abs=1e-3)
     finally:
         process.kill()
         process.wait()
@@ -176,8 +177,9 @@ def stamp_of(message):
     return stamp.sec * 10**9 + stamp.nanosec
 
 
-def x_of(message):
-    return message.transforms[0].transform.translation.x
+def place_of(message):
+    place = message.transforms[0].transform.translation
+    return np.array([place.x, place.y, place.z])
 
 
 def test_sigint_ends_it_cleanly(viewer, camera):
