@@ -142,7 +142,7 @@ def test_bad_and_fixed_parameters_are_refused_and_it_goes_on(viewer, name, value
 def test_its_place_in_the_world_is_that_of_the_scene_shown(viewer):
     assert viewer.set("seed", 5)
     camera = Scene.random(5).camera
-    viewer.spin_until(lambda: viewer.static and abs(x_of(viewer.static[-1]) - camera.position[0]) < 1e-9)
+    viewer.spin_until(lambda: viewer.static and np.allclose(place_of(viewer.static[-1]), camera.position))
     assert_stands(viewer.static[-1], camera)
     assert not viewer.moving
 
