@@ -56,7 +56,7 @@ class RecordedCamera(CameraInput):
         frame = Frame(image_of(message))
         self.frames.put(frame)
         if (depth := _nearest(self._depths, frame.stamp)) is not None:
-            self.depths.put(stamp_ns(depth.header), depth)
+            self.depths.put(depth)
         self.info = _nearest(self._infos, frame.stamp)
         return frame
 

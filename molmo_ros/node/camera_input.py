@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.node.depth_sync import DepthSync
-from molmo_ros.node.frame import Frame, stamp_ns
+from molmo_ros.node.frame import Frame
 from molmo_ros.node.locate import camera_from_message
 from molmo_ros.node.mailbox import Mailbox
 
@@ -122,7 +122,7 @@ class CameraInput:
         self._on_frame(self, frame)
 
     def _on_depth(self, message: Any) -> None:
-        self.depths.put(stamp_ns(message.header), message)
+        self.depths.put(message)
 
     def _on_info(self, message: CameraInfo) -> None:
         self.info = message
