@@ -6,7 +6,6 @@ memory that this takes does not grow.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -196,8 +195,8 @@ class Diagnostics:
             self._cameras[camera].problem = text[:LONGEST_TEXT]
 
     def record_drop(self, reason: str) -> None:
-        """A query was dropped; `reason` is one of a few, such as `queue_full`."""
-        self._queries.drops.add(re.sub(r"\W+", "_", reason.lower()).strip("_"))
+        """A query was turned away; `reason` is a key such as `queue_full`."""
+        self._queries.drops.add(reason)
 
     def record_preemption(self) -> None:
         """A query made way for a more urgent one."""

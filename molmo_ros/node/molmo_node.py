@@ -34,14 +34,14 @@ from molmo_ros.node.delivery import Delivery
 from molmo_ros.node.diagnostics import Diagnostics
 from molmo_ros.node.frame import Frame
 from molmo_ros.node.inference import ModelChoice, ModelFactory, load_model
+from molmo_ros.node.intake import Intake
 from molmo_ros.node.loading import LoadingLog
 from molmo_ros.node.memory import free_caches
 from molmo_ros.node.outcome import Outcome
 from molmo_ros.node.outputs import BURST
 from molmo_ros.node.parameters import declare_parameters
-from molmo_ros.node.query import Query, QueryError, parse_query
 from molmo_ros.node.query_action import QueryActionServer
-from molmo_ros.node.request import Request, Source
+from molmo_ros.node.request import Request
 from molmo_ros.node.request_queue import RequestQueue
 from molmo_ros.node.services import Services
 from molmo_ros.node.tracking_thread import TrackingThread
@@ -81,6 +81,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         **node_options: For `rclpy.node.Node`.
 
     Attributes:
+        state: Of the life cycle.
         failure: Why the model could not be loaded, or cannot be used any more; None while all is well.
 
     Raises:
@@ -96,7 +97,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._model_factory = model_factory
         self._queue = RequestQueue()
         self._queue.close()
-        self._state, self._transition = "unconfigured", threading.Lock()
+        self.state, self._transition = "unconfigured", threading.Lock()
         self._stop_reason = ""
         self._cameras: dict[str, CameraInput] = camera_inputs(self.value("cameras"), self._on_frame)
         self._answerer: Answerer | None = None
@@ -117,8 +118,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
             callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        Services(self, self._submit, self._refuse)
-        self._action = QueryActionServer(self, self._submit, self._refuse, self._cancel)
+        self._intake = Intake(self, self._cameras, self._queue, self._delivery, self._diagnostics)
+        Services(self, self._intake)
+        QueryActionServer(self, self._intake)
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
@@ -173,7 +175,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("active")  # before the first query can come
         for camera in self._cameras.values():
             camera.subscribe(self, transport)
-        self._query_topic = self.create_subscription(String, "query", self._on_query, BURST)
+        self._query_topic = self.create_subscription(String, "query", self._intake.on_message, BURST)
         self._bond = start_bond(self)
         return SUCCESS
 
@@ -221,7 +223,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             if transition_id not in allowed:
                 possible = ", ".join(f"{number} ({label})" for number, label in allowed.items()) or "none"
                 self.get_logger().warning(
-                    f"the node is {self._state}, where transition {transition_id} is not possible; "
+                    f"the node is {self.state}, where transition {transition_id} is not possible; "
                     f"possible: {possible}"
                 )
                 return FAILURE
@@ -272,7 +274,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         free_caches()
 
     def _enter(self, state: str) -> None:
-        self._state = state
+        self.state = state
         self._diagnostics.set_state(state)
 
     # Callbacks: each stores something and returns.
@@ -283,37 +285,6 @@ class MolmoNode(LifecycleNodeMixin, Node):
         if tracker is not None and self.value("tracking"):
             tracker.on_frame(frame)
         self._queue.wake()
-
-    def _on_query(self, message: String) -> None:
-        try:
-            self._submit(Request(parse_query(message.data), Source.TOPIC))
-        except QueryError as error:
-            self._refuse(Source.TOPIC, message.data, str(error), None)
-
-    def _submit(self, request: Request) -> None:
-        """Queue a request, or give it the outcome that says why not."""
-        camera, capacity = request.query.camera, self.value("max_queued_queries")
-        if camera and camera not in self._cameras:
-            reason = f"there is no camera {camera[:40]!r}; cameras: {', '.join(self._cameras)}"
-            self._delivery.deliver(Outcome(request, Status.ERROR, reason=reason))
-        elif self._state != "active":
-            self._delivery.deliver(
-                Outcome(request, Status.ERROR, reason=f"the node is {self._state}: activate it first")
-            )
-        elif not self._queue.submit(request, capacity):
-            reason = f"{capacity} queries are waiting already (max_queued_queries)"
-            self._delivery.deliver(Outcome(request, Status.BUSY, reason=reason))
-
-    def _refuse(self, source: Source, written: str, reason: str, on_outcome: Any) -> None:
-        self.get_logger().warning(f"query refused: {reason}")
-        request = Request(Query(None, (), written), source, on_outcome=on_outcome)
-        self._delivery.deliver(Outcome(request, Status.ERROR, reason=reason))
-
-    def _cancel(self, request: Request) -> None:
-        if self._queue.cancel(request):
-            self._delivery.deliver(
-                Outcome(request, Status.CANCELLED, reason="cancelled while it was waiting")
-            )
 
     def _on_clock_jump(self, _jump: Any) -> None:
         """The clock went back or was replaced: what was received belongs to another time."""

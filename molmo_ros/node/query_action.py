@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from molmo_msgs.action import Query as QueryAction
@@ -14,11 +13,12 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from molmo_ros.molmo.answer import Status
 from molmo_ros.node.answering import Progress
+from molmo_ros.node.intake import Intake
 from molmo_ros.node.object_points import feedback
 from molmo_ros.node.outcome import Outcome
 from molmo_ros.node.query import QueryError, structured_query
 from molmo_ros.node.request import QueryLimits, Request, Source
-from molmo_ros.node.services import WAIT_INTERVAL, Refuse, seconds
+from molmo_ros.node.services import WAIT_INTERVAL, seconds
 
 RESULTS_KEPT = 60
 """How long the result of a goal may be asked for [s]."""
@@ -40,19 +40,13 @@ UNSUCCESSFUL = (
 class QueryActionServer:
     """Goals are all accepted and queued; where no room is left, the goal is aborted with BUSY.
 
-    Arguments as of `Services`; `cancel` cancels a request.
+    Arguments as of `Services`.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        submit: Callable[[Request], None],
-        refuse: Refuse,
-        cancel: Callable[[Request], None],
-    ) -> None:
-        self._node, self._submit, self._refuse, self._cancel = node, submit, refuse, cancel
+    def __init__(self, node: Any, intake: Intake) -> None:
+        self._node, self._intake = node, intake
         self._requests: dict[bytes, Request] = {}
-        self._server = ActionServer(
+        ActionServer(
             node,
             QueryAction,
             "~/query",
@@ -61,10 +55,6 @@ class QueryActionServer:
             callback_group=ReentrantCallbackGroup(),
             result_timeout=RESULTS_KEPT,
         )
-
-    def destroy(self) -> None:
-        """Offer the action no more."""
-        self._server.destroy()
 
     def _on_cancel(self, goal: Any) -> CancelResponse:
         threading.Thread(target=self._cancel_request, args=(goal,), daemon=True).start()
@@ -76,7 +66,7 @@ class QueryActionServer:
             time.sleep(CANCELING_INTERVAL)
         # A goal without a request yet is cancelled by `_execute`, which asks for it.
         if request := self._requests.get(bytes(goal.goal_id.uuid)):
-            self._cancel(request)
+            self._intake.cancel(request)
 
     def _execute(self, goal: Any) -> Any:
         """Waits in a thread of the executor's until the goal has its outcome."""
@@ -96,7 +86,7 @@ class QueryActionServer:
         try:
             query = structured_query(wanted.kind, wanted.prompt, list(wanted.labels), wanted.camera)
         except QueryError as error:
-            self._refuse(Source.ACTION, wanted.prompt or ", ".join(wanted.labels), str(error), finish)
+            self._intake.refuse(Source.ACTION, wanted.prompt or ", ".join(wanted.labels), str(error), finish)
         else:
             request = Request(
                 query,
@@ -115,9 +105,9 @@ class QueryActionServer:
                 id=key.hex(),
             )
             self._requests[key] = request
-            self._submit(request)
+            self._intake.submit(request)
             if goal.is_cancel_requested:
-                self._cancel(request)
+                self._intake.cancel(request)
         while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
             pass
         self._requests.pop(key, None)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from molmo_msgs.msg import ObjectPointArray
 from molmo_msgs.srv import Ask, Point
 from rclpy.callback_groups import ReentrantCallbackGroup
 
+from molmo_ros.node.intake import Intake
 from molmo_ros.node.outcome import Outcome
 from molmo_ros.node.query import Kind, QueryError, structured_query
 from molmo_ros.node.request import QueryLimits, Request, Source
 
-Refuse = Callable[[Source, str, str, Callable[[Outcome, ObjectPointArray], None]], None]
-"""Gives what cannot be asked its outcome: who asked, what was written, why, and whom to tell."""
 WAIT_INTERVAL = 0.5
 """How often a waiting call looks whether ROS still runs [s]."""
 
@@ -25,17 +23,11 @@ class Services:
 
     Args:
         node: The node.
-        submit: Queues a request; refused ones get their outcome at once.
-        refuse: See `Refuse`.
+        intake: Takes the requests.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        submit: Callable[[Request], None],
-        refuse: Refuse,
-    ) -> None:
-        self._node, self._submit, self._refuse = node, submit, refuse
+    def __init__(self, node: Any, intake: Intake) -> None:
+        self._node, self._intake = node, intake
         group = ReentrantCallbackGroup()
         node.create_service(Point, "~/point_at", self._on_point, callback_group=group)
         node.create_service(Ask, "~/ask", self._on_ask, callback_group=group)
@@ -68,10 +60,12 @@ class Services:
         try:
             query = structured_query(kind.value, prompt, labels, call.camera)
         except QueryError as error:
-            self._refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)
+            self._intake.refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)
         else:
             image = call.image if call.image.height else None
-            self._submit(Request(query, Source.SERVICE, limits, target_frame, image, on_outcome=finish))
+            self._intake.submit(
+                Request(query, Source.SERVICE, limits, target_frame, image, on_outcome=finish)
+            )
         while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
             pass
         return response

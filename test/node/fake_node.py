@@ -3,8 +3,8 @@
 `at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
 `stream 0.3 at 0.25,0.5 0.75,0.5` does so with that many seconds before each point and its word, and can be cancelled;
 `sleep 2 at ...` takes that long before, and can be cancelled; `hang 5` takes that long, and cannot;
-`boom`, `overflow` and `illegal` (access of GPU memory) raise; `size` answers with the image's size and corner colour,
-`limits` with the limits on its crops, `encodes` with how many images were encoded so far.
+`boom`, `overflow` and `illegal` (access of GPU memory) raise; `mumble` says nothing of use;
+`size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many images were encoded so far.
 
 An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
 takes 4 s to load, and `heavy` holds 200 MB.
@@ -84,6 +84,8 @@ def _act(text, options, cancel):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
     if "<|" in text:
         raise PromptError(f"special tokens are not allowed in a query: {text!r}")
+    if "mumble" in text:
+        return Answer(Status.UNPARSEABLE, "hm")
     if sleep := re.search(r"sleep ([\d.]+)", text):
         limit = options["time_limit"] or 1e9
         if cancel.wait(min(float(sleep[1]), limit)):

@@ -204,11 +204,11 @@ def test_statuses_are_all_of_the_message(diagnostics):
 
 def test_waiting_preempted_and_dropped_queries(active):
     active.record_preemption()
-    for reason in ("Queue full", "deactivated", "Queue full"):
+    for reason in ("queue_full", "not_active", "queue_full"):
         active.record_drop(reason)
     _, _, values = read(active, waiting=3)["queries"]
     assert (values["waiting"], values["preempted"]) == ("3", "1")
-    assert (values["dropped_queue_full"], values["dropped_deactivated"]) == ("2", "1")
+    assert (values["dropped_queue_full"], values["dropped_not_active"]) == ("2", "1")
 
 
 @pytest.mark.parametrize(

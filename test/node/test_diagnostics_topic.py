@@ -91,6 +91,11 @@ def test_the_last_error_and_the_last_outcome_are_told(robot, monitor):
     values = monitor.until("queries", OK, "answering")
     assert (values["status_found"], values["last_status"]) == ("1", "FOUND")
     assert float(values["model_median_s"]) >= 0 and float(values["frame_age_median_s"]) < 2
+    robot.ask("")
+    robot.ask("@elbow mug")
+    monitor.until("queries", WARN, "there is no camera 'elbow'")
+    values = monitor.values("queries")
+    assert int(values["dropped_not_a_query"]) >= 1 and values["dropped_unknown_camera"] == "1"
 
 
 def test_the_life_cycle_is_followed(robot, monitor):

@@ -109,6 +109,11 @@ def test_error_aborts_with_the_reason(seeing, goal, reason):
     assert reason in result.reason
 
 
+def test_an_answer_that_says_neither_aborts_with_its_words(seeing):
+    status, result = seeing.goal(prompt="mumble").end()
+    assert (status, result.status, result.text) == ("ABORTED", "UNPARSEABLE", "hm")
+
+
 def test_attached_image(seeing, make):
     status, result = seeing.goal(prompt="size at 0.5,0.5", image=make.picture(20, 10, color=(7, 8, 9))).end()
     assert (status, result.status, result.text) == ("SUCCEEDED", "FOUND", "20x10 [7, 8, 9]")
