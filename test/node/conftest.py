@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -283,10 +284,8 @@ class Goal:
         self.accepted()
         self._robot.spin_until(self._ending.done, patience)
         ended = self._ending.result()
-        names = ("SUCCEEDED", "CANCELED", "ABORTED")
-        return next(
-            n for n in names if getattr(GoalStatus, f"STATUS_{n}") == ended.status
-        ), ended.result.result
+        names = {getattr(GoalStatus, f"STATUS_{one}"): one for one in ("SUCCEEDED", "CANCELED", "ABORTED")}
+        return names[ended.status], ended.result.result
 
 
 def record(array):
@@ -295,7 +294,6 @@ def record(array):
         "query": array.query,
         "kind": array.kind,
         "source": array.source,
-        "continuous": array.source == "continuous",
         "status": array.status,
         "reason": array.reason,
         "text": array.text,
@@ -308,9 +306,7 @@ def record(array):
                 "confidence": point.score if point.has_score else None,
                 "xyz": _triple(point.position) if point.has_position else None,
                 "normal": _triple(point.normal) if point.has_normal else None,
-                "spread": point.spread if point.has_position else None,
                 "reason": point.reason,
-                "track_id": point.track_id,
             }
             for point in array.points
         ],
@@ -341,13 +337,8 @@ def _triple(vector):
 def picture(width=64, height=48, encoding="rgb8", color=(200, 30, 10)):
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:] = color
-    return Image(
-        width=width,
-        height=height,
-        encoding=encoding,
-        step=width * 3,
-        data=array.array("B", pixels.tobytes()),
-    )
+    data = array.array("B", pixels.tobytes())
+    return Image(width=width, height=height, encoding=encoding, step=width * 3, data=data)
 
 
 def depth_image(metres):
@@ -369,12 +360,7 @@ Robot.record = staticmethod(record)
 @pytest.fixture(scope="session")
 def make():
     """Messages of a camera: make.picture, make.depth, make.info."""
-
-    class Make:
-        pass
-
-    Make.picture, Make.depth, Make.info = map(staticmethod, (picture, depth_image, camera_info))
-    return Make
+    return SimpleNamespace(picture=picture, depth=depth_image, info=camera_info)
 
 
 def _domain(module):

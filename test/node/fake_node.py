@@ -4,7 +4,8 @@
 `stream 0.3 at 0.25,0.5 0.75,0.5` does so with that many seconds before each point and its word, and can be cancelled;
 `sleep 2 at ...` takes that long before, and can be cancelled; `hang 5` takes that long, and cannot;
 `boom`, `overflow` and `illegal` (access of GPU memory) raise; `mumble` says nothing of use;
-`size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many images were encoded so far.
+`size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many
+images were encoded so far.
 
 An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
 takes 4 s to load, and `heavy` holds 200 MB.

@@ -163,7 +163,7 @@ def test_parameters_change_while_it_runs(robot, make):
     for _ in range(5):
         robot.send_frame(settle=0.1)
     result = robot.next_result(0)
-    assert (result["continuous"], result["count"]) == (True, 3)
+    assert (result["source"], result["count"]) == ("continuous", 3)
 
     describe = robot.node.create_client(DescribeParameters, "molmo_node/describe_parameters")
     assert describe.wait_for_service(timeout_sec=10)
