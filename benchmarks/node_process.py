@@ -19,7 +19,7 @@ from std_msgs.msg import Float64MultiArray
 from benchmarks.moving_patch import find_patch
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.node import process
-from molmo_ros.node.inference import load_model
+from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.molmo_node import MolmoNode
 
 

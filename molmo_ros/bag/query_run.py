@@ -19,15 +19,15 @@ from molmo_ros.bag.recorded_camera import RecordedCamera
 from molmo_ros.bag.recorded_transforms import MOVING, STATIC, RecordedTransforms
 from molmo_ros.bag.result_bag import ResultBag
 from molmo_ros.molmo.answer import Status
-from molmo_ros.node.answering import Answerer, Sight
-from molmo_ros.node.camera_tracker import CameraTracker
-from molmo_ros.node.images import ImageMessageError
-from molmo_ros.node.object_points import object_points
-from molmo_ros.node.outcome import Outcome
-from molmo_ros.node.outputs import Outputs
+from molmo_ros.node.answers.answering import Answerer, Sight
+from molmo_ros.node.answers.camera_tracker import CameraTracker
+from molmo_ros.node.answers.outcome import Outcome
+from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.messages.object_points import object_points
+from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters import PARAMETERS
-from molmo_ros.node.query import Query
-from molmo_ros.node.request import Request, Source
+from molmo_ros.node.queries.query import Query
+from molmo_ros.node.queries.request import Request, Source
 
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000
@@ -156,7 +156,7 @@ class QueryRun:
 
         Raises:
             BagError: A bag cannot be read on, or written.
-            molmo_ros.node.answering.FatalModelError: The model has failed for good.
+            molmo_ros.node.answers.answering.FatalModelError: The model has failed for good.
         """
         self._output, self._outputs, self._on_answer = output, Outputs(output), on_answer
         common = {"value": self._parameters.__getitem__, "transforms": self._transforms}

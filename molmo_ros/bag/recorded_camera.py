@@ -11,8 +11,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.bag.camera_topics import COMPRESSED, CameraTopics
 from molmo_ros.bag.recorded_bag import RecordedMessage
-from molmo_ros.node.camera_input import CameraInput
-from molmo_ros.node.frame import Frame, stamp_ns
+from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.cameras.frame import Frame, stamp_ns
 
 
 class RecordedCamera(CameraInput):

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [one for one in ("rclpy", "molmo_msgs", "rosbags") if find_spec(one) is None]
     if missing:
         return _fail(f"bags need ROS 2, molmo_msgs and rosbags; not installed: {', '.join(missing)}", 2)
-    from molmo_ros.node.answering import FatalModelError
+    from molmo_ros.node.answers.answering import FatalModelError
 
     try:
         return _run(args)
@@ -117,7 +117,7 @@ def _run(args: argparse.Namespace) -> int:
     from molmo_ros.bag.query_run import QueryRun, RunSettings
     from molmo_ros.bag.recorded_bag import RecordedBag
     from molmo_ros.bag.result_bag import ResultBag
-    from molmo_ros.node.inference import ModelChoice, load_model
+    from molmo_ros.node.answers.inference import ModelChoice, load_model
 
     queries, camera = _queries(args.query)
     settings = RunSettings(
@@ -164,7 +164,7 @@ def _queries(written: list[str]) -> tuple[list[Any], str]:
     Raises:
         MolmoError: A query cannot be asked, or they are about several cameras.
     """
-    from molmo_ros.node.query import QueryError, parse_query
+    from molmo_ros.node.queries.query import QueryError, parse_query
 
     try:
         queries = [parse_query(one) for one in written]

@@ -25,28 +25,28 @@ from std_msgs.msg import String
 
 from molmo_ros.molmo.answer import Status
 from molmo_ros.node import installed_ros
-from molmo_ros.node.answering import Answerer, FatalModelError, Sight
-from molmo_ros.node.bond import start_bond
-from molmo_ros.node.camera_input import CameraInput, Transport, camera_inputs
-from molmo_ros.node.camera_tracker import CameraTracker
-from molmo_ros.node.continuous import ContinuousQueries
-from molmo_ros.node.delivery import Delivery
-from molmo_ros.node.diagnostics import Diagnostics
-from molmo_ros.node.frame import Frame
-from molmo_ros.node.inference import ModelChoice, ModelFactory, load_model
-from molmo_ros.node.intake import Intake
-from molmo_ros.node.loading import LoadingLog
-from molmo_ros.node.memory import free_caches
-from molmo_ros.node.outcome import Outcome
-from molmo_ros.node.outputs import BURST
+from molmo_ros.node.answers.answering import Answerer, FatalModelError, Sight
+from molmo_ros.node.answers.camera_tracker import CameraTracker
+from molmo_ros.node.answers.inference import ModelChoice, ModelFactory, load_model
+from molmo_ros.node.answers.outcome import Outcome
+from molmo_ros.node.answers.tracking_thread import TrackingThread
+from molmo_ros.node.answers.transforms import Transforms
+from molmo_ros.node.cameras.camera_input import CameraInput, Transport, camera_inputs
+from molmo_ros.node.cameras.frame import Frame
+from molmo_ros.node.health.bond import start_bond
+from molmo_ros.node.health.diagnostics import Diagnostics
+from molmo_ros.node.health.loading import LoadingLog
+from molmo_ros.node.health.memory import free_caches
+from molmo_ros.node.messages.delivery import Delivery
+from molmo_ros.node.messages.outputs import BURST
 from molmo_ros.node.parameters import declare_parameters
-from molmo_ros.node.query_action import QueryActionServer
-from molmo_ros.node.request import Request
-from molmo_ros.node.request_queue import RequestQueue
-from molmo_ros.node.services import Services
-from molmo_ros.node.tracking_thread import TrackingThread
-from molmo_ros.node.transforms import Transforms
-from molmo_ros.node.worker import QueryWorker
+from molmo_ros.node.queries.continuous import ContinuousQueries
+from molmo_ros.node.queries.intake import Intake
+from molmo_ros.node.queries.query_action import QueryActionServer
+from molmo_ros.node.queries.request import Request
+from molmo_ros.node.queries.request_queue import RequestQueue
+from molmo_ros.node.queries.services import Services
+from molmo_ros.node.queries.worker import QueryWorker
 
 DEACTIVATE_TIMEOUT = 10.0
 """How long a stage of the model that cannot be interrupted may take when the node is deactivated [s]."""

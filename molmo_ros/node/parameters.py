@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from molmo_ros.node.query import MAX_QUERY_CHARS, QueryError, parse_query
+from molmo_ros.node.queries.query import MAX_QUERY_CHARS, QueryError, parse_query
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 CAMERA_NAME = re.compile(r"[A-Za-z]\w*")

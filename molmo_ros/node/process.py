@@ -14,8 +14,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from molmo_ros.node.answers.inference import ModelFactory, load_model
 from molmo_ros.node.executor import NodeExecutor
-from molmo_ros.node.inference import ModelFactory, load_model
 from molmo_ros.node.molmo_node import MolmoNode
 from molmo_ros.node.parameters import SPECS
 

@@ -5,7 +5,7 @@ import array
 import numpy as np
 import pytest
 
-from molmo_ros.node.query import MAX_QUERY_CHARS
+from molmo_ros.node.queries.query import MAX_QUERY_CHARS
 
 DEPTH = True
 

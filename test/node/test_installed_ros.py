@@ -8,7 +8,7 @@ import pytest
 from sensor_msgs.msg import Image
 
 from molmo_ros.node import installed_ros
-from molmo_ros.node.images import PICTURE_ENCODINGS, decode_picture
+from molmo_ros.node.cameras.images import PICTURE_ENCODINGS, decode_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 

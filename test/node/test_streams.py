@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
-from molmo_ros.node.outputs import Outputs  # noqa: E402
+from molmo_ros.node.messages.outputs import Outputs  # noqa: E402
 
 DEPTH = True
 KINDS = {

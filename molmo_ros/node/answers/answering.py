@@ -1,0 +1,350 @@
+"""A batch of requests about one camera: one frame is taken and encoded, and all of them are answered about it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.errors import GenerationError, MolmoError
+from molmo_ros.node.answers.inference import ask_model
+from molmo_ros.node.answers.locate import LocatedPoint
+from molmo_ros.node.answers.locator import Locator
+from molmo_ros.node.answers.outcome import Outcome, joined
+from molmo_ros.node.answers.sure_points import sure_points
+from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.cameras.frame import Frame, refusal
+from molmo_ros.node.cameras.image_transport import picture_of
+from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.queries.query import Kind
+from molmo_ros.node.queries.request import Request
+
+
+class FatalModelError(RuntimeError):
+    """The model cannot answer any more in this process, as after a fault of the GPU."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An answer while it is made.
+
+    Attributes:
+        header: Header of the image.
+        camera: Name of the camera; empty where the image came with the request.
+        text: What the model has said so far.
+        points: The points that are complete, with their places.
+        frame_id: Frame of the places; empty where there are none.
+    """
+
+    header: Any
+    camera: str
+    text: str
+    points: tuple[LocatedPoint, ...]
+    frame_id: str
+
+
+@dataclass
+class Sight:
+    """A frame that is being looked at.
+
+    Attributes:
+        camera: Where it came from; None for one that came with a request.
+        frame: The message, and when it came.
+        picture: uint8 [h, w, 3] RGB.
+        encoded: What the model made of it.
+        timing_ms: What that took; of the first request alone.
+    """
+
+    camera: CameraInput | None
+    frame: Frame
+    picture: np.ndarray
+    encoded: Any
+    timing_ms: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.camera.name if self.camera else ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+class Answerer:
+    """Answers requests with one model. For one thread.
+
+    Args:
+        model: What a `ModelFactory` made.
+        options: Type of the model's options.
+        cameras: The cameras by name, the first one first.
+        value: The node's parameters by name.
+        now: The node's time [ns].
+        transforms: Looks up transforms.
+        log: The node's logger.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        options: Callable[..., Any],
+        *,
+        cameras: Mapping[str, CameraInput],
+        value: Callable[[str], Any],
+        now: Callable[[], int],
+        transforms: Any,
+        log: Any,
+    ) -> None:
+        self._model, self._options = model, options
+        self._cameras, self._value, self._now = cameras, value, now
+        self._transforms, self._log = transforms, log
+        self._noted: tuple[Any, ...] = ()
+        self._frame: Frame | None = None
+        self._began = 0.0
+        self.jumped = False
+        """Whether the clock has jumped, for a reason that says so."""
+
+    def answer(self, batch: list[Request], deliver: Callable[[Outcome, Sight | None], None]) -> list[Request]:
+        """Answer requests about one camera, in their order.
+
+        Args:
+            batch: At least one request.
+            deliver: Called with each outcome and the frame it is about, in this thread.
+
+        Returns:
+            Requests that are to be asked again: their frame became too old while the others were answered.
+
+        Raises:
+            FatalModelError: The model has failed for good; the request that noticed it has its outcome.
+        """
+        sight = self._frame = None
+        for index, request in enumerate(batch):
+            started, self._began = time.perf_counter(), time.monotonic()
+            fatal = ""
+            try:
+                if sight is not None and self._refusal(sight.frame, request):
+                    return batch[index:]
+                outcome, sight = self._outcome(request, sight)
+            except (MolmoError, GenerationError, ImageMessageError) as error:
+                outcome = self._failed(request, str(error))
+            except Exception as error:  # what nobody foresaw, and out of memory
+                self._log.error(traceback.format_exc())
+                outcome = self._failed(request, f"{type(error).__name__}: {error}")
+                fatal = outcome.reason if is_fatal(error) else ""
+            total = (time.perf_counter() - started) * 1e3
+            outcome = replace(outcome, timing_ms=outcome.timing_ms | {"total": total})
+            deliver(outcome, sight)
+            if fatal:
+                raise FatalModelError(fatal)
+        return []
+
+    def refusal(self, frame: Frame) -> str:
+        """Why a frame is too old for the parameter `max_frame_age`; empty where it is not."""
+        return refusal(frame.stamp, self._now(), self._value("max_frame_age"))
+
+    def _refusal(self, frame: Frame, request: Request) -> str:
+        if request.image is not None:
+            return ""
+        limit = request.limits.max_frame_age
+        return refusal(frame.stamp, self._now(), limit) if limit else self.refusal(frame)
+
+    def _outcome(self, request: Request, sight: Sight | None) -> tuple[Outcome, Sight | None]:
+        """One request from the frame to its outcome, and the frame."""
+        if request.cancel.is_set():
+            return Outcome(request, Status.CANCELLED), sight
+        if sight is None:
+            self._limit_crops()  # measuring a first target takes seconds: before a frame is taken
+            camera = self._camera(request)
+            frame = Frame(request.image) if camera is None else camera.frames.newest()
+            if frame is None:
+                since = " since the clock jumped" if self.jumped else ""
+                reason = f"no image has arrived on {camera.topic}{since}"
+                return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
+            age = (self._now() - frame.stamp) * 1e-9
+            if reason := self._refusal(frame, request):
+                outcome = Outcome(
+                    request,
+                    Status.STALE,
+                    header=frame.message.header,
+                    camera=camera.name if camera else "",
+                    reason=reason,
+                    start_age=age,
+                )
+                return outcome, None
+            self._frame = frame
+            sight = self._look(camera, frame)
+        else:
+            age = (self._now() - sight.frame.stamp) * 1e-9
+        return self._about(request, sight, age), sight
+
+    def _camera(self, request: Request) -> CameraInput | None:
+        """The camera of a request; None where it brought its image."""
+        if request.image is not None:
+            return None
+        return self._cameras[request.query.camera or next(iter(self._cameras))]
+
+    def _look(self, camera: CameraInput | None, frame: Frame) -> Sight:
+        """Decode and encode a frame."""
+        if camera is not None:
+            camera.depths.want(frame.stamp)
+        begin = time.perf_counter()
+        picture = picture_of(frame.message)
+        decoded = time.perf_counter()
+        encoded = self._model.encode(picture)
+        timing = {"wait": (begin - frame.arrived) * 1e3, "decode_image": (decoded - begin) * 1e3}
+        timing |= getattr(encoded, "timing_ms", {})
+        return Sight(camera, frame, picture, encoded, timing)
+
+    def _about(self, request: Request, sight: Sight, start_age: float) -> Outcome:
+        """One request about a frame that has been encoded."""
+        started = time.perf_counter()
+        header = sight.frame.message.header
+        locator = self._locator(request, sight)
+        answer = self._ask(request, sight, locator)
+        answered = time.perf_counter()
+        self._note_crops(answer)
+        minimum = request.limits.min_confidence or self._value("min_confidence")
+        answer, dropped, unsure = sure_points(answer, minimum)
+        points = tuple(locator.locate(answer.points))
+        status, missing = answer.status, [point.reason for point in points if point.xyz is None]
+        reason = f"{len(missing)} of {len(points)} points have no metres: {missing[0]}" if missing else ""
+        placed = len(missing) < len(points)
+        if points and not placed:
+            reason = f"no points in metres: {missing[0]}"
+            if status is Status.FOUND and locator.missing is not None:
+                status = locator.missing
+        timing = answer.timing_ms | sight.timing_ms
+        timing |= {
+            "model": (answered - started) * 1e3,
+            "geometry": (time.perf_counter() - answered) * 1e3,
+        }
+        sight.timing_ms = {}  # the next request about this frame has not waited for it
+        return Outcome(
+            request,
+            status,
+            answer,
+            header=header,
+            camera=sight.name,
+            size=sight.size,
+            points=points,
+            frame_id=locator.frame_id if placed else "",
+            viewpoint=locator.viewpoint,
+            reason="; ".join(filter(None, (answer.error, reason, unsure))),
+            start_age=start_age,
+            timing_ms=timing,
+            dropped_points=dropped,
+        )
+
+    def _locator(self, request: Request, sight: Sight) -> Locator:
+        return Locator(
+            sight.camera,
+            sight.frame.message.header,
+            sight.size,
+            request.target_frame or self._value("target_frame"),
+            value=self._value,
+            transforms=self._transforms,
+            find_depth=lambda: sight.camera.depths.collect(
+                self._value("depth_sync_tolerance"), self._value("depth_patience")
+            ),
+        )
+
+    def _ask(self, request: Request, sight: Sight, locator: Locator) -> Answer:
+        """What the model says to all texts of a request."""
+        limits, query = request.limits, request.query
+        time_limit = limits.time_limit or self._value("time_limit")
+        deadline = self._began + time_limit if time_limit > 0 else None
+        feedback = _Feedback(request, sight, locator, limits.min_confidence or self._value("min_confidence"))
+        answers: list[tuple[str, Answer]] = []
+        for text in query.texts:
+            label = "" if query.kind is Kind.ASK else text
+            left = None if deadline is None else deadline - time.monotonic()
+            if request.cancel.is_set() or (left is not None and left <= 0):
+                status = Status.CANCELLED if request.cancel.is_set() else Status.TIMEOUT
+                answers.append((label, Answer(status)))
+                break
+            feedback.label = label
+            answer = ask_model(
+                self._model,
+                sight.encoded,
+                query.kind,
+                text,
+                options=self._options(
+                    max_new_tokens=limits.max_new_tokens or self._value("max_new_tokens"), time_limit=left
+                ),
+                max_points=limits.max_points or self._value("max_points"),
+                cancel=request.cancel,
+                on_text=feedback.on_text,
+                on_point=feedback.on_point,
+            )
+            answers.append((label, answer))
+        return joined(answers)
+
+    def _limit_crops(self) -> None:
+        self._model.limit_crops(self._value("max_crops") or None, self._value("latency_target") or None)
+
+    def _note_crops(self, answer: Answer) -> None:
+        """Logs, once for each setting, where images are not cut as was wished or trained."""
+        setting = self._value("max_crops"), self._value("latency_target")
+        if answer.crops and answer.crops.note and self._noted != setting:
+            self._noted = setting
+            self._log.warning(answer.crops.note)
+
+    def _failed(self, request: Request, reason: str) -> Outcome:
+        self._log.error(f"{request.query.written!r:.200}: {reason}", throttle_duration_sec=1.0)
+        camera = self._camera(request)
+        header = self._frame.message.header if self._frame else None
+        return Outcome(
+            request, Status.ERROR, header=header, camera=camera.name if camera else "", reason=reason
+        )
+
+
+class _Feedback:
+    """Hands the pieces of one request's answer on."""
+
+    def __init__(self, request: Request, sight: Sight, locator: Locator, minimum: float) -> None:
+        self.label = ""
+        self._request, self._sight, self._locator, self._minimum = request, sight, locator, minimum
+        self._text = ""
+        self._points: list[LocatedPoint] = []
+
+    def on_text(self, piece: str) -> None:
+        self._text += piece
+        self._tell()
+
+    def on_point(self, point: Point) -> None:
+        if self._request.on_progress is None or (
+            self._minimum > 0 and (point.confidence or 0) < self._minimum
+        ):
+            return
+        labelled = replace(point, label=self.label or point.label)
+        self._points += self._locator.locate([labelled])
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._request.on_progress is None:
+            return
+        placed = any(point.xyz is not None for point in self._points)
+        self._request.on_progress(
+            Progress(
+                self._sight.frame.message.header,
+                self._sight.name,
+                self._text,
+                tuple(self._points),
+                self._locator.frame_id if placed else "",
+            )
+        )
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether a process cannot use its GPU any more after this error: CUDA keeps faults until the process ends.
+
+    Running out of memory is not among them.
+    """
+    kind, text = type(error).__name__, str(error)
+    if "OutOfMemory" in kind or "out of memory" in text:
+        return False
+    return kind == "AcceleratorError" or "CUDA error" in text or "cudaError" in text

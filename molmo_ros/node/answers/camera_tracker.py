@@ -1,0 +1,198 @@
+"""Follows the points of a camera's continuous queries between answers.
+
+An answer is about a frame that is old by the time it comes. Its points are followed from that frame to the newest one,
+and from then on with every frame, until the next answer about the same query replaces them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from molmo_ros.molmo.answer import Point, Status
+from molmo_ros.node.answers.locator import Locator
+from molmo_ros.node.answers.outcome import Outcome
+from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.cameras.frame import Frame
+from molmo_ros.node.cameras.image_transport import picture_of
+from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
+
+CATCH_UP_STEPS = 24
+"""Through about so many frames an answer is followed to the newest one; others are skipped evenly."""
+LIFETIME = 10.0
+"""Points without a new answer are given up after this, or three periods of the continuous queries [s]."""
+UNCHANGED = (
+    Status.CANCELLED,
+    Status.TIMEOUT,
+    Status.STALE,
+    Status.NO_IMAGE,
+    Status.UNPARSEABLE,
+    Status.ERROR,
+)
+"""Outcomes that say nothing about the points that are followed."""
+
+
+@dataclass
+class Followed:
+    """The points of one query.
+
+    Attributes:
+        outcome: The last answer.
+        points: The answer's points by their tracks' ids.
+        since: When the answer came, on the clock of `time.monotonic` [s].
+    """
+
+    outcome: Outcome
+    points: dict[int, Point]
+    since: float
+
+
+class CameraTracker:
+    """Follows the points of one camera. For one thread.
+
+    Args:
+        camera: The camera.
+        value: The node's parameters by name.
+        transforms: Looks up transforms.
+        publish: Called with an outcome, a function that returns the picture it is about, and whether its points
+            were tracked into that picture.
+        on_lost: Called when points were lost.
+    """
+
+    def __init__(
+        self,
+        camera: CameraInput,
+        *,
+        value: Callable[[str], Any],
+        transforms: Any,
+        publish: Callable[[Outcome, Callable[[], np.ndarray], bool], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._camera, self._value, self._transforms = camera, value, transforms
+        self._publish, self._on_lost = publish, on_lost
+        self._history = FrameHistory()
+        self._tracker = PointTracker()
+        self._followed: dict[str, Followed] = {}
+
+    def clear(self) -> None:
+        """Forget all frames and points: the clock jumped."""
+        self._history.clear()
+        self._tracker = PointTracker()
+        self._followed.clear()
+
+    def follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
+        """One frame: all points are followed into it, those of new answers from their own frame on.
+
+        Args:
+            frame: The camera's newest.
+            answers: Outcomes of continuous queries, and the pictures they are about (uint8 [h, w, 3] RGB).
+
+        Raises:
+            ImageMessageError: The frame cannot be read.
+        """
+        started, asked = time.perf_counter(), self._value("queries")
+        self._give_up_old(asked)
+        picture = picture_of(frame.message)
+        gray = self._history.add(frame.stamp, picture)
+        stepped = self._tracker.step(gray)
+        tracks = {
+            query: [track for track in stepped if track.id in one.points]
+            for query, one in self._followed.items()
+        }
+        for outcome, seen in answers:
+            query = outcome.request.query.written
+            if query in asked and outcome.status not in UNCHANGED:
+                tracks[query] = self._begin(outcome, seen, gray)
+                if not outcome.points:  # about the frame that was looked at, and about no later one
+                    self._publish(outcome, partial(_same, seen), False)
+        for query, found in tracks.items():
+            if found:
+                elapsed = (time.perf_counter() - started) * 1e3
+                self._tell(self._followed[query], found, frame, picture, elapsed)
+
+    def _begin(self, outcome: Outcome, seen: np.ndarray, newest: GrayFrame) -> list[Track]:
+        """Follows a new answer's points from its frame to the newest, in place of those of the answer before."""
+        query, pixels = outcome.request.query.written, [one.pixel for one in outcome.points]
+        frames = [newest]
+        if outcome.stamp != newest.stamp:
+            frames = [GrayFrame.from_image(outcome.stamp, seen), *self._history.after(outcome.stamp)]
+        fresh, tracks = catch_up(
+            frames,
+            [TrackedPoint(one.x, one.y, one.label) for one in pixels],
+            stride=-(-len(frames) // CATCH_UP_STEPS),
+        )
+        old = self._followed[query].points if query in self._followed else {}
+        kept_ids = self._tracker.adopt(fresh, instead_of=old)
+        tracks = [replace(track, id=kept_ids.get(track.id, track.id)) for track in tracks]
+        points = {track.id: pixel for track, pixel in zip(tracks, pixels, strict=True)}
+        self._followed[query] = Followed(outcome, points, time.monotonic())
+        return tracks
+
+    def _tell(
+        self, followed: Followed, tracks: Sequence[Track], frame: Frame, picture: np.ndarray, elapsed: float
+    ) -> None:
+        """Publishes the points of one query in one frame."""
+        lost = [track for track in tracks if track.lost]
+        kept = [track for track in tracks if not track.lost]
+        before, header = followed.outcome, frame.message.header
+        size = picture.shape[1], picture.shape[0]
+        locator = Locator(
+            self._camera,
+            header,
+            size,
+            before.request.target_frame or self._value("target_frame"),
+            value=self._value,
+            transforms=self._transforms,
+            find_depth=partial(
+                self._camera.depths.nearest,
+                frame.stamp,
+                self._value("depth_sync_tolerance"),
+                self._value("depth_patience"),
+            ),
+        )
+        pixels = [replace(followed.points[track.id], x=track.x, y=track.y) for track in kept]
+        points = tuple(
+            replace(one, track_id=track.id) for one, track in zip(locator.locate(pixels), kept, strict=True)
+        )
+        placed = any(point.xyz is not None for point in points)
+        status, reason = before.status, ""
+        if points:
+            status = Status.FOUND if placed or locator.missing is None else locator.missing
+            reason = "" if placed else f"no points in metres: {points[0].reason}"
+        if lost:
+            reason = f"{len(lost)} of {len(tracks)} points were lost: {lost[0].lost.value}"
+            status = status if points else Status.STALE
+            self._on_lost()
+        self._publish(
+            replace(
+                before,
+                status=status,
+                header=header,
+                size=size,
+                points=points,
+                frame_id=locator.frame_id if placed else "",
+                viewpoint=locator.viewpoint,
+                reason=reason,
+                start_age=None,
+                timing_ms={"track": elapsed},
+            ),
+            partial(_same, picture),
+            frame.stamp != before.stamp,
+        )
+
+    def _give_up_old(self, asked: Sequence[str]) -> None:
+        """Forgets the points of queries that are not among the asked ones any more, or have no answer."""
+        limit = max(LIFETIME, 3.0 / self._value("rate"))
+        now = time.monotonic()
+        self._followed = {
+            query: one for query, one in self._followed.items() if query in asked and now - one.since < limit
+        }
+
+
+def _same(picture: np.ndarray) -> np.ndarray:
+    return picture

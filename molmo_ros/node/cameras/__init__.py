@@ -1,0 +1,1 @@
+"""Pictures, depth and calibration on their way in."""

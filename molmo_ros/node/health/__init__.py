@@ -1,0 +1,1 @@
+"""What people and managers see of the node's state."""

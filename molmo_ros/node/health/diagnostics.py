@@ -1,0 +1,372 @@
+"""What `/diagnostics` says about the node: its model, its queries and each of its cameras.
+
+The node's threads report what happens; a timer asks for the message. Keys and their formats are stable, and the
+memory that this takes does not grow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from molmo_msgs.msg import ObjectPointArray
+
+from molmo_ros.node.answers.inference import ModelChoice
+from molmo_ros.node.health.memory import MemoryByState, MemoryUse
+from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+STATES = ("unconfigured", "inactive", "active")
+STAGES = ("total", "model", "wait")
+"""The stages of ObjectPointArray.timings that are followed."""
+STATUSES = (
+    ObjectPointArray.FOUND,
+    ObjectPointArray.NOT_FOUND,
+    ObjectPointArray.ANSWERED,
+    ObjectPointArray.UNPARSEABLE,
+    ObjectPointArray.NO_IMAGE,
+    ObjectPointArray.STALE,
+    ObjectPointArray.NO_DEPTH,
+    ObjectPointArray.NO_TRANSFORM,
+    ObjectPointArray.CANCELLED,
+    ObjectPointArray.TIMEOUT,
+    ObjectPointArray.BUSY,
+    ObjectPointArray.ERROR,
+)
+GOOD = (ObjectPointArray.FOUND, ObjectPointArray.NOT_FOUND, ObjectPointArray.ANSWERED)
+CAMERA_FAILURES = (
+    ObjectPointArray.NO_IMAGE,
+    ObjectPointArray.STALE,
+    ObjectPointArray.NO_DEPTH,
+    ObjectPointArray.NO_TRANSFORM,
+)
+ANSWER_SPAN = 60.0
+"""Over how long answers are counted and timed [s]."""
+LONGEST_TEXT = 500
+"""Longer texts are cut [characters]."""
+
+
+@dataclass
+class CameraRecord:
+    """What is known of one camera.
+
+    Attributes:
+        stamp: Of the newest frame [ns]; None before the first.
+        dropped: Frames that were replaced before anyone looked at them.
+        stale: Queries that were refused because the newest frame was too old.
+        depth_missing: Queries whose points found no depth or calibration.
+        problem: As reported, until it is reported gone.
+        failure: Why the last query that looked through it got no points in space; "" where that was not so.
+    """
+
+    frames: RateWindow
+    stamp: int | None = None
+    dropped: int = 0
+    stale: int = 0
+    depth_missing: int = 0
+    problem: str = ""
+    failure: str = ""
+
+
+@dataclass
+class ModelRecord:
+    """What is known of the model and of the node as a whole.
+
+    Attributes:
+        engine: What runs the model: what was asked for, and once it is loaded what it is.
+        load_time: [s]; None before it is loaded.
+        fatal: Why the node can give no answers any more; "" while it can.
+        last_error: The last text, and when it was recorded in the diagnostics' clock [s].
+    """
+
+    engine: str
+    state: str = "unconfigured"
+    load_time: float | None = None
+    fatal: str = ""
+    last_error: tuple[str, float | None] = ("", None)
+
+
+@dataclass
+class QueryRecord:
+    """What is known of the queries.
+
+    Attributes:
+        latencies: Of answers, by stage [s].
+        continuous: The totals of continuous ones alone [s].
+        ages: Of the image when the answer was published [s].
+        last: The newest outcome's status and reason.
+    """
+
+    answers: RateWindow
+    latencies: dict[str, LatencyWindow]
+    continuous: LatencyWindow
+    ages: LatencyWindow
+    statuses: Tally = field(default_factory=Tally)
+    drops: Tally = field(default_factory=Tally)
+    preempted: int = 0
+    last: tuple[str, str] = ("", "")
+
+
+class Diagnostics:
+    """Collects reports from any thread, and makes of them the message for `/diagnostics`.
+
+    Args:
+        node_name: Begins the statuses' names, such as `molmo_node` or `robot1/molmo_node`.
+        cameras: The cameras' names.
+        choice: The model that the node is to load.
+        clock: A monotonic time [s].
+    """
+
+    def __init__(
+        self,
+        node_name: str,
+        cameras: Sequence[str],
+        choice: ModelChoice,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node_name, self._choice, self._clock = node_name, choice, clock
+        self._lock = threading.Lock()
+        self._memory = MemoryByState()
+        self._memory.enter("unconfigured")
+        self._model = ModelRecord(choice.engine)
+        self._cameras = {name: CameraRecord(RateWindow(clock=clock)) for name in cameras}
+        self._queries = QueryRecord(
+            answers=RateWindow(ANSWER_SPAN, clock=clock),
+            latencies={stage: LatencyWindow(ANSWER_SPAN, clock=clock) for stage in STAGES},
+            continuous=LatencyWindow(ANSWER_SPAN, clock=clock),
+            ages=LatencyWindow(ANSWER_SPAN, clock=clock),
+        )
+
+    # Reports.
+
+    def set_state(self, name: str) -> None:
+        """The node has entered a state of its life cycle, such as `active`."""
+        self._memory.enter(name)
+        with self._lock:
+            self._model.state = name
+
+    def model_loaded(self, engine: str, load_time: float) -> None:
+        """The model is ready; a fatal error from before is over.
+
+        Args:
+            engine: What really runs it, such as `torch` where `auto` was asked for.
+            load_time: How long loading took [s].
+        """
+        with self._lock:
+            self._model.engine, self._model.load_time, self._model.fatal = engine, load_time, ""
+
+    def record_error(self, text: str, fatal: bool = False) -> None:
+        """Something went wrong.
+
+        Args:
+            text: What.
+            fatal: The node can give no answers until its model is loaded again.
+        """
+        with self._lock:
+            self._model.last_error = (text[:LONGEST_TEXT], self._clock())
+            if fatal:
+                self._model.fatal = text[:LONGEST_TEXT]
+
+    def record_frame(self, camera: str, stamp: int, dropped: int = 0) -> None:
+        """A frame has arrived.
+
+        Args:
+            camera: Which camera's.
+            stamp: Of the frame [ns].
+            dropped: How many frames of this camera have been replaced unseen so far.
+        """
+        record = self._cameras[camera]
+        record.frames.add()
+        with self._lock:
+            record.stamp, record.dropped = stamp, dropped
+
+    def record_problem(self, camera: str, text: str) -> None:
+        """A camera's problem, such as a calibration that contradicts the images; "" when it is gone."""
+        with self._lock:
+            self._cameras[camera].problem = text[:LONGEST_TEXT]
+
+    def record_drop(self, reason: str) -> None:
+        """A query was turned away; `reason` is a key such as `queue_full`."""
+        self._queries.drops.add(reason)
+
+    def record_preemption(self) -> None:
+        """A query made way for a more urgent one."""
+        with self._lock:
+            self._queries.preempted += 1
+
+    def record_outcome(self, array: ObjectPointArray) -> None:
+        """A query has ended. Tracked points are no outcome of a query, and are not counted."""
+        if array.tracked:
+            return
+        self._queries.statuses.add(array.status)
+        if _has_answer(array):
+            self._record_latencies(array)
+        with self._lock:
+            self._queries.last = (array.status, array.reason[:LONGEST_TEXT])
+            if record := self._cameras.get(array.camera):
+                record.stale += array.status == ObjectPointArray.STALE
+                record.depth_missing += array.status == ObjectPointArray.NO_DEPTH
+                if array.status in CAMERA_FAILURES:
+                    record.failure = array.reason[:LONGEST_TEXT] or array.status
+                elif array.status in GOOD:
+                    record.failure = ""
+        if array.status == ObjectPointArray.ERROR:
+            self.record_error(array.reason)
+
+    def _record_latencies(self, array: ObjectPointArray) -> None:
+        queries = self._queries
+        queries.answers.add()
+        queries.ages.add(_seconds(array.frame_age))
+        durations = {timing.stage: _seconds(timing.duration) for timing in array.timings}
+        for stage in STAGES:
+            if stage in durations:
+                queries.latencies[stage].add(durations[stage])
+        if array.source == ObjectPointArray.CONTINUOUS and "total" in durations:
+            queries.continuous.add(durations["total"])
+
+    # The message.
+
+    def message(
+        self, now: Any, *, waiting: int = 0, period: float | None = None, max_frame_age: float = 0.0
+    ) -> DiagnosticArray:
+        """All that is known.
+
+        Args:
+            now: The node's time, an rclpy Time.
+            waiting: Queries that wait.
+            period: Of the continuous queries [s]; None where there are none.
+            max_frame_age: Older frames than this are stale [s]; 0 accepts any.
+        """
+        array = DiagnosticArray()
+        array.header.stamp = now.to_msg()
+        memory = self._memory.measure()
+        with self._lock:
+            array.status.append(self._model_status(memory))
+            array.status.append(self._queries_status(waiting, period))
+            array.status += [
+                self._camera_status(name, record, now.nanoseconds, max_frame_age)
+                for name, record in self._cameras.items()
+            ]
+        return array
+
+    def _model_status(self, memory: MemoryUse) -> DiagnosticStatus:
+        model, choice = self._model, self._choice
+        text, recorded = model.last_error
+        values = {
+            "state": model.state,
+            "model": choice.model,
+            "engine": model.engine,
+            "device": choice.device,
+            "dtype": choice.dtype,
+            "load_time_s": _fixed(model.load_time),
+            "last_error": text,
+            "last_error_age_s": _fixed(None if recorded is None else self._clock() - recorded, 1),
+        }
+        values |= _memory_values("memory", memory)
+        records = self._memory.records()
+        for state in STATES:
+            values |= _memory_values(f"memory_{state}", records.get(state))
+        if model.fatal:
+            return self._status("model", ERROR, model.fatal, values)
+        return self._status("model", OK if self._active else STALE, model.state, values)
+
+    def _queries_status(self, waiting: int, period: float | None) -> DiagnosticStatus:
+        queries = self._queries
+        values = {"answer_rate_hz": _fixed(queries.answers.rate)}
+        for stage, window in [*queries.latencies.items(), ("frame_age", queries.ages)]:
+            values[f"{stage}_median_s"] = _fixed(window.median)
+            values[f"{stage}_p95_s"] = _fixed(window.p95)
+        values |= {"waiting": str(waiting), "preempted": str(queries.preempted)}
+        counts = queries.statuses.counts()
+        values |= {f"status_{status.lower()}": str(counts.get(status, 0)) for status in STATUSES}
+        values |= {f"dropped_{reason}": str(count) for reason, count in queries.drops.counts().items()}
+        status, reason = queries.last
+        values |= {"last_status": status, "last_reason": reason}
+        slowest = queries.continuous.p95
+        if not self._active:
+            return self._status("queries", STALE, self._model.state, values)
+        if status and status not in (*GOOD, ObjectPointArray.CANCELLED):
+            return self._status("queries", WARN, f"the last query ended with {status}: {reason}", values)
+        if period is not None and slowest > period:
+            late = f"continuous queries take {slowest:.2f} s (p95), and are due every {period:.2f} s"
+            return self._status("queries", WARN, late, values)
+        return self._status("queries", OK, "answering" if counts else "no query yet", values)
+
+    def _camera_status(
+        self, name: str, record: CameraRecord, now: int, max_frame_age: float
+    ) -> DiagnosticStatus:
+        rate = record.frames.rate
+        age = None if record.stamp is None else (now - record.stamp) * 1e-9
+        problem = record.problem or record.failure
+        values = {
+            "frame_rate_hz": _fixed(rate),
+            "frame_age_s": _fixed(age),
+            "dropped_unseen": str(record.dropped),
+            "refused_stale": str(record.stale),
+            "depth_missing": str(record.depth_missing),
+            "problem": problem,
+        }
+        part = f"camera {name}"
+        if not self._active:
+            return self._status(part, STALE, self._model.state, values)
+        if age is None:
+            return self._status(part, WARN, "no image has arrived", values)
+        if max_frame_age > 0 and abs(age) > max_frame_age:
+            stale = f"the newest frame is {age:.2f} s old, max_frame_age is {max_frame_age:g} s"
+            return self._status(part, WARN, stale, values)
+        if problem:
+            return self._status(part, WARN, problem, values)
+        return self._status(part, OK, f"{rate:.1f} Hz", values)
+
+    @property
+    def _active(self) -> bool:
+        return self._model.state == "active"
+
+    def _status(self, part: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            level=level,
+            name=f"{self._node_name}: {part}",
+            message=message,
+            hardware_id=self._choice.device,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+
+def _has_answer(array: ObjectPointArray) -> bool:
+    """Whether the model was asked and came to an end: the latencies of others say nothing about it."""
+    return any(timing.stage == "model" for timing in array.timings) and array.status not in (
+        ObjectPointArray.CANCELLED,
+        ObjectPointArray.ERROR,
+    )
+
+
+def _seconds(duration: Any) -> float:
+    """Of a builtin_interfaces/Duration [s]."""
+    return duration.sec + duration.nanosec * 1e-9
+
+
+def _fixed(value: float | None, digits: int = 3) -> str:
+    """A number as text; `nan` where there is none."""
+    return f"{float('nan') if value is None else value:.{digits}f}"
+
+
+def _memory_values(prefix: str, use: MemoryUse | None) -> dict[str, str]:
+    """In MiB, `nan` where it is unknown."""
+
+    def mib(size: int | None) -> str:
+        return _fixed(None if size is None else size / 2**20, 1)
+
+    return {
+        f"{prefix}_resident_mib": mib(use and use.resident),
+        f"{prefix}_gpu_allocated_mib": mib(use and use.gpu_allocated),
+        f"{prefix}_gpu_reserved_mib": mib(use and use.gpu_reserved),
+    }

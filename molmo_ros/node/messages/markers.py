@@ -1,0 +1,99 @@
+"""Points as a visualization_msgs/MarkerArray for RViz and Foxglove: a ball, its label, an arrow along the normal."""
+
+from __future__ import annotations
+
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Vector3
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker, MarkerArray
+
+from molmo_ros.node.messages.point_messages import position_header
+
+# Sizes for things on a table [m].
+BALL_DIAMETER = 0.02
+LABEL_HEIGHT = 0.025
+LABEL_RISE = 0.03
+ARROW_LENGTH = 0.08
+ARROW_SHAFT, ARROW_HEAD, ARROW_HEAD_LENGTH = 0.006, 0.014, 0.02
+
+LIFETIME_S = 10
+"""Markers fade this long after the last message, so a dead node leaves none behind [s]."""
+
+PINK = ColorRGBA(r=0.94, g=0.32, b=0.61, a=0.9)
+WHITE = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+GREEN = ColorRGBA(r=0.2, g=0.85, b=0.35, a=0.9)
+
+
+def markers_message(array: ObjectPointArray) -> MarkerArray:
+    """Replaces all markers of the array's camera by those of its points; without points it only removes them.
+
+    Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), so cameras that share
+    the topic leave each other's markers alone: viewers take DELETEALL with a namespace for that namespace only. Where
+    points are tracked, the marker's id is the track's.
+    """
+    markers = [_removal(array, part) for part in ("points", "labels", "normals")]
+    for number, point in enumerate(array.points, start=1):
+        if point.has_position:
+            identity = _marker_id(point, number)
+            markers += [_ball(array, point, identity), _label(array, point, identity)]
+            if point.has_normal:
+                markers.append(_arrow(array, point, identity))
+    return MarkerArray(markers=markers)
+
+
+def _marker_id(point: ObjectPoint, number: int) -> int:
+    """The track's id, cut to the bits that a marker's has, or below zero the place in the array."""
+    return point.track_id % 2**31 if point.track_id else -number
+
+
+def _marker(array: ObjectPointArray, part: str, **fields) -> Marker:
+    return Marker(
+        header=position_header(array),
+        ns=f"{array.camera or 'image'}/{part}",
+        lifetime=Duration(sec=LIFETIME_S),
+        **fields,
+    )
+
+
+def _removal(array: ObjectPointArray, part: str) -> Marker:
+    return _marker(array, part, action=Marker.DELETEALL)
+
+
+def _ball(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
+    marker = _marker(array, "points", id=identity, type=Marker.SPHERE, color=PINK)
+    marker.pose.position = point.position
+    marker.scale = Vector3(x=BALL_DIAMETER, y=BALL_DIAMETER, z=BALL_DIAMETER)
+    return marker
+
+
+def _label(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
+    """The text floats beyond the arrow's tip, or without one above the ball."""
+    marker = _marker(array, "labels", id=identity, type=Marker.TEXT_VIEW_FACING, color=WHITE)
+    place = point.position
+    if point.has_normal:
+        marker.pose.position = _along(place, point.normal, ARROW_LENGTH + LABEL_RISE)
+    else:
+        # REP-103: y points down in an optical frame, z up in the frames of a robot.
+        optical = position_header(array).frame_id == array.header.frame_id
+        marker.pose.position = _along(place, Vector3(y=-1.0) if optical else Vector3(z=1.0), LABEL_RISE)
+    marker.scale.z = LABEL_HEIGHT
+    score = f" {point.score:.2f}" if point.has_score else ""
+    marker.text = f"{point.label or 'object'}{score}\n{place.x:.3f} {place.y:.3f} {place.z:.3f} m"
+    return marker
+
+
+def _arrow(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
+    """From the point outward; with two points, scale is shaft diameter, head diameter, head length."""
+    marker = _marker(array, "normals", id=identity, type=Marker.ARROW, color=GREEN)
+    marker.points = [point.position, _along(point.position, point.normal, ARROW_LENGTH)]
+    marker.scale = Vector3(x=ARROW_SHAFT, y=ARROW_HEAD, z=ARROW_HEAD_LENGTH)
+    return marker
+
+
+def _along(start: Point, direction: Vector3, distance: float) -> Point:
+    return Point(
+        x=start.x + distance * direction.x,
+        y=start.y + distance * direction.y,
+        z=start.z + distance * direction.z,
+    )
