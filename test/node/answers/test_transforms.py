@@ -32,7 +32,7 @@ from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError  #
 from molmo_ros.node import installed_ros  # noqa: E402
 from molmo_ros.node.answers.transforms import Transforms  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from tf_broadcaster import LATCHED, transform  # noqa: E402
 
 S = 10**9
@@ -112,7 +112,7 @@ def listening(request, monkeypatch):
 def broadcaster(listening):
     """The broadcaster's process; gives time zero of its motion [ns]."""
     zero = time.time_ns()
-    script = Path(__file__).parent / "tf_broadcaster.py"
+    script = Path(__file__).parents[1] / "tf_broadcaster.py"
     environment = os.environ | {"ROS_DOMAIN_ID": str(listening.domain)}
     process = subprocess.Popen([sys.executable, str(script), str(zero)], env=environment)
     yield zero
