@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections import deque
 from typing import Any, Protocol
 
 from rclpy.time import Time
@@ -31,24 +31,18 @@ def message_cache(size: int) -> MessageCache:
 
 
 class OwnCache:
-    """See `MessageCache`; in the order of the stamps, whatever the order of arrival was."""
+    """See `MessageCache`; nearest by stamp, whatever the order of arrival was. The first to come is the first to go."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._stamps: list[Time] = []
-        self._messages: list[Any] = []
+        self._kept: deque[tuple[Time, Any]] = deque(maxlen=size)
 
     def add(self, message: Any) -> None:
-        stamp = Time.from_msg(message.header.stamp)
-        place = bisect_right(self._stamps, stamp)
-        self._stamps.insert(place, stamp)
-        self._messages.insert(place, message)
-        del self._stamps[: -self._size], self._messages[: -self._size]
+        self._kept.append((Time.from_msg(message.header.stamp), message))
 
     def getElemBeforeTime(self, stamp: Time) -> Any | None:
-        place = bisect_right(self._stamps, stamp)
-        return self._messages[place - 1] if place else None
+        before = [one for one in self._kept if one[0] <= stamp]
+        return max(before, key=lambda one: one[0].nanoseconds)[1] if before else None
 
     def getElemAfterTime(self, stamp: Time) -> Any | None:
-        place = bisect_left(self._stamps, stamp)
-        return self._messages[place] if place < len(self._messages) else None
+        after = [one for one in self._kept if one[0] >= stamp]
+        return min(after, key=lambda one: one[0].nanoseconds)[1] if after else None

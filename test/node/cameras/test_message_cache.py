@@ -35,7 +35,7 @@ def at(nanoseconds):
 def test_neighbours_of_a_stamp_whatever_the_order_of_arrival():
     cache = OwnCache(3)
     assert cache.getElemBeforeTime(at(5)) is None and cache.getElemAfterTime(at(5)) is None
-    for stamp in (10, 40, 20, 30):  # 10 is the oldest, and one too many
+    for stamp in (10, 40, 20, 30):  # 10 came first, and is one too many
         cache.add(message(stamp))
     stamps = [
         [
@@ -68,3 +68,11 @@ def test_message_filters_is_used_where_it_is_installed(monkeypatch):
 def test_without_it_the_own_one_is_used(monkeypatch):
     monkeypatch.setitem(sys.modules, "message_filters", None)
     assert type(message_cache(2)) is OwnCache
+
+
+def test_the_first_to_come_is_the_first_to_go_even_where_time_goes_back():
+    cache = OwnCache(2)
+    for stamp in (100, 110, 20):
+        cache.add(message(stamp))
+    assert cache.getElemBeforeTime(at(30)).header.stamp.nanosec == 20
+    assert cache.getElemBeforeTime(at(105)).header.stamp.nanosec == 20
