@@ -177,7 +177,7 @@ def test_topics_that_leave_open_whose_they_are(cameras, given, said):
 def test_remapped_topics_are_those_that_the_node_listens_to():
     texts = {
         node.value
-        for file in NODE_FOLDER.glob("*.py")
+        for file in NODE_FOLDER.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
