@@ -1,8 +1,9 @@
 """What the surroundings of points looked like, found again to a fraction of a pixel: no drift from frame to frame.
 
-Inverse compositional Lucas-Kanade of a similarity (Baker and Matthews, Lucas-Kanade 20 Years On, IJCV 2004) on patches
-of zero mean and unit contrast, all points at once. Places are complex numbers x + iy [px], 0 at the first pixel's
-centre; a patch is SIDE x SIDE samples of the square of a radius about its place.
+Inverse compositional Lucas-Kanade of a similarity (Baker and Matthews, Lucas-Kanade 20 Years On, IJCV 2004), with
+robust weights as in its part 2 (CMU-RI-TR-03-01; the function here is Cauchy's), on patches of zero mean and unit
+contrast, all points at once. Places are complex numbers x + iy [px], 0 at the first pixel's centre; a patch is SIDE x
+SIDE samples of the square of a radius about its place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ LONGEST = 0.1
 """Longest step of a round, in radii of the patch."""
 STIFFNESS = 0.02
 """Weight of the prediction against the image, so that a patch without contrast stays where it is."""
+OUTLIER = 0.5
+"""Samples further off than this count for little, in contrasts of the patch: what is behind the rim moves otherwise."""
 LEAST_CONTRAST = 2.0
 """Patches with a smaller deviation show nothing but noise [gray levels]."""
 
@@ -42,10 +45,7 @@ class Templates:
         right = np.gradient(squares, axis=2).reshape(patches.shape) * per_unit
         x, y = GRID.real.astype(np.float32), GRID.imag.astype(np.float32)
         # How the patch changes with a shift right, a shift down, growth, and a turn.
-        steepest = np.stack([right, down, right * x + down * y, down * x - right * y], axis=1)
-        self._weighted = steepest * weights[:, None]
-        hessian = steepest @ self._weighted.transpose(0, 2, 1)
-        self._inverse = np.linalg.inv(hessian.astype(np.float64) + STIFFNESS * np.eye(4))
+        self._steepest = np.stack([right, down, right * x + down * y, down * x - right * y], axis=1)
 
     def __getitem__(self, which: np.ndarray) -> Templates:
         """Those of some points, bool [n]."""
@@ -76,7 +76,9 @@ class Templates:
         """
         for _ in range(ROUNDS):
             error = standardise(sample(image, place, turn * radius), self.weights) - self._normal
-            step = (self._inverse @ (self._weighted @ error[:, :, None]))[:, :, 0]
+            weighted = self._steepest * (self.weights / (1 + (error / OUTLIER) ** 2))[:, None]
+            hessian = weighted @ self._steepest.transpose(0, 2, 1) + STIFFNESS * np.eye(4)
+            step = np.linalg.solve(hessian, weighted @ error[:, :, None])[:, :, 0]
             step = np.clip(step, -LONGEST, LONGEST)
             turn = turn / (1 + step[:, 2] + 1j * step[:, 3])
             place = place - turn * radius * (step[:, 0] + 1j * step[:, 1])
