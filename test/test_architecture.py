@@ -93,7 +93,8 @@ def test_page_names_files_that_exist():
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if re.fullmatch(r"(molmo/\w+|node(/\w+)?|tracking|geometry)/\w+\.py", path)]
+    "path",
+    [path for path in FILES if re.fullmatch(r"(molmo/\w+|node(/\w+)?|tracking|geometry)/\w+\.py", path)],
 )
 def test_page_names_every_part_of_the_model_and_the_node(path):
     folder, name = path.split("/")[-2:]

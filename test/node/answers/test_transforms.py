@@ -39,7 +39,9 @@ S = 10**9
 OWN = "own"
 LISTENERS = [OWN, "tf2_ros"] if importlib.util.find_spec("tf2_ros") else [OWN]
 own_only = pytest.mark.parametrize("listening", [OWN], indirect=True)  # what tf2 says is in its own words
-DOMAINS = itertools.count(os.getpid() + 37)  # one for each test: the endpoints of the one before may still be known
+DOMAINS = itertools.count(
+    os.getpid() + 37
+)  # one for each test: the endpoints of the one before may still be known
 
 
 class Listening:
