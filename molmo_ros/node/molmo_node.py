@@ -260,7 +260,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         stopped = self._worker.stop(timeout) if self._worker else True
         self._worker = None if stopped else self._worker
         # What did not stop ends with the process, and would stay without an outcome.
-        self._delivery.abandoned = [] if stopped else self._queue.running
+        self._delivery.abandoned = [] if stopped else self._queue.taken
         for request in self._queue.drain():
             self._delivery.deliver_last(Outcome(request, Status.CANCELLED, reason=reason))
         free_caches()
@@ -322,7 +322,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         if batch[0].continuous:
             self._continuous.asked(batch[0].query.camera)
         try:
-            again = self._answerer.answer(batch, self._deliver_about)
+            again = self._answerer.answer(batch, self._queue.begin, self._deliver_about)
         except FatalModelError as error:
             reason = str(error)
             self._fail(error)
@@ -331,7 +331,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self.get_logger().error(traceback.format_exc())
         self._queue.put_back([request for request in again if not request.continuous])
         if reason:  # nobody waits for ever
-            for request in self._queue.running:
+            for request in self._queue.taken:
                 self._deliver_about(Outcome(request, Status.ERROR, reason=reason), None)
         if again or any(request.preempted for request in batch):
             self._continuous.hurry(batch[0].query.camera)

@@ -108,11 +108,17 @@ class Answerer:
         self.jumped = False
         """Whether the clock has jumped, for a reason that says so."""
 
-    def answer(self, batch: list[Request], deliver: Callable[[Outcome, Sight | None], None]) -> list[Request]:
+    def answer(
+        self,
+        batch: list[Request],
+        begin: Callable[[Request], bool],
+        deliver: Callable[[Outcome, Sight | None], None],
+    ) -> list[Request]:
         """Answer requests about one camera, in their order.
 
         Args:
             batch: At least one request.
+            begin: Called before each; False where it was cancelled since.
             deliver: Called with each outcome and the frame it is about, in this thread.
 
         Returns:
@@ -123,11 +129,13 @@ class Answerer:
         """
         sight = self._frame = None
         for index, request in enumerate(batch):
+            if sight is not None and self._refusal(sight.frame, request):
+                return batch[index:]
+            if not begin(request):
+                continue
             started, self._began = time.perf_counter(), time.monotonic()
             fatal = ""
             try:
-                if sight is not None and self._refusal(sight.frame, request):
-                    return batch[index:]
                 outcome, sight = self._outcome(request, sight)
             except (MolmoError, GenerationError, ImageMessageError) as error:
                 outcome = self._failed(request, str(error))

@@ -8,7 +8,7 @@ from molmo_ros.node.queries.request import Request
 
 
 class RequestQueue:
-    """Requests that wait, and those that the worker has taken.
+    """Requests that wait, and those that the worker has taken: one runs, the others of its batch are next.
 
     Order: action, service, topic, and the older first among equals. Requests about the same camera are handed out
     together, to be answered about one frame. A running continuous query makes way for any other; nothing else is
@@ -18,7 +18,8 @@ class RequestQueue:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: list[Request] = []
-        self._running: list[Request] = []
+        self._taken: list[Request] = []
+        self._running: Request | None = None
         self._closed = False
         self._preempted = 0
 
@@ -34,7 +35,7 @@ class RequestQueue:
             return True
 
     def take(self) -> list[Request]:
-        """The most urgent request and all others about the same camera, running from now on; [] where none waits.
+        """The most urgent request and all others about the same camera, out of the queue now; [] where none waits.
 
         A request that brought its own image comes alone.
         """
@@ -48,48 +49,57 @@ class RequestQueue:
                 if one is first or (_shares_frame(first, one) and not one.cancel.is_set())
             ]
             self._waiting = [one for one in self._waiting if one not in batch]
-            self._running = list(batch)
+            self._taken = list(batch)
             return batch
 
+    def begin(self, request: Request) -> bool:
+        """A request that was taken runs from now on; False where it was cancelled, and has its outcome."""
+        with self._changed:
+            self._running = request if request in self._taken else None
+            return self._running is not None
+
     def run_continuous(self, batch: list[Request]) -> bool:
-        """Count continuous queries as running; False where something more urgent waits, or the queue is closed."""
+        """Count continuous queries as taken; False where something more urgent waits, or the queue is closed."""
         with self._changed:
             if self._waiting or self._closed:
                 return False
-            self._running = list(batch)
+            self._taken = list(batch)
             return True
 
     def put_back(self, requests: list[Request]) -> None:
-        """Requests that were taken wait again, before all others of their urgency."""
+        """Requests that were taken, and were not cancelled since, wait again, before all others of their urgency."""
         with self._changed:
-            self._running = [one for one in self._running if one not in requests]
-            self._waiting = sorted([*requests, *self._waiting], key=lambda one: one.source.rank)
+            again = [one for one in requests if one in self._taken]
+            self._taken = [one for one in self._taken if one not in again]
+            self._waiting = sorted([*again, *self._waiting], key=lambda one: one.source.rank)
 
     def finished(self, request: Request) -> None:
         """A request that was taken has its outcome."""
         with self._changed:
-            self._running = [one for one in self._running if one is not request]
+            self._taken = [one for one in self._taken if one is not request]
+            self._running = None
 
     def cancel(self, request: Request) -> bool:
-        """Cancel a request; True where it was waiting, and is out of the queue now, without an outcome."""
+        """Cancel a request; True where it had not begun, and never will: the caller gives it its outcome."""
         with self._changed:
             request.cancel.set()
-            if request not in self._waiting:
-                return False
-            self._waiting.remove(request)
-            return True
+            for waiting in (self._waiting, self._taken):
+                if request in waiting and request is not self._running:
+                    waiting.remove(request)
+                    return True
+            return False
 
-    def cancel_running(self) -> None:
-        """Cancel what runs."""
+    def cancel_taken(self) -> None:
+        """Cancel what was taken."""
         with self._changed:
-            for request in self._running:
+            for request in self._taken:
                 request.cancel.set()
 
     def drain(self) -> list[Request]:
-        """Take out all requests without an outcome, those that run first."""
+        """Take out all requests without an outcome, those that were taken first."""
         with self._changed:
-            left = [*self._running, *self._waiting]
-            self._running, self._waiting = [], []
+            left = [*self._taken, *self._waiting]
+            self._taken, self._waiting = [], []
             return left
 
     def close(self) -> None:
@@ -121,10 +131,10 @@ class RequestQueue:
             return len(self._waiting)
 
     @property
-    def running(self) -> list[Request]:
+    def taken(self) -> list[Request]:
         """The requests that were taken and have no outcome yet."""
         with self._changed:
-            return list(self._running)
+            return list(self._taken)
 
     @property
     def preempted(self) -> int:
@@ -133,7 +143,7 @@ class RequestQueue:
             return self._preempted
 
     def _preempt_continuous(self) -> None:
-        for request in self._running:
+        for request in self._taken:
             if request.continuous and not request.cancel.is_set():
                 request.preempted = True
                 request.cancel.set()

@@ -39,7 +39,7 @@ class QueryWorker:
         """Cancel what runs, and end; False where the thread still runs after `timeout` [s]."""
         self._stopping.set()
         self._queue.close()
-        self._queue.cancel_running()
+        self._queue.cancel_taken()
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()

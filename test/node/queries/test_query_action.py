@@ -177,13 +177,27 @@ def test_cancel_before_the_first_word(seeing, make):
 
 
 def test_cancel_while_it_waits(seeing):
-    running = seeing.goal(prompt="stream 0.1 at " + "0.5,0.5 " * 200).accepted()
+    running = seeing.goal(prompt="stream 0.1 at " + "0.5,0.5 " * 400).accepted()
     for index in range(15):
         waiting = seeing.goal(prompt=f"waits {index}").accepted()
-        waiting.cancel()
+        assert waiting.cancel().return_code == CancelGoal.Response.ERROR_NONE
         status, result = waiting.end()
         assert (status, result.status) == ("CANCELED", "CANCELLED")
         assert result.query == f"waits {index}" and "waiting" in result.reason
+    running.cancel()
+    assert running.end()[0] == "CANCELED"
+
+
+def test_cancel_while_another_about_the_same_frame_is_answered(seeing):
+    before = seeing.goal(prompt="stream 0.1 at 0.5,0.5").accepted()
+    running = seeing.goal(prompt="stream 0.1 at " + "0.5,0.5 " * 400).accepted()
+    waiting = seeing.goal(prompt="waits").accepted()
+    before.end()
+    seeing.spin_until(lambda: running.feedback)
+    waiting.cancel()
+    status, result = waiting.end()
+    assert (status, result.status) == ("CANCELED", "CANCELLED")
+    assert "waiting" in result.reason
     running.cancel()
     assert running.end()[0] == "CANCELED"
 

@@ -72,7 +72,7 @@ def test_what_is_put_back_goes_before_its_equals_and_after_the_more_urgent():
     queue.submit(request("c", camera="head"), 9)
     queue.submit(request("d", Source.ACTION, camera="wrist"), 9)
     queue.put_back([b])
-    assert queue.running == []
+    assert queue.taken == []
     assert [written(queue.take()) for _ in range(3)] == [["d"], ["b"], ["c"]]
 
 
@@ -81,11 +81,36 @@ def test_cancelled_while_waiting_is_out_and_while_running_is_told():
     running, waiting = request("running"), request("waiting")
     queue.submit(running, 9)
     queue.take()
+    assert queue.begin(running)
     queue.submit(waiting, 9)
     assert queue.cancel(waiting) and waiting.cancel.is_set()
     assert not queue.cancel(waiting)  # its outcome is given once
     assert queue.take() == []
     assert not queue.cancel(running) and running.cancel.is_set()
+
+
+def test_cancelled_behind_the_running_one_of_its_batch_never_begins():
+    queue = RequestQueue()
+    for text in "abc":
+        queue.submit(request(text), 9)
+    a, b, c = queue.take()
+    assert queue.begin(a)
+    assert queue.cancel(b) and not queue.cancel(b)
+    queue.finished(a)
+    assert not queue.begin(b) and queue.begin(c)
+    assert written(queue.taken) == ["c"]
+
+
+def test_cancelled_behind_the_running_one_is_not_put_back():
+    queue = RequestQueue()
+    for text in "abc":
+        queue.submit(request(text), 9)
+    a, b, c = queue.take()
+    queue.begin(a)
+    queue.cancel(b)
+    queue.finished(a)
+    queue.put_back([b, c])
+    assert written(queue.take()) == ["c"]
 
 
 def test_running_continuous_query_makes_way_once_and_only_it_does():
