@@ -13,13 +13,14 @@ import numpy as np
 
 SIDE = 25
 """Samples along a patch's side."""
-ROUNDS = 6
 LONGEST = 0.1
 """Longest step of a round, in radii of the patch."""
 STIFFNESS = 0.02
 """Weight of the prediction against the image, so that a patch without contrast stays where it is."""
-OUTLIER = 0.5
-"""Samples further off than this count for little, in contrasts of the patch: what is behind the rim moves otherwise."""
+OUTLIERS = np.geomspace(4.0, 0.5, 6)
+"""Of each round: samples further off than this count for little, in contrasts of the patch: what is behind the object's
+rim moves otherwise. All count at first, when the object is still off, too (Black and Anandan, The Robust Estimation of
+Multiple Motions, CVIU 1996, lower theirs likewise)."""
 LEAST_CONTRAST = 2.0
 """Patches with a smaller deviation show nothing but noise [gray levels]."""
 
@@ -74,9 +75,9 @@ class Templates:
         Returns:
             Place and turn, complex [n] each.
         """
-        for _ in range(ROUNDS):
+        for outlier in OUTLIERS:
             error = standardise(sample(image, place, turn * radius), self.weights) - self._normal
-            weighted = self._steepest * (self.weights / (1 + (error / OUTLIER) ** 2))[:, None]
+            weighted = self._steepest * (self.weights / (1 + (error / outlier) ** 2))[:, None]
             hessian = weighted @ self._steepest.transpose(0, 2, 1) + STIFFNESS * np.eye(4)
             step = np.linalg.solve(hessian, weighted @ error[:, :, None])[:, :, 0]
             step = np.clip(step, -LONGEST, LONGEST)

@@ -66,3 +66,17 @@ def test_some_and_joined_and_renewed(image):
     np.testing.assert_array_equal(again.patches, patches[[0, 2, 1]])
     renewed = all_three.renewed(np.array([False, True, False]), patches[::-1] + 1)
     np.testing.assert_array_equal(renewed.patches, [patches[0], patches[1] + 1, patches[2]])
+
+
+@pytest.mark.parametrize("shift", [3 + 1j, -4 + 2j, 5 - 3j])
+@pytest.mark.parametrize("size, tolerance", [(26, 0.15), (23, 0.6)])
+def test_align_follows_the_object_and_not_the_background_at_its_rim(
+    image, wide_texture, shift, size, tolerance
+):
+    background, seen = wide_texture[240:480, :320], []
+    for dx, dy in ((0, 0), (int(shift.real), int(shift.imag))):
+        mask = cv2.circle(np.zeros_like(image), (150 + dx, 110 + dy), size, 255, -1)
+        seen.append(np.where(mask > 0, np.roll(image, (dy, dx), (0, 1)), background))
+    templates = Templates(sample(seen[0], PLACE, RADIUS), WEIGHTS)
+    place, _ = templates.align(seen[1], PLACE, np.ones(1, complex), RADIUS)
+    assert abs(place[0] - PLACE[0] - shift) < tolerance
