@@ -260,7 +260,7 @@ class QueryRun:
                 self._deliver(Outcome(request, Status.ERROR, camera=self._camera.name, reason=reason), None)
             return
         if ask:
-            self._answerer.answer(requests, self._deliver)
+            self._answerer.answer(requests, begin=lambda _request: True, deliver=self._deliver)
         if self._settings.track and not self._stop.is_set():
             try:
                 self._tracker.follow(frame, self._answers)

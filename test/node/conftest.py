@@ -120,7 +120,7 @@ class Robot:
     def _shake_hands(self):
         """Until the node answers: its side of each match may be later than ours."""
         deadline = time.monotonic() + PATIENCE
-        while not self.heard["result"]:
+        while all(result.source != "topic" for result in self.heard["result"]):
             assert time.monotonic() < deadline, "the node does not answer"
             self.publish("query", String(data=""))  # refused, with a result
             self.spin(0.3)
