@@ -37,7 +37,7 @@ demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and 
 test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest $(ARGS)
 
-lint: setup ## ruff, and mypy on everything below the node
+lint: setup ## ruff and mypy
 	@$(PYTHON_VENV) -m ruff check .
 	@$(PYTHON_VENV) -m mypy
 

@@ -124,7 +124,7 @@ class QueryRun:
             raise BagError(f"--start {settings.start:g} s is after the end: the bag is {length:.2f} s long")
         self.end = self.start + round(min(left, settings.duration) * 1e9)
         self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
-        self._parameters = {spec.name: spec.default for spec in PARAMETERS} | OFFLINE
+        self._parameters: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS} | OFFLINE
         self._parameters |= {
             "target_frame": settings.target_frame,
             "queries": [query.written for query in settings.queries],
@@ -159,7 +159,7 @@ class QueryRun:
             molmo_ros.node.answers.answering.FatalModelError: The model has failed for good.
         """
         self._output, self._outputs, self._on_answer = output, Outputs(output), on_answer
-        common = {"value": self._parameters.__getitem__, "transforms": self._transforms}
+        common: dict[str, Any] = {"value": self._parameters.__getitem__, "transforms": self._transforms}
         self._answerer = Answerer(
             model,
             options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from rosbags.typesys import Stores, get_typestore
 
@@ -29,7 +30,8 @@ class RecordedTransforms:
             data: The message as CDR.
             static: It comes from /tf_static.
         """
-        for stamped in self._types.deserialize_cdr(data, "tf2_msgs/msg/TFMessage").transforms:
+        message: Any = self._types.deserialize_cdr(data, "tf2_msgs/msg/TFMessage")
+        for stamped in message.transforms:
             t, q = stamped.transform.translation, stamped.transform.rotation
             parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
             try:

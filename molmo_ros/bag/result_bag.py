@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rclpy.serialization import serialize_message
 from rosbags.interfaces import (
     Connection,
+    ConnectionExtRosbag2,
     MessageDefinitionFormat,
     Qos,
     QosDurability,
@@ -28,7 +29,7 @@ from molmo_ros.bag.recorded_bag import BagError, RecordedMessage
 
 LOG = logging.getLogger(__name__)
 NODE = "/molmo_node"
-PROFILE_VERSION = 8
+PROFILE_VERSION: Final = 8
 """The last one whose QoS profiles are numbers: Humble reads no others, and newer ROS reads both."""
 FOREVER = QosTime(9223372036, 854775807)
 """How rosbag2 writes an infinite duration."""
@@ -120,7 +121,8 @@ class ResultBag:
         if source.topic in self._topics:
             LOG.warning("%s of the bag is not copied: the new results are written to it", source.topic)
             return None
-        definition = source.msgdef
+        definition, extra = source.msgdef, source.ext
+        assert isinstance(extra, ConnectionExtRosbag2)
         types = message_types()
         if definition.format is MessageDefinitionFormat.MSG:
             types = get_typestore(Stores.EMPTY)
@@ -134,7 +136,7 @@ class ResultBag:
             source.topic,
             source.msgtype,
             typestore=types,
-            offered_qos_profiles=source.ext.offered_qos_profiles,
+            offered_qos_profiles=extra.offered_qos_profiles,
         )
 
     def _unwritable(self, error: OSError) -> BagError:

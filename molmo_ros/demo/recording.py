@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from molmo_ros.bag.message_definition import message_types, type_name
 
-PROFILE_VERSION = 9
+PROFILE_VERSION: Final = 9
 
 
 class Recording:

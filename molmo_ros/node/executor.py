@@ -36,9 +36,10 @@ class NodeExecutor(Executor):
         """
         self._forget_done()
         try:
-            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
+            ready: tuple[Any, Any, Any] = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
         except (TimeoutException, ShutdownException, ConditionReachedException):
             return
+        handler, entity, _ = ready
         if isinstance(entity, (Subscription, Timer)):
             handler()
             handler.result()

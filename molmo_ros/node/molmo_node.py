@@ -227,7 +227,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
                     f"possible: {possible}"
                 )
                 return FAILURE
-            return super()._LifecycleNodeMixin__change_state(transition_id)
+            return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
 
     def close(self, timeout: float) -> bool:
         """Answer what runs and what waits with CANCELLED, before the process ends.

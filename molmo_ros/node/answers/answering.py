@@ -167,8 +167,11 @@ class Answerer:
         if sight is None:
             self._limit_crops()  # measuring a first target takes seconds: before a frame is taken
             camera = self._camera(request)
-            frame = Frame(request.image) if camera is None else camera.frames.newest()
-            if frame is None:
+            if camera is None:
+                frame = Frame(request.image)
+            elif newest := camera.frames.newest():
+                frame = newest
+            else:
                 since = " since the clock jumped" if self.jumped else ""
                 reason = f"no image has arrived on {camera.topic}{since}"
                 return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
@@ -248,6 +251,12 @@ class Answerer:
         )
 
     def _locator(self, request: Request, sight: Sight) -> Locator:
+        def find_depth() -> tuple[Any, str]:
+            assert sight.camera is not None
+            return sight.camera.depths.collect(
+                self._value("depth_sync_tolerance"), self._value("depth_patience")
+            )
+
         return Locator(
             sight.camera,
             sight.frame.message.header,
@@ -255,14 +264,13 @@ class Answerer:
             request.target_frame or self._value("target_frame"),
             value=self._value,
             transforms=self._transforms,
-            find_depth=lambda: sight.camera.depths.collect(
-                self._value("depth_sync_tolerance"), self._value("depth_patience")
-            ),
+            find_depth=find_depth,
         )
 
     def _ask(self, request: Request, sight: Sight, locator: Locator) -> Answer:
         """What the model says to all texts of a request."""
         limits, query = request.limits, request.query
+        assert query.kind is not None  # those that were refused do not come here
         time_limit = limits.time_limit or self._value("time_limit")
         deadline = self._began + time_limit if time_limit > 0 else None
         feedback = _Feedback(request, sight, locator, limits.min_confidence or self._value("min_confidence"))

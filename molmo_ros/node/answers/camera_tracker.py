@@ -137,7 +137,7 @@ class CameraTracker:
         self, followed: Followed, tracks: Sequence[Track], frame: Frame, picture: np.ndarray, elapsed: float
     ) -> None:
         """Publishes the points of one query in one frame."""
-        lost = [track for track in tracks if track.lost]
+        lost = [track.lost for track in tracks if track.lost]
         kept = [track for track in tracks if not track.lost]
         before, header = followed.outcome, frame.message.header
         size = picture.shape[1], picture.shape[0]
@@ -165,7 +165,7 @@ class CameraTracker:
             status = Status.FOUND if placed or locator.missing is None else locator.missing
             reason = "" if placed else f"no points in metres: {points[0].reason}"
         if lost:
-            reason = f"{len(lost)} of {len(tracks)} points were lost: {lost[0].lost.value}"
+            reason = f"{len(lost)} of {len(tracks)} points were lost: {lost[0].value}"
             status = status if points else Status.STALE
             self._on_lost()
         self._publish(

@@ -38,8 +38,8 @@ class LocatedPoint:
         """The same point in another frame."""
         if self.xyz is None:
             return self
-        normal = None if self.normal is None else _triple(transform.rotate([self.normal])[0])
-        return replace(self, xyz=_triple(transform.apply([self.xyz])[0]), normal=normal)
+        normal = None if self.normal is None else _triple(transform.rotate(np.array([self.normal]))[0])
+        return replace(self, xyz=_triple(transform.apply(np.array([self.xyz]))[0]), normal=normal)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,11 @@ def locate_points(
 def _locate(point: Point, depth: np.ndarray, camera: PinholeCamera, reading: DepthReading) -> LocatedPoint:
     # Molmo's pixel is 0 at the image's edge; calibrations are 0 at the first pixel's centre.
     column, row = point.x - 0.5, point.y - 0.5
-    limits = {"window": reading.window, "minimum": reading.minimum, "maximum": reading.maximum}
+    limits: dict[str, Any] = {
+        "window": reading.window,
+        "minimum": reading.minimum,
+        "maximum": reading.maximum,
+    }
     sample = depth_at(depth, column, row, **limits)
     located = _located(point, sample, camera, (column, row))
     if located.xyz is None or not reading.normals:
@@ -129,7 +133,7 @@ def _located(
 ) -> LocatedPoint:
     if sample.depth is None:
         return LocatedPoint(point, reason=sample.reason)
-    x, y, z = camera.deproject([pixel], [sample.depth])[0].tolist()
+    x, y, z = camera.deproject(np.array([pixel]), np.array([sample.depth]))[0].tolist()
     if x != x:  # NaN
         return LocatedPoint(point, reason="the lens model has no ray for this pixel")
     return LocatedPoint(point, (x, y, z), sample.spread)

@@ -101,7 +101,7 @@ class Locator:
         else:
             self._surroundings = depth, camera, transform
             if transform is not None:
-                self.viewpoint = tuple(float(value) for value in transform.translation)
+                self.viewpoint = transform.translation
 
     def _transform(self) -> RigidTransform | None:
         """From the optical frame to the target frame at the frame's stamp; None where they are one.

@@ -169,7 +169,6 @@ def _view(message: Any, dtype: type, channels: int, rows: int) -> np.ndarray:
         )
     if kind.itemsize > 1 and bool(message.is_bigendian) != (sys.byteorder == "big"):
         kind = kind.newbyteorder()
+    axes = 2 if channels == 1 else 3
     shape, strides = (rows, width, channels), (step, channels * kind.itemsize, kind.itemsize)
-    if channels == 1:
-        shape, strides = shape[:2], strides[:2]
-    return np.ndarray(shape, kind, buffer=message.data, strides=strides)
+    return np.ndarray(shape[:axes], kind, buffer=message.data, strides=strides[:axes])

@@ -362,11 +362,8 @@ def _fixed(value: float | None, digits: int = 3) -> str:
 def _memory_values(prefix: str, use: MemoryUse | None) -> dict[str, str]:
     """In MiB, `nan` where it is unknown."""
 
-    def mib(size: int | None) -> str:
+    def mib(part: str) -> str:
+        size = getattr(use, part, None)
         return _fixed(None if size is None else size / 2**20, 1)
 
-    return {
-        f"{prefix}_resident_mib": mib(use and use.resident),
-        f"{prefix}_gpu_allocated_mib": mib(use and use.gpu_allocated),
-        f"{prefix}_gpu_reserved_mib": mib(use and use.gpu_reserved),
-    }
+    return {f"{prefix}_{part}_mib": mib(part) for part in ("resident", "gpu_allocated", "gpu_reserved")}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def message_types() -> tuple[type[Detection2DArray], type[Detection3DArray]] | None:
     """What the two functions below return; None where vision_msgs is not installed, or too old."""
     package = installed_ros.module("vision_msgs")
-    return package and (package.msg.Detection2DArray, package.msg.Detection3DArray)
+    return None if package is None else (package.msg.Detection2DArray, package.msg.Detection3DArray)
 
 
 def detections_2d_message(array: ObjectPointArray) -> Detection2DArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Outputs:
         self._tell(self._objects, lambda: array)
         self._tell(self._markers, lambda: markers.markers_message(array))
         for publisher, convert in self._detections:
-            self._tell(publisher, lambda convert=convert: convert(array))
+            self._tell(publisher, partial(convert, array))
         if array.points:
             self._tell(self._pixels, lambda: point_messages.pixels_message(array))
             if any(point.has_position for point in array.points):
