@@ -194,13 +194,15 @@ class PointTracker:
         kept_ids = same_objects(fresh.tracks, replaced, self._frame.size[0])
         ids = np.array([kept_ids.get(int(one), int(one)) for one in fresh._points.ids], np.int64)
         incoming = replace(fresh._points, ids=ids)
-        if self._points is None:
-            self._points = incoming
-        else:
-            stay = ~np.isin(self._points.ids, list(instead_of))
-            self._points = self._points[stay].joined(incoming)
+        self.forget(instead_of)
+        self._points = incoming if self._points is None else self._points.joined(incoming)
         fresh._points = None
         return kept_ids
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Follows these no longer."""
+        if self._points is not None:
+            self._points = self._points[~np.isin(self._points.ids, list(ids))]
 
     @property
     def tracks(self) -> list[Track]:

@@ -273,6 +273,15 @@ class TestAdopt:
         assert live.adopt(fresh, ()) == {}
         assert [one.id for one in live.tracks] == [track.id]
 
+    def test_what_is_forgotten_is_followed_no_longer(self, wide_texture):
+        live = PointTracker()
+        live.forget([1])
+        before = live.start(view(wide_texture, 0, 0), [TrackedPoint(100, 100), TrackedPoint(200, 150)])
+        live.forget([before[0].id, 10**6])
+        assert [track.id for track in live.step(view(wide_texture, 1, 0))] == [before[1].id]
+        live.forget([before[1].id])
+        assert live.step(view(wide_texture, 2, 0)) == []
+
     def test_refuses_points_of_another_frame(self, wide_texture):
         live, fresh, before, after, _ = self.trackers(wide_texture, [], [TrackedPoint(100, 100)])
         live.step(as_frame(wide_texture[:HEIGHT, :WIDTH], stamp=5))

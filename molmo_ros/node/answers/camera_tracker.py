@@ -189,9 +189,10 @@ class CameraTracker:
         """Forgets the points of queries that are not among the asked ones any more, or have no answer."""
         limit = max(LIFETIME, 3.0 / self._value("rate"))
         now = time.monotonic()
-        self._followed = {
-            query: one for query, one in self._followed.items() if query in asked and now - one.since < limit
-        }
+        for query, one in list(self._followed.items()):
+            if query not in asked or now - one.since >= limit:
+                self._tracker.forget(one.points)
+                del self._followed[query]
 
 
 def _same(picture: np.ndarray) -> np.ndarray:
