@@ -1,0 +1,41 @@
+"""Text that a terminal may show: what comes from a model, a file, a bag or the hub never moves the cursor."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that are escaped: controls (C0, DEL and C1, so every terminal escape), formats that reorder or
+hide what stands beside them (CVE-2021-42574), lone surrogates, which no encoding can write, and line separators."""
+JOINERS = "\u200c\u200d"
+"""Formats that words of some scripts, and emoji, are written with."""
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    """The text with everything that a terminal would obey, and not show, as a Python escape such as `\\x1b`.
+
+    Args:
+        text: A label, an answer, a file's name, an error.
+        lines: Keep line feeds and tabs: for a text of several lines, such as an answer or a table. A name has none.
+    """
+    kept = JOINERS + ("\n\t" if lines else "")
+    return "".join(_escaped(one) if _is_hidden(one) and one not in kept else one for one in str(text))
+
+
+def say(text: object) -> None:
+    """Print lines on stdout."""
+    print(printable(text, lines=True))
+
+
+def complain(text: object) -> None:
+    """Print one line on stderr: a warning, or why the command has failed."""
+    print(f"molmo-ros: {printable(' '.join(str(text).split()))}", file=sys.stderr)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in HIDDEN
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
