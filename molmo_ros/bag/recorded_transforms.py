@@ -55,3 +55,7 @@ class RecordedTransforms:
             raise TransformError(
                 f"no transform from {source!r} to {target!r} at the image's stamp: {error}"
             ) from error
+
+    def parents(self) -> dict[str, str]:
+        """All frames that are known, by their children's names."""
+        return self._buffer.parents()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from molmo_ros.geometry.distortion import ALIASES, MODELS, undistort
+from molmo_ros.geometry.principal_point import contradiction
 
 
 class CameraInfoError(ValueError):
@@ -50,6 +51,7 @@ class PinholeCamera:
         model: str = "plumb_bob",
         roi: tuple[int, int, int, int] = (0, 0, 0, 0),
         binning: tuple[int, int] = (1, 1),
+        trusted: bool = False,
     ) -> PinholeCamera:
         """Build the camera of a delivered image from the fields of a CameraInfo (REP-104).
 
@@ -63,6 +65,7 @@ class PinholeCamera:
             binning: Columns and rows that were merged into one; 0 means 1. A merged pixel's centre is the
                 centre of its block, as the sensor summed it; image_geometry leaves that out, and differs
                 by (binning - 1) / (2 binning), less than half a delivered pixel.
+            trusted: The user vouches for K: it is refused only where it is grossly off; see `contradiction`.
 
         Raises:
             CameraInfoError: K is zero, not finite, not a pinhole matrix or contradicts the image size;
@@ -80,14 +83,8 @@ class PinholeCamera:
             )
         if width < 1 or height < 1:
             raise CameraInfoError(f"the image size must be positive, got {width}x{height}")
-        # A principal point this far off centre is a K of another resolution (a resized image, or a
-        # simulator's default intrinsics), which would scale every point.
-        if abs(cx / width - 0.5) >= 0.25 or abs(cy / height - 0.5) >= 0.25:
-            raise CameraInfoError(
-                f"K contradicts the image size {width}x{height}: its principal point is cx={cx:g}, cy={cy:g}, "
-                f"far from the centre at {width / 2:g}, {height / 2:g}; it looks like the K of an image of about "
-                f"{2 * cx:.0f}x{2 * cy:.0f}"
-            )
+        if reason := contradiction(fx, fy, cx, cy, width, height, trusted=trusted):
+            raise CameraInfoError(reason)
         x0, y0, roi_width, roi_height = roi
         roi_width, roi_height = roi_width or width - x0, roi_height or height - y0
         if x0 + roi_width > width or y0 + roi_height > height or roi_width < 1 or roi_height < 1:
@@ -169,6 +166,11 @@ def _distortion(model: str, d: Sequence[float]) -> tuple[str, tuple[float, ...]]
     if name not in MODELS:
         raise CameraInfoError(f"unknown distortion model {model!r}; known: {', '.join(MODELS)}")
     lengths = MODELS[name][1]
+    # Some drivers write zeros behind the last coefficient of their model.
+    used = max((n for n, value in enumerate(coefficients, 1) if value), default=0)
+    if len(coefficients) not in lengths and len(coefficients) > min(lengths):
+        fitting = max(n for n in lengths if n <= len(coefficients))
+        coefficients = coefficients[:fitting] if used <= fitting else coefficients
     if len(coefficients) not in lengths and not (name == "equidistant" and not coefficients):
         wanted = " or ".join(str(n) for n in lengths)
         raise CameraInfoError(f"{name} takes {wanted} coefficients, D has {len(coefficients)}")

@@ -129,6 +129,11 @@ class TransformBuffer:
                         raise
                 self._changed.wait(left)
 
+    def parents(self) -> dict[str, str]:
+        """All frames that are known, by their children's names."""
+        with self._changed:
+            return {name: frame.parent for name, frame in self._frames.items()}
+
     def clear(self) -> None:
         """Forget the moving frames: the clock jumped. Static ones hold at all times and are sent only once."""
         with self._changed:

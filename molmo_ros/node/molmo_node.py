@@ -302,7 +302,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         if not self.context.ok():
             return
         for camera in self._cameras.values():
-            self._diagnostics.record_problem(camera.name, camera.problem)
+            self._diagnostics.record_problem(camera.name, camera.problem, camera.assumed)
         asked = any(written.strip() for written in self.value("queries"))
         self._diagnostics_out.publish(
             self._diagnostics.message(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from molmo_ros.node.cameras.optical_frames import optical_frame_error
 from molmo_ros.node.queries.query import MAX_QUERY_CHARS, QueryError, parse_query
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
@@ -258,6 +259,25 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Frame of the points in metres, by TF at the image's own stamp; empty means the camera's optical frame.",
     ),
     ParameterSpec(
+        "optical_frame",
+        "",
+        "The optical frame (x right, y down, z forward) that pictures, depth and calibration are really in, where "
+        "their headers name a body frame (x forward), as simulators do; several cameras: `NAME=FRAME NAME=FRAME`. "
+        "Empty means the frame of the picture's header.",
+    ),
+    ParameterSpec(
+        "depth_is_aligned",
+        False,
+        "Depth is aligned to the picture whatever its frame_id says: for drivers that name the frame of aligned depth "
+        "wrongly.",
+    ),
+    ParameterSpec(
+        "trust_camera_info",
+        False,
+        "camera_info is the picture's even where its frame_id is another, where its principal point lies far from the "
+        "image's centre, or where P is that of a stereo pair's second camera.",
+    ),
+    ParameterSpec(
         "transform_patience",
         0.2,
         "How long an answer waits for a transform that is still on its way [s].",
@@ -291,6 +311,8 @@ def first_error(values: Iterable[tuple[str, Any]], cameras: Iterable[str] = ()) 
     known = list(cameras)
     for name, value in values:
         if name in SPECS and (error := SPECS[name].error(value)):
+            return error
+        if name == "optical_frame" and (error := optical_frame_error(value, known)):
             return error
         if name == "queries" and known:
             for camera in (parse_query(written).camera for written in value if written.strip()):

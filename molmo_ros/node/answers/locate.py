@@ -1,4 +1,4 @@
-"""Points in pixels to points in metres: depth, calibration, transform and geometry brought together."""
+"""Points in pixels to points in metres, by depth and calibration that belong to the picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from molmo_ros.geometry import CameraInfoError, DepthSample, PinholeCamera, depth_at
+from molmo_ros.geometry import DepthSample, PinholeCamera, depth_at
 from molmo_ros.geometry.rigid_transform import RigidTransform
 from molmo_ros.geometry.surface import surface_normal
 from molmo_ros.molmo.answer import Point
@@ -58,38 +58,6 @@ class DepthReading:
     normals: bool = False
 
 
-def camera_from_message(
-    message: Any, *, rectified: bool = False, matrix: Sequence[float] = (), size: tuple[int, int] = (0, 0)
-) -> PinholeCamera:
-    """The camera of a sensor_msgs/CameraInfo.
-
-    Args:
-        message: The CameraInfo; may be None where `matrix` is given.
-        rectified: The image is rectified: P holds, without distortion.
-        matrix: fx, fy, cx, cy of the delivered image [px]; not all zero means instead of the message.
-        size: Width and height of the delivered image [px], used with `matrix`.
-
-    Raises:
-        CameraInfoError: There is no usable calibration.
-    """
-    if any(matrix):
-        fx, fy, cx, cy = matrix
-        k = (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0)
-        return PinholeCamera.from_camera_info(k=k, width=size[0], height=size[1])
-    if message is None:
-        raise CameraInfoError("no camera_info has arrived")
-    roi, p = message.roi, message.p
-    return PinholeCamera.from_camera_info(
-        k=(p[0], p[1], p[2], p[4], p[5], p[6], p[8], p[9], p[10]) if rectified else message.k,
-        d=() if rectified else message.d,
-        model="" if rectified else message.distortion_model,
-        width=message.width,
-        height=message.height,
-        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        binning=(message.binning_x, message.binning_y),
-    )
-
-
 def locate_points(
     points: Sequence[Point], depth: np.ndarray, camera: PinholeCamera, reading: DepthReading
 ) -> list[LocatedPoint]:
@@ -97,19 +65,11 @@ def locate_points(
 
     Args:
         points: Points of one answer, about an image of the camera's size.
-        depth: [h, w] aligned to that image, uint16 [mm] or floating [m].
+        depth: [h, w] aligned to that image, uint16 [mm] or floating [m]; `Belonging` has seen to that.
         camera: Intrinsics of that image.
         reading: How depth is read.
 
-    Raises:
-        CameraInfoError: The depth image has another size than the camera.
     """
-    height, width = depth.shape
-    if (width, height) != (camera.width, camera.height):
-        raise CameraInfoError(
-            f"depth is {width}x{height}, the image is {camera.width}x{camera.height}: "
-            "depth must be aligned to the image"
-        )
     return [_locate(point, depth, camera, reading) for point in points]
 
 

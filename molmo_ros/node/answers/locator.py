@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
+from molmo_ros.geometry.belonging import Belonging, MismatchError, Rules, Source
+from molmo_ros.geometry.optical_frame import doubt, is_named_optical, plain
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.answers.locate import DepthReading, LocatedPoint, locate_points
@@ -15,6 +17,10 @@ from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.frame import stamp_ns
 from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.cameras.optical_frames import optical_frame_of
+
+LONGEST_NAME = 256
+"""Of a frame [characters]."""
 
 
 class Locator:
@@ -30,7 +36,7 @@ class Locator:
         find_depth: Returns the depth message of the frame, or None and why there is none.
 
     Attributes:
-        frame_id: Frame of the places.
+        frame_id: Frame of the places, without a leading slash; empty while no place is known.
         viewpoint: The camera's optical centre in it [m].
         missing: What it means where no point has a place: NO_DEPTH or NO_TRANSFORM; None where none was expected.
         reason: Why no point can have a place; empty while they can.
@@ -49,7 +55,8 @@ class Locator:
     ) -> None:
         self._camera, self._header, self._size = camera, header, size
         self._value, self._transforms, self._find_depth = value, transforms, find_depth
-        self.frame_id = target_frame or header.frame_id
+        self._target_frame = target_frame
+        self.frame_id = ""
         self.viewpoint = (0.0, 0.0, 0.0)
         self.missing: Status | None = Status.NO_DEPTH
         self.reason = ""
@@ -74,48 +81,116 @@ class Locator:
         return located if transform is None else [point.transformed(transform) for point in located]
 
     def _look_up(self) -> None:
-        """Gets depth, calibration and transform, or the reason why one of them is missing."""
+        """Gets depth, calibration and transform, or the reason why one is missing or does not belong to the rest."""
+        wanted = self._camera is not None and self._value("use_depth")
         try:
             if self._camera is None:
                 raise ImageMessageError("the image came with the query, without depth")
-            if not self._value("use_depth"):
+            if not wanted:
                 raise ImageMessageError("use_depth is off")
-            message, reason = self._find_depth()
-            if message is None:
-                raise ImageMessageError(reason)
-            width, height = self._size
-            camera = self._camera.calibration(
-                width,
-                height,
-                rectified=self._value("image_is_rectified"),
-                matrix=self._value("camera_matrix"),
-            )
-            depth = depth_of(message)
-            locate_points([], depth, camera, DepthReading())  # the sizes agree, or it says so
-            transform = self._transform()
+            self._surroundings = self._matched(self._camera)
         except TransformError as error:
             self.missing, self.reason = Status.NO_TRANSFORM, str(error)
-        except (ImageMessageError, CameraInfoError) as error:
-            wanted = self._camera is not None and self._value("use_depth")
+        except (ImageMessageError, CameraInfoError, MismatchError) as error:
             self.missing, self.reason = Status.NO_DEPTH if wanted else None, str(error)
+            if self._camera is not None and not isinstance(error, ImageMessageError):
+                self._camera.problem = self.reason
         else:
-            self._surroundings = depth, camera, transform
-            if transform is not None:
-                self.viewpoint = transform.translation
+            if self._surroundings[2] is not None:
+                self.viewpoint = self._surroundings[2].translation
 
-    def _transform(self) -> RigidTransform | None:
+    def _matched(self, input_: CameraInput) -> tuple[np.ndarray, PinholeCamera, RigidTransform | None]:
+        """Depth, calibration and transform that belong to the picture.
+
+        Raises:
+            ImageMessageError: There is no depth image.
+            CameraInfoError: There is no usable calibration.
+            MismatchError: They do not belong together.
+            TransformError: The transform is not known.
+        """
+        value, header = self._value, self._header
+        belonging = Belonging(
+            Source("the picture", header.frame_id, stamp_ns(header), self._size),
+            Rules(
+                tolerance=value("depth_sync_tolerance"),
+                optical_frame=optical_frame_of(value("optical_frame"), input_.name),
+                depth_is_aligned=value("depth_is_aligned"),
+                trust_camera_info=value("trust_camera_info"),
+            ),
+        )
+        belonging.require_stamp()
+        message, reason = self._find_depth()
+        if message is None:
+            raise ImageMessageError(reason)
+        depth = depth_of(message)
+        height, width = depth.shape
+        belonging.require_depth(
+            Source("depth", message.header.frame_id, stamp_ns(message.header), (width, height))
+        )
+        camera = input_.calibration(
+            *self._size,
+            rectified=value("image_is_rectified"),
+            matrix=value("camera_matrix"),
+            trusted=value("trust_camera_info"),
+            patience=value("depth_patience"),
+        )
+        info = None if any(value("camera_matrix")) else input_.info
+        belonging.require_calibration(info and Source("camera_info", info.header.frame_id), camera)
+        self.frame_id = plain(self._target_frame) or belonging.optical_frame
+        transform = self._transform(belonging.optical_frame)
+        self._require_optical(belonging)
+        input_.problem, input_.assumed = "", "; ".join(belonging.assumed)
+        return depth, camera, transform
+
+    def _transform(self, optical: str) -> RigidTransform | None:
         """From the optical frame to the target frame at the frame's stamp; None where they are one.
 
         Raises:
             TransformError: It is not known.
         """
-        optical = self._header.frame_id
         if self.frame_id == optical:
             return None
         if not optical:
             raise TransformError(
                 "the image's header has no frame_id, so its points have no place in any frame"
             )
+        if len(self.frame_id) > LONGEST_NAME:
+            raise TransformError(
+                f"the target_frame {self.frame_id[:40]!r}... has {len(self.frame_id)} characters; valid: up to "
+                f"{LONGEST_NAME}"
+            )
         return self._transforms.lookup(
             self.frame_id, optical, stamp_ns(self._header), self._value("transform_patience")
         )
+
+    def _require_optical(self, belonging: Belonging) -> None:
+        """Nothing that TF knows says that the picture's frame is another than its optical one.
+
+        Raises:
+            MismatchError: Something does, and `optical_frame` does not name one.
+        """
+        if belonging.rules.optical_frame:
+            belonging.assumed.append(f"the optical frame is {belonging.optical_frame!r} (optical_frame)")
+            return
+
+        def relate(target: str, source: str) -> RigidTransform | None:
+            try:
+                return self._transforms.lookup(target, source, stamp_ns(self._header), 0.0)
+            except TransformError:
+                return None
+
+        frame = belonging.optical_frame
+        if not frame or is_named_optical(frame):
+            return
+        why, beside = doubt(frame, self._transforms.parents(), relate)
+        if why:
+            cure = f"set optical_frame to {beside or frame + '_optical_frame'!r}"
+            if not beside:
+                cure += (
+                    f" and publish that (static_transform_publisher --roll -1.5708 --yaw -1.5708 --frame-id {frame} "
+                    f"--child-frame-id {frame}_optical_frame), or to {frame!r} where that is optical"
+                )
+            raise MismatchError(
+                f"the picture is in the frame {frame!r}, which is no optical frame: {why}; {cure}"
+            )
+        belonging.assumed.append(f"the frame {frame!r} is optical")

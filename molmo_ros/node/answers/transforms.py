@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import yaml
 from rclpy.callback_groups import CallbackGroup
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -72,6 +73,10 @@ class Transforms:
         except TransformError as error:
             raise TransformError(f"{wanted} at the image's stamp: {error}") from error
 
+    def parents(self) -> dict[str, str]:
+        """All frames that are known, by their children's names."""
+        return self._listener.parents() if self._listener else {}
+
     def clear(self) -> None:
         """Forget the moving frames, because the clock jumped. Those of /tf_static stay."""
         if self._listener:
@@ -86,6 +91,7 @@ class Transforms:
 
 class _Listener(Protocol):
     def lookup(self, target: str, source: str, stamp_ns: int, patience_s: float) -> RigidTransform: ...
+    def parents(self) -> dict[str, str]: ...
     def clear(self) -> None: ...
     def close(self) -> None: ...
 
@@ -122,6 +128,11 @@ class _Tf2Listener:
             raise TransformError(unsaid + reason) from error
         return _from_message(stamped.transform)
 
+    def parents(self) -> dict[str, str]:
+        # "[]" where nothing is known
+        frames = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        return {child: about["parent"] for child, about in dict(frames).items()}
+
     def clear(self) -> None:
         self._buffer.clear()
 
@@ -150,6 +161,9 @@ class _TopicListener:
 
     def lookup(self, target: str, source: str, stamp_ns: int, patience_s: float) -> RigidTransform:
         return self._buffer.wait(target, source, stamp_ns, patience_s)
+
+    def parents(self) -> dict[str, str]:
+        return self._buffer.parents()
 
     def clear(self) -> None:
         self._buffer.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
-from molmo_ros.node.answers.locate import camera_from_message
+from molmo_ros.node.cameras.calibration import camera_from_message
 from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.frame import Frame
 from molmo_ros.node.cameras.mailbox import Mailbox
@@ -44,7 +45,8 @@ class CameraInput:
         depths: The newest depth images.
         info: The newest CameraInfo; None while none has come.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
-        problem: Why the calibration could not be used when it was last wanted; empty where it could.
+        problem: Why depth or calibration could not be used when they were last wanted; empty where they could.
+        assumed: What was taken for granted then, because no header says so.
     """
 
     def __init__(self, name: str, prefix: str, on_frame: Callable[[CameraInput, Frame], None]) -> None:
@@ -53,7 +55,8 @@ class CameraInput:
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
         self.topic = f"{prefix}image"
-        self.problem = ""
+        self.problem = self.assumed = ""
+        self._informed, self._waited_in_vain = threading.Condition(), False
         self._prefix, self._on_frame = prefix, on_frame
         self._subscriptions: list[Any] = []
 
@@ -75,16 +78,16 @@ class CameraInput:
 
         self.clear()
         if transport.image == "raw":
-            self.topic = listen(Image, f"{self._prefix}image", self._on_image)
+            self.topic = listen(Image, f"{self._prefix}image", self.on_image)
         else:
-            self.topic = listen(CompressedImage, f"{self._prefix}image/{transport.image}", self._on_image)
+            self.topic = listen(CompressedImage, f"{self._prefix}image/{transport.image}", self.on_image)
         if not transport.depth:
             return
         if transport.depth == "raw":
-            listen(Image, f"{self._prefix}depth", self._on_depth)
+            listen(Image, f"{self._prefix}depth", self.on_depth)
         else:
-            listen(CompressedImage, f"{self._prefix}depth/{transport.depth}", self._on_depth)
-        listen(CameraInfo, f"{self._prefix}camera_info", self._on_info)
+            listen(CompressedImage, f"{self._prefix}depth/{transport.depth}", self.on_depth)
+        listen(CameraInfo, f"{self._prefix}camera_info", self.on_info)
 
     def unsubscribe(self, node: Any) -> None:
         """Listen no more, and forget all pictures."""
@@ -99,33 +102,50 @@ class CameraInput:
         self.depths.clear()
 
     def calibration(
-        self, width: int, height: int, *, rectified: bool, matrix: Sequence[float]
+        self,
+        width: int,
+        height: int,
+        *,
+        rectified: bool = False,
+        matrix: Sequence[float] = (),
+        trusted: bool = False,
+        patience: float = 0.0,
     ) -> PinholeCamera:
         """The camera of a delivered picture of that size [px]; see `camera_from_message`.
 
+        Args:
+            patience: How long to wait for the first calibration [s]. In vain it is waited for only once.
+
         Raises:
-            CameraInfoError: There is no calibration, or not for this size.
+            CameraInfoError: There is no usable calibration.
         """
+        if not any(matrix):
+            self._await_info(patience)
         try:
-            camera = camera_from_message(self.info, rectified=rectified, matrix=matrix, size=(width, height))
-            camera.require_size(width, height)
+            return camera_from_message(
+                self.info, rectified=rectified, matrix=matrix, size=(width, height), trusted=trusted
+            )
         except CameraInfoError as error:
             way_out = "" if any(matrix) else "; the parameter camera_matrix is used instead of camera_info"
-            self.problem = f"{error}{way_out}"
-            raise CameraInfoError(self.problem) from error
-        self.problem = ""
-        return camera
+            raise CameraInfoError(f"{error}{way_out}") from error
 
-    def _on_image(self, message: Any) -> None:
+    def _await_info(self, patience: float) -> None:
+        with self._informed:
+            if self.info is None and not self._waited_in_vain:
+                self._waited_in_vain = not self._informed.wait_for(lambda: self.info is not None, patience)
+
+    def on_image(self, message: Any) -> None:
         frame = Frame(message)
         self.frames.put(frame)
         self._on_frame(self, frame)
 
-    def _on_depth(self, message: Any) -> None:
+    def on_depth(self, message: Any) -> None:
         self.depths.put(message)
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self.info = message
+    def on_info(self, message: CameraInfo) -> None:
+        with self._informed:
+            self.info, self._waited_in_vain = message, False
+            self._informed.notify_all()
 
 
 def camera_inputs(

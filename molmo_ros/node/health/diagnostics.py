@@ -65,6 +65,7 @@ class CameraRecord:
         stale: Queries that were refused because the newest frame was too old.
         depth_missing: Queries whose points found no depth or calibration.
         problem: As reported, until it is reported gone.
+        assumed: What no header says and was taken for granted for the last points in metres.
         failure: Why the last query that looked through it got no points in space; "" where that was not so.
     """
 
@@ -74,6 +75,7 @@ class CameraRecord:
     stale: int = 0
     depth_missing: int = 0
     problem: str = ""
+    assumed: str = ""
     failure: str = ""
 
 
@@ -189,10 +191,12 @@ class Diagnostics:
         with self._lock:
             record.stamp, record.dropped = stamp, dropped
 
-    def record_problem(self, camera: str, text: str) -> None:
-        """A camera's problem, such as a calibration that contradicts the images; "" when it is gone."""
+    def record_problem(self, camera: str, text: str, assumed: str = "") -> None:
+        """A camera's problem, such as a calibration that contradicts the images, and what was taken for granted; ""
+        when it is gone."""
         with self._lock:
             self._cameras[camera].problem = text[:LONGEST_TEXT]
+            self._cameras[camera].assumed = assumed[:LONGEST_TEXT]
 
     def record_drop(self, reason: str) -> None:
         """A query was turned away; `reason` is a key such as `queue_full`."""
@@ -314,6 +318,7 @@ class Diagnostics:
             "refused_stale": str(record.stale),
             "depth_missing": str(record.depth_missing),
             "problem": problem,
+            "assumed": record.assumed,
         }
         part = f"camera {name}"
         if not self._active:

@@ -5,7 +5,8 @@ import pytest
 
 from molmo_ros.geometry import CameraInfoError
 from molmo_ros.molmo.answer import Point
-from molmo_ros.node.answers.locate import DepthReading, camera_from_message, locate_points
+from molmo_ros.node.answers.locate import DepthReading, locate_points
+from molmo_ros.node.cameras.calibration import camera_from_message
 
 messages = pytest.importorskip("sensor_msgs.msg")
 
@@ -68,9 +69,3 @@ def test_roi_and_binning_of_the_message_are_used():
         300.0,
         (319.5 - 40 + 0.5) / 2 - 0.5,
     )
-
-
-def test_depth_of_another_size_is_refused():
-    camera = camera_from_message(camera_info())
-    with pytest.raises(CameraInfoError, match="depth is 320x240, the image is 640x480"):
-        locate_points([Point(1, 1)], np.ones((240, 320), np.float32), camera, READING)

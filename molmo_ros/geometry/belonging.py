@@ -1,0 +1,151 @@
+"""Whether a picture, a depth image and a calibration belong together: decided here, and nowhere else.
+
+A point is placed by all of them, and is wrong without a word where one is of another camera, resolution or moment. What
+says so are the headers, the sizes, the stamps and the calibration itself. An empty frame_id says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera
+from molmo_ros.geometry.optical_frame import plain
+
+
+class MismatchError(ValueError):
+    """Inputs that do not belong together; the message names both sides, and the cure."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a message says about itself.
+
+    Attributes:
+        name: What to call it: `the picture on image`.
+        frame_id: As its header has it.
+        stamp: As its header has it [ns].
+        size: Width and height [px].
+    """
+
+    name: str
+    frame_id: str = ""
+    stamp: int = 0
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the user says about the inputs.
+
+    Attributes:
+        tolerance: Largest difference between the stamps of picture and depth [s].
+        optical_frame: The optical frame that all inputs are really in, where their headers name another; else empty.
+        depth_is_aligned: Depth is aligned to the picture, whatever its frame_id says.
+        trust_camera_info: The calibration is the picture's, whatever its frame_id says.
+    """
+
+    tolerance: float = 0.02
+    optical_frame: str = ""
+    depth_is_aligned: bool = False
+    trust_camera_info: bool = False
+
+
+@dataclass
+class Belonging:
+    """Holds the inputs of one picture against it.
+
+    Attributes:
+        picture: The picture.
+        rules: What the user says.
+        assumed: What no header said and was taken for granted.
+    """
+
+    picture: Source
+    rules: Rules
+    assumed: list[str] = field(default_factory=list)
+
+    @property
+    def optical_frame(self) -> str:
+        """The frame that the picture's rays are in, without a leading slash; empty where nothing names it."""
+        return plain(self.rules.optical_frame) or plain(self.picture.frame_id)
+
+    def require_stamp(self) -> None:
+        """The picture says when it was taken.
+
+        Raises:
+            MismatchError: It does not, so that no depth can be said to be of the same moment.
+        """
+        if self.picture.stamp <= 0:
+            raise MismatchError(
+                f"{self.picture.name} has no stamp ({self.picture.stamp * 1e-9:g} s), so which depth image belongs to "
+                "it is not known; its driver must stamp pictures and depth"
+            )
+
+    def require_depth(self, depth: Source) -> None:
+        """The depth image is of the picture's moment and seen from its camera.
+
+        Raises:
+            MismatchError: It is not.
+        """
+        self.require_stamp()
+        apart = abs(depth.stamp - self.picture.stamp) * 1e-9
+        if depth.stamp <= 0 or apart > self.rules.tolerance:
+            raise MismatchError(
+                f"{depth.name} is {apart:.3f} s apart from {self.picture.name}, depth_sync_tolerance is "
+                f"{self.rules.tolerance:g} s"
+            )
+        self._require_frame(
+            depth,
+            "depth_is_aligned",
+            self.rules.depth_is_aligned,
+            "it is seen from another camera: use depth that is aligned to the picture (RealSense: align_depth.enable "
+            "and aligned_depth_to_color/image_raw; others: depth_image_proc's register), or set depth_is_aligned to "
+            "true where it is aligned and its driver names the frame wrongly",
+        )
+        if depth.size != self.picture.size:
+            raise MismatchError(
+                f"depth is {_size(depth.size)}, the image is {_size(self.picture.size)}: depth must be aligned to the "
+                "image, pixel by pixel"
+            )
+
+    def require_calibration(self, info: Source | None, camera: PinholeCamera) -> None:
+        """The calibration is of the picture's camera, at its size.
+
+        Args:
+            info: The CameraInfo; None where the user has given the matrix.
+            camera: What was made of it.
+
+        Raises:
+            MismatchError: It is not.
+        """
+        if info is not None:
+            self._require_frame(
+                info,
+                "trust_camera_info",
+                self.rules.trust_camera_info,
+                "it is another camera's: use the camera_info that is published beside the picture, or set "
+                "trust_camera_info to true where its driver names the frame wrongly",
+            )
+        try:
+            camera.require_size(*self.picture.size)
+        except CameraInfoError as error:
+            raise MismatchError(str(error)) from error
+
+    def _require_frame(self, other: Source, parameter: str, trusted: bool, cure: str) -> None:
+        names = {plain(self.picture.frame_id), self.optical_frame} - {""}
+        frame = plain(other.frame_id)
+        if frame in names:
+            return
+        if not frame or not names:
+            self.assumed.append(f"{other.name if not frame else self.picture.name} has no frame_id")
+        elif trusted:
+            self.assumed.append(f"{other.name} in {frame!r} is the picture's ({parameter})")
+        else:
+            own = " or ".join(map(repr, sorted(names)))
+            raise MismatchError(
+                f"{other.name} is in the frame {frame!r}, {self.picture.name} in {own}: {cure}"
+            )
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
