@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.json_file import read_json
+from molmo_ros.molmo.model_folder import base_folder, refuse_dangling_links
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,9 @@ class MolmoConfig:
         folder = Path(folder)
         if not folder.is_dir():
             raise CheckpointError(f"no such checkpoint folder: {folder}")
-        path = folder / "config.json"
+        refuse_dangling_links(folder)
+        # An adapter's trainer may leave a config.json beside it, which has no more to say than its base's.
+        path = (base_folder(folder) or folder) / "config.json"
         if not path.is_file():
             raise CheckpointError(f"{folder} has no config.json")
         raw = read_json(path)

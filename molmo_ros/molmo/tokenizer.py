@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as Backend
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.json_file import read_json
+from molmo_ros.molmo.model_folder import holding
 
 MARKERS = (
     *("<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<im_low>"),
@@ -79,6 +80,7 @@ class Tokenizer:
         folder = Path(folder)
         if not folder.is_dir():
             raise CheckpointError(f"no such checkpoint folder: {folder}")
+        folder = holding(folder, "tokenizer.json", "vocab.json")
         eos, bos = (_special(folder / "tokenizer_config.json", key) for key in ("eos_token", "bos_token"))
         if eos is None:
             raise CheckpointError(f"{folder / 'tokenizer_config.json'} names no eos_token")

@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from molmo_ros.engine.store.engines_home import engines_home, make_home
 from molmo_ros.engine.store.trust import open_trusted
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
+from molmo_ros.molmo.model_folder import adapter_files, base_folder
 from molmo_ros.molmo.weights.checksums import read_checksums, sha256_of, verify_checksums
 from molmo_ros.molmo.weights.weight_files import stored_tensors
 
@@ -36,19 +38,30 @@ def checkpoint_sha256(folder: str | Path, home: Path | None = None) -> str:
     Raises:
         CheckpointError: Files are missing or damaged, or differ from the folder's checksums.
     """
-    folder, home = Path(folder), engines_home() if home is None else home
+    folder = Path(folder)
+    if home is None:
+        with suppress(MolmoError):  # a user without a home folder: nothing is kept
+            home = engines_home()
+    if (base := base_folder(folder)) is not None:
+        files = {path.name: path for path in adapter_files(folder)}
+        return _identity(folder, files, home, checkpoint_sha256(base, home))
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG}")
     weights = {tensor.path for tensor in stored_tensors(folder).values()}
+    paths = (folder / CONFIG, *sorted(weights))
+    return _identity(folder, {path.relative_to(folder).as_posix(): path for path in paths}, home)
+
+
+def _identity(folder: Path, files: Mapping[str, Path], home: Path | None, base: str | None = None) -> str:
+    """Over the content of some files of a folder by name; an adapter's begins with that of its `base`."""
     listed = _listed(folder)
-    known = _read_known(home)
+    known = {} if home is None else _read_known(home)
     fresh: dict[str, str] = {}
-    identity = hashlib.sha256()
-    for path in (folder / CONFIG, *sorted(weights)):
-        name = path.relative_to(folder).as_posix()
+    identity = hashlib.sha256(f"{base}  base\n".encode() if base else b"")
+    for name, path in files.items():
         digest = listed.get(name) or _sha256(path, known, fresh)
         identity.update(f"{digest}  {name}\n".encode())
-    if fresh:
+    if fresh and home is not None:
         _write_known(home, known | fresh)
     return identity.hexdigest()
 

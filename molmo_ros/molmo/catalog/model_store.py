@@ -11,6 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from molmo_ros.molmo.catalog.hub_cache import cached_model, inside_cache
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, registry
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, MolmoError, RegistryError
@@ -20,9 +21,27 @@ NOTE = "molmo_ros.json"
 
 
 def models_home() -> Path:
-    """The folder of all fetched models: $MOLMO_ROS_HOME/models, or ~/.cache/molmo_ros/models."""
-    home = os.environ.get("MOLMO_ROS_HOME") or os.path.join("~", ".cache", "molmo_ros")
-    return Path(os.path.expanduser(home)) / "models"
+    """The folder of all fetched models: $MOLMO_ROS_HOME/models, or ~/.cache/molmo_ros/models.
+
+    Raises:
+        CheckpointError: This user has no home folder, as in a container with a number for a user, and no
+            $MOLMO_ROS_HOME says where else.
+    """
+    home = os.path.expanduser(os.environ.get("MOLMO_ROS_HOME") or os.path.join("~", ".cache", "molmo_ros"))
+    if home.startswith("~"):  # left as it was written, it would name a folder of the working directory
+        raise CheckpointError(
+            f"there is no home folder for {home.split(os.sep)[0]!r} (user {os.getuid()}; HOME is not set): set "
+            "MOLMO_ROS_HOME to the folder for models and engines"
+        )
+    return Path(home) / "models"
+
+
+def home_or_none() -> Path | None:
+    """`models_home`; None where there is none."""
+    try:
+        return models_home()
+    except CheckpointError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -76,13 +95,16 @@ def fetched_folder(entry: ModelEntry) -> Path | None:
         CheckpointError: The download did not come to its end, what lies there is another model, or the folder of
             all models cannot be one.
     """
-    folder = models_home() / entry.name
+    home = home_or_none()
+    if home is None:
+        return None
+    folder = home / entry.name
     try:
         if not folder.is_dir():
             return None
     except OSError as error:  # too long, forbidden
         raise CheckpointError(
-            f"$MOLMO_ROS_HOME, {str(models_home())!r:.200}, cannot hold models: {error.strerror}"
+            f"$MOLMO_ROS_HOME, {str(home)!r:.200}, cannot hold models: {error.strerror}"
         ) from error
     _check_fetched(folder, entry, FetchNote.read(folder))
     return folder
@@ -91,7 +113,8 @@ def fetched_folder(entry: ModelEntry) -> Path | None:
 def checkpoint_folder(model: str | Path) -> Path:
     """The folder of an embedded checkpoint's name, of a fetched model's name or hub id, or the folder itself.
 
-    A name goes before a folder of that name in the working directory; "./tiny" is the folder.
+    A name goes before a folder of that name in the working directory; "./tiny" is the folder. What `molmo-ros fetch`
+    brought goes before what the hub's own programs left in their cache, where models of any name are found by hub id.
 
     Raises:
         CheckpointError: None of these. For a model that could be fetched the message says how, for others it
@@ -106,6 +129,7 @@ def checkpoint_folder(model: str | Path) -> Path:
     try:
         folder = Path(model).expanduser()
         if folder.is_dir():
+            folder = inside_cache(folder)
             if note := FetchNote.read(folder):  # `molmo-ros fetch --folder`
                 _check_fetched(folder, _on_the_hub(note.hub_id), note)
             return folder
@@ -113,14 +137,16 @@ def checkpoint_folder(model: str | Path) -> Path:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # too long, forbidden, NUL inside, ~nobody
         raise CheckpointError(f"{str(model)!r:.200} cannot be a checkpoint folder: {error!s:.200}") from error
+    if (cached := _in_hub_cache(model, entry)) is not None:
+        return cached
     if entry is not None:
         raise CheckpointError(
             f"{str(model)!r} is not on this machine; `molmo-ros fetch {entry.name}` downloads it to "
-            f"{models_home() / entry.name}"
+            f"{(home_or_none() or Path('$MOLMO_ROS_HOME/models')) / entry.name}"
         )
     known = ", ".join(embedded) or "none"
     raise CheckpointError(
-        f"{str(model)!r} is neither a checkpoint folder nor a model's name; embedded: {known}; "
+        f"{str(model)!r:.200} is neither a checkpoint folder nor a model's name; embedded: {known}; "
         f"`molmo-ros fetch` has: {', '.join(_names_on_the_hub()) or 'none'}"
     )
 
@@ -135,6 +161,19 @@ def _check_fetched(folder: Path, entry: ModelEntry | None, note: FetchNote | Non
     if note.hub_id != entry.hub_id:
         raise CheckpointError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
     entry.check(MolmoConfig.from_folder(folder), str(folder))
+
+
+def _in_hub_cache(model: str | Path, entry: ModelEntry | None) -> Path | None:
+    """The model in the cache of the hub's own programs, where it holds it.
+
+    Raises:
+        CheckpointError: What lies there under the name of a known model is another.
+    """
+    hub_id = entry.hub_id if entry is not None else model
+    snapshot = cached_model(hub_id, entry.revision if entry else None) if isinstance(hub_id, str) else None
+    if snapshot is not None and entry is not None:
+        entry.check(MolmoConfig.from_folder(snapshot), str(snapshot))
+    return snapshot
 
 
 def _on_the_hub(model: str | Path) -> ModelEntry | None:

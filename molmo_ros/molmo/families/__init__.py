@@ -12,6 +12,7 @@ from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families import molmo, molmo2, molmo_point, molmoe
 from molmo_ros.molmo.families.config_check import check_config
 from molmo_ros.molmo.families.family import Family, ImageStyle, PromptStyle, Special
+from molmo_ros.molmo.families.packed_formats import refuse_packed_config
 
 __all__ = ["FAMILIES", "Family", "ImageStyle", "PromptStyle", "Special", "family", "read_config"]
 
@@ -35,13 +36,14 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
     Raises:
         CheckpointError: The family or one of its settings is not supported, or a value is missing or wrong.
     """
+    refuse_packed_config(raw)
     model_type = raw.get("model_type")
     experts = raw.get("moe_num_experts") or raw.get("num_experts")
     # MolmoE's config.json carries the model_type of the dense models.
     name = "molmoe" if experts and model_type in ("molmo", "molmoe") else model_type
     if not isinstance(name, str) or name not in FAMILIES:
         known = "; ".join(f"{one.name!r} ({one.members})" for one in FAMILIES.values())
-        raise UnsupportedModelError(f"model_type {model_type!r} is not supported; supported: {known}")
+        raise UnsupportedModelError(f"model_type {model_type!r:.80} is not supported; supported: {known}")
     try:
         config = FAMILIES[name].read_config(raw)
         check_config(config)

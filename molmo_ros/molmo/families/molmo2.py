@@ -68,7 +68,8 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         "molmo2",
         vision,
         read_connector(adapter, vision, text["hidden_size"]),
-        read_decoder(text, flag(raw, "tie_word_embeddings")),
+        # Fine-tuning programs say it in either place; what counts is whether a head is stored.
+        read_decoder(text, flag(raw, "tie_word_embeddings") or flag(text, "tie_word_embeddings")),
         image_block=True,
         token_ids=ids,
     )

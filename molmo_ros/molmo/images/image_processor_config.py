@@ -10,6 +10,7 @@ from typing import Any
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.images.tiling import CropGrid
 from molmo_ros.molmo.json_file import read_json
+from molmo_ros.molmo.model_folder import holding
 
 STYLES = ("padded", "stretched")
 MAX_CROPS = 1000
@@ -125,7 +126,7 @@ class ImageProcessorConfig:
         Raises:
             CheckpointError: No such files, or settings that this processor does not implement.
         """
-        folder = Path(folder)
+        folder = holding(folder, "preprocessor_config.json", "processor_config.json")
         processor = read_json(folder / "processor_config.json")
         settings = read_json(folder / "preprocessor_config.json") or read_part(processor, "image_processor")
         style = _style(settings, read_json(folder / "config.json"), folder)

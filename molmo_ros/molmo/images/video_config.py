@@ -19,6 +19,7 @@ from molmo_ros.molmo.images.image_processor_config import (
     whole_number,
 )
 from molmo_ros.molmo.json_file import read_json
+from molmo_ros.molmo.model_folder import holding
 
 POOL = (3, 3)
 """Patches per token (rows, columns) of the released models' frames."""
@@ -66,7 +67,7 @@ class VideoConfig:
         Raises:
             CheckpointError: Settings that are not implemented.
         """
-        folder = Path(folder)
+        folder = holding(folder, "video_preprocessor_config.json", "processor_config.json")
         processor = read_json(folder / "processor_config.json")
         settings = read_json(folder / "video_preprocessor_config.json") or read_part(
             processor, "video_processor"

@@ -19,7 +19,7 @@ from molmo_ros.molmo.errors import MolmoError, UnsupportedModelError
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel, prefill_mask
 from molmo_ros.molmo.reference.parity_experts import first_block_experts
-from molmo_ros.molmo.reference.parity_image import PIXEL_TOLERANCE, compare_preprocessing
+from molmo_ros.molmo.reference.parity_image import PIXEL_TOLERANCE, compare_preprocessing, pooling_by_image
 from molmo_ros.molmo.reference.parity_points import compare_decoded_points, compare_points
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
@@ -204,14 +204,15 @@ class _Comparison:
         return features, is_patch
 
     def _pictures(self) -> list[tuple[Tensor, Tensor]]:
-        """Crops and pooling table of each image; the hub numbers the patches of each image from 0."""
+        """Crops and pooling table of each image, whose patches are numbered from 0."""
         crops, pooling = self.inputs["pixel_values"], self.inputs["image_token_pooling"]
         counts = self.inputs.get("image_num_crops", torch.tensor([len(crops)])).tolist()
         if len(counts) == 1:
             return [(crops, pooling)]
-        grids = self.inputs["image_grids"]
-        tokens = (grids[:, 0] * grids[:, 1] + grids[:, 2] * grids[:, 3]).tolist()
-        return list(zip(crops.split(counts), pooling.split(tokens), strict=True))
+        tables = pooling_by_image(
+            pooling.numpy(), self.inputs["image_grids"].numpy(), [count * crops.shape[1] for count in counts]
+        )
+        return list(zip(crops.split(counts), map(torch.from_numpy, tables), strict=True))
 
     def _prompt(self, embeddings: Tensor, mask: Tensor) -> None:
         states: list[Tensor] = []

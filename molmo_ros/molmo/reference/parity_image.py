@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 from molmo_ros.molmo.json_file import read_json
@@ -17,7 +19,7 @@ PIXEL_TOLERANCE = 1e-5
 def compare_preprocessing(
     folder: Path, config: MolmoConfig, inputs: dict[str, np.ndarray]
 ) -> dict[str, float] | None:
-    """Processes the stored image and compares what comes out with what is stored.
+    """Processes the stored images (image_u8, image_u8_2, ...) and compares what comes out with what is stored.
 
     Args:
         folder: The vector folder; its image processing files are obeyed, else the family's constants hold, with
@@ -29,7 +31,8 @@ def compare_preprocessing(
         Maximum absolute difference by name ("pixels", "masks", "input_idx", "pooling", "grids", "mosaic"),
         infinite where the shapes differ. None where no image is stored.
     """
-    if "image_u8" not in inputs:
+    images = stored_images(inputs)
+    if not images:
         return None
     vision = config.vision
     if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
@@ -41,9 +44,60 @@ def compare_preprocessing(
         settings = make(crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool)
         most = read_json(folder / "config.json").get("max_crops")
         settings = settings if most is None else settings.with_max_crops(most)
-    result = ImageProcessor(settings)(inputs["image_u8"])
-    made, stored = _made(result), _stored(inputs)
+    process = ImageProcessor(settings)
+    made, stored = _joined([_made(process(image)) for image in images]), _stored(inputs)
+    if "pooling" in stored and len(images) > 1:
+        counts = np.asarray(inputs["image_num_crops"]) * inputs["pixel_values"].shape[1]
+        stored["pooling"] = np.concatenate(
+            pooling_by_image(stored["pooling"], inputs["image_grids"], counts.tolist())
+        )
     return {name: _difference(made.get(name), array) for name, array in stored.items()}
+
+
+def stored_images(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The images of a vector folder in their order: image_u8, image_u8_2, image_u8_3, ...
+
+    Raises:
+        CheckpointError: The numbers leave one out.
+    """
+    names = {name for name in inputs if re.fullmatch(r"image_u8(_\d+)?", name)}
+    order = ["image_u8", *(f"image_u8_{number}" for number in range(2, len(names) + 1))]
+    if names and names != set(order):
+        raise CheckpointError(
+            f"the stored images are {', '.join(sorted(names))}; expected {', '.join(order)}"
+        )
+    return [inputs[name] for name in order if name in names]
+
+
+def pooling_by_image(pooling: np.ndarray, grids: np.ndarray, patches: list[int]) -> list[np.ndarray]:
+    """The pooling tables of several images, each with its own patches numbered from 0.
+
+    The hub's processor numbers them so; transformers' own goes on counting from one image to the next.
+
+    Args:
+        pooling: int [tokens, slots]: the tables one after another; -1 is no patch.
+        grids: int [images, 4]: rows and columns of the global view's tokens and of the tiles'.
+        patches: How many patches each image has.
+    """
+    tokens = grids[:, 0] * grids[:, 1] + grids[:, 2] * grids[:, 3]
+    tables = np.split(pooling, np.cumsum(tokens)[:-1])
+    firsts = np.cumsum([0, *patches[:-1]])
+    return [
+        np.where(table >= first, table - first, table)
+        if table[table >= 0].min(initial=first) >= first
+        else table
+        for table, first in zip(tables, firsts.tolist(), strict=True)
+    ]
+
+
+def _joined(images: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Of several images what the hub's processor makes: crops and tables one after another, the grids as rows."""
+    if len(images) == 1:
+        return images[0]
+    rows = {name: [image[name] for image in images] for name in images[0]}
+    return {
+        name: np.stack(parts) if name == "grids" else np.concatenate(parts) for name, parts in rows.items()
+    }
 
 
 def _made(result: ProcessedImage) -> dict[str, np.ndarray]:
@@ -73,7 +127,8 @@ def _stored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if "subpatch_mapping" in inputs:
         stored["mosaic"] = inputs["subpatch_mapping"]
     if "image_grids" in inputs:
-        stored["grids"] = inputs["image_grids"][0]
+        grids = inputs["image_grids"]
+        stored["grids"] = grids[0] if len(grids) == 1 else grids
     return stored
 
 

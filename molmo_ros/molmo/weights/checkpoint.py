@@ -18,6 +18,7 @@ from torch import Tensor
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.torch_device import torch_device
 from molmo_ros.molmo.weights.checksums import MANIFEST
 from molmo_ros.molmo.weights.stored_parameters import BASE, HEAD, StoredParameters
 
@@ -34,7 +35,7 @@ def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
         return dtype
     if isinstance(dtype, str) and dtype in DTYPES:
         return DTYPES[dtype]
-    raise CheckpointError(f"dtype {dtype!r} is not supported; it must be one of {', '.join(DTYPES)}")
+    raise CheckpointError(f"dtype {dtype!r:.80} is not supported; it must be one of {', '.join(DTYPES)}")
 
 
 def load_checkpoint(
@@ -70,7 +71,7 @@ def load_checkpoint(
             tensors do not fit the config (the message names them), a value is not finite or does not fit
             `dtype`, a file changed while it was read, or the model does not fit the device.
     """
-    target = torch_dtype(dtype)
+    target, device = torch_dtype(dtype), torch_device(device)
     stored = StoredParameters(folder, verify=verify)
     with torch.device("meta"):
         model = MolmoModel(stored.config, attention)
@@ -112,14 +113,14 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
 
 
 def _allocate(
-    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, device: str | torch.device
+    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, device: torch.device
 ) -> dict[str, Tensor]:
     """Memory for the parameters, all of it before anything is read: a device that is too small is told at once."""
     try:
         return {own: torch.empty(shape, dtype=dtype, device=device) for own, shape in shapes.items()}
-    except (RuntimeError, AssertionError) as error:
+    except RuntimeError as error:
         size = sum(prod(shape) for shape in shapes.values()) * dtype.itemsize
-        name = str(dtype).removeprefix("torch.")
+        name, reason = str(dtype).removeprefix("torch."), " ".join(str(error).split())
         raise CheckpointError(
-            f"the model needs {size / 1e9:.1f} GB as {name}, which device {str(device)!r} does not give: {error}"
+            f"the model needs {size / 1e9:.3g} GB as {name}, which device {str(device)!r} does not give: {reason:.300}"
         ) from error

@@ -13,8 +13,11 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.families.tensor_names import Index, Piece
+from molmo_ros.molmo.model_folder import adapter_files, base_folder
 from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.weights.adapter import adapted
 from molmo_ros.molmo.weights.checksums import verify_checksums
+from molmo_ros.molmo.weights.stored_names import hub_names
 from molmo_ros.molmo.weights.tensor_check import check_counts, check_tensors
 from molmo_ros.molmo.weights.weight_files import StoredTensor, stored_tensors
 from molmo_ros.molmo.weights.weight_reader import WeightReader
@@ -42,11 +45,17 @@ class StoredParameters:
         """
         self._folder = folder = Path(folder)
         config = MolmoConfig.from_folder(folder)
-        stored = stored_tensors(folder)
+        base = base_folder(folder)
+        stored = _under_hub_names(stored_tensors(base or folder))
         self._files = {tensor.path for tensor in stored.values()}
+        if base is not None:
+            self._files |= set(adapter_files(folder))
         self._states = _states(self._files)
-        verify_checksums(folder, full=verify)
+        for holder in filter(None, (base, folder)):
+            verify_checksums(holder, full=verify)
         check_counts(folder, config, stored)
+        if base is not None:
+            stored = adapted(folder, config, stored)
         if config.decoder.tied_head and family(config.family).tensor_names.name(HEAD) in stored:
             # The published code never ties: a stored head counts, whatever the flag says, whose default is true.
             config = replace(config, decoder=replace(config.decoder, tied_head=False))
@@ -87,6 +96,11 @@ class StoredParameters:
     def equal(self, one: str, other: str, dtype: torch.dtype) -> bool:
         """Whether a parameter that is stored as one tensor equals another in `dtype`; read no further than they do."""
         return _equal_tables(self._reader, self._sources[one], self._sources[other], dtype)
+
+
+def _under_hub_names(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """The tensors by the names that they have on the hub, whatever a program put around those."""
+    return {hub: replace(stored[name], name=hub) for name, hub in hub_names(stored).items()}
 
 
 def _states(files: Iterable[Path]) -> set[tuple[Path, int, int, int]]:

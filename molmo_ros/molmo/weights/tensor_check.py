@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families import FAMILIES, Family, family
+from molmo_ros.molmo.families.packed_formats import CURE, packed_method
 from molmo_ros.molmo.weights.weight_files import StoredTensor, listed
 
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -53,6 +54,7 @@ def check_tensors(
     def compared(name: str) -> str:
         return f"{name} (found {list(stored[name].shape)}, expected {list(wanted[name])})"
 
+    _refuse_packed(folder, stored)
     own_family = family(config.family)
     shared = sorted(wanted.keys() & stored.keys())
     surplus = sorted(name for name in stored.keys() - wanted.keys() if not _unused(name, config, own_family))
@@ -85,6 +87,7 @@ def check_counts(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredT
     Raises:
         CheckpointError: Names both counts, and what the tensors look like instead.
     """
+    _refuse_packed(folder, stored)
     decoder, vision = config.decoder, config.vision
     parts = decoder.layers * max(1, decoder.experts) + vision.blocks_used
     if parts > len(stored):
@@ -95,6 +98,12 @@ def check_counts(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredT
             f"the tensors in {folder} do not fit its config.json{reason}; found {len(stored)} tensors, expected "
             f"more than one for each of {parts} blocks and experts"
         )
+
+
+def _refuse_packed(folder: Path, stored: Mapping[str, StoredTensor]) -> None:
+    """Refuses weights that another program packed into few bits."""
+    if method := packed_method(stored, {tensor.dtype for tensor in stored.values()}):
+        raise UnsupportedModelError(f"the weights in {folder} are packed by {method}; {CURE}")
 
 
 def _unused(name: str, config: MolmoConfig, own_family: Family) -> bool:

@@ -10,13 +10,17 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from os.path import isfile
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from molmo_ros.molmo.errors import CheckpointError
+from molmo_ros.molmo.families.packed_formats import CURE
+
+if TYPE_CHECKING:
+    from molmo_ros.molmo.weights.row_updates import RowUpdate
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ITEM_BYTES = {
@@ -33,8 +37,11 @@ ITEM_BYTES = {
 }
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 LFS_POINTER = b"version https://git-lfs"
-LARGEST_HEADER = 100_000_000
+LARGEST_HEADER = 16_000_000
+"""Bytes of a header or an index; those of the largest released model have 0.5 MB."""
+MOST_AXES = 8
 LISTED = 12
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,14 @@ class StoredTensor:
     """Where a tensor lies.
 
     Attributes:
-        name: Its name in the file.
+        name: What it is called.
         path: The file.
         dtype: As safetensors names it: "F32", "BF16", …
         shape: Its shape.
         begin: Its place in the file's data [bytes]; only the order of places matters.
         size: Bytes.
+        key: Its name in the file, which may be another: a program may have put a prefix before all of them.
+        updates: What an adapter does to its rows.
     """
 
     name: str
@@ -56,6 +65,8 @@ class StoredTensor:
     shape: tuple[int, ...]
     begin: int
     size: int
+    key: str
+    updates: tuple[RowUpdate, ...] = ()
 
 
 def stored_tensors(folder: str | Path) -> dict[str, StoredTensor]:
@@ -68,15 +79,22 @@ def stored_tensors(folder: str | Path) -> dict[str, StoredTensor]:
         CheckpointError: There are no such files, one is damaged or missing, or index and shards disagree.
     """
     folder = Path(folder)
-    if (folder / SINGLE).is_file():
-        return {tensor.name: tensor for tensor in read_header(folder / SINGLE)}
-    if not (folder / INDEX).is_file():
+    single, index = (folder / SINGLE).is_file(), (folder / INDEX).is_file()
+    if not (single or index):
         raise CheckpointError(f"{folder} has neither {SINGLE} nor {INDEX}{_instead(folder)}")
+    if not index:
+        return {tensor.name: tensor for tensor in read_header(folder / SINGLE)}
     weight_map, total_size = _read_index(folder / INDEX)
+    if single and SINGLE not in weight_map.values():
+        names = sorted(set(weight_map.values()))
+        raise CheckpointError(
+            f"{folder} holds two sets of weights: {SINGLE}, and the shards of {INDEX} ({listed(names)}); nothing "
+            f"tells which one is meant. Move one of them away: {SINGLE}, or {INDEX} with its shards"
+        )
     shards = {name: read_header(folder / name) for name in sorted(set(weight_map.values()))}
     _compare_with_index(folder, weight_map, shards)
     found = {tensor.name: tensor for tensors in shards.values() for tensor in tensors}
-    stored_size = sum(tensor.size for tensor in found.values())
+    stored_size = sum({(tensor.path, tensor.key): tensor.size for tensor in found.values()}.values())
     if total_size not in (None, stored_size):
         # Converters copy the number of the original; each shard's own header has been checked by now.
         warnings.warn(
@@ -89,6 +107,9 @@ def stored_tensors(folder: str | Path) -> dict[str, StoredTensor]:
 def read_header(path: Path) -> list[StoredTensor]:
     """The tensors of one safetensors file.
 
+    Where a file keeps a tensor once that a model has twice, its metadata says so (safetensors' `save_model`:
+    {"lm_head.weight": "model.transformer.wte.embedding"}); both names are found then.
+
     Raises:
         CheckpointError: The file is truncated, damaged, something else, or meant for another framework.
     """
@@ -96,25 +117,31 @@ def read_header(path: Path) -> list[StoredTensor]:
         size, raw, data_begin = _parse_header(path)
         metadata = raw.pop("__metadata__", None) or {}
         tensors = [_tensor(path, name, entry) for name, entry in raw.items()]
-        expected = data_begin + max((tensor.begin + tensor.size for tensor in tensors), default=0)
+        expected = data_begin + _end(tensors)
         if size != expected:
             kind = "truncated" if size < expected else "with something appended"
             raise ValueError(f"found {size} bytes, expected {expected} from its header: the file is {kind}")
         made_for = metadata.get("format", "pt")
+        known = {tensor.name: tensor for tensor in tensors}
+        shared = [
+            replace(known[kept], name=name)
+            for name, kept in metadata.items()
+            if isinstance(kept, str) and kept in known and name not in known
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
     if made_for != "pt":
         raise CheckpointError(
-            f"{path} was written for the framework {made_for!r}; expected 'pt' (PyTorch), as the hub's files are"
+            f"{path} was written for the framework {made_for!r:.80}; expected 'pt' (PyTorch), as the hub's files are"
         )
-    return tensors
+    return tensors + shared
 
 
 def listed(items: Iterable[str]) -> str:
-    """Items for an error message; a long list ends in a count."""
+    """Items for an error message; a long list ends in a count, and a long name is cut."""
     items = list(items)
     more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
+    return ", ".join(f"{item:.{LONGEST_NAME}}" for item in items[:LISTED]) + more
 
 
 def _parse_header(path: Path) -> tuple[int, dict[str, Any], int]:
@@ -139,18 +166,31 @@ def _parse_header(path: Path) -> tuple[int, dict[str, Any], int]:
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any]) -> StoredTensor:
-    dtype, shape = str(entry["dtype"]), tuple(int(side) for side in entry["shape"])
-    begin, end = (int(place) for place in entry["data_offsets"])
-    expected = prod(shape) * ITEM_BYTES.get(dtype, 0)
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    numbers = (*shape, begin, end)
     if (
-        not 0 <= begin <= end
-        or min(shape, default=0) < 0
-        or (dtype in ITEM_BYTES and end - begin != expected)
+        not isinstance(dtype, str)
+        or len(shape) > MOST_AXES
+        or any(type(one) is not int or not 0 <= one < 2**63 for one in numbers)
     ):
+        raise ValueError(f"the entry of {name:.200} in its header is {entry!r:.200}")
+    expected = prod(shape) * ITEM_BYTES.get(dtype, 0)
+    if begin > end or (dtype in ITEM_BYTES and end - begin != expected):
         raise ValueError(
-            f"its header gives {name} {end - begin} bytes, {dtype} {list(shape)} needs {expected}"
+            f"its header gives {name:.200} {end - begin} bytes, {dtype} {list(shape)} needs {expected}"
         )
-    return StoredTensor(name, path, dtype, shape, begin, end - begin)
+    return StoredTensor(name, path, dtype[:40], shape, begin, end - begin, name)
+
+
+def _end(tensors: Iterable[StoredTensor]) -> int:
+    """Where the data ends: each tensor begins where another ends, as the format demands."""
+    end = 0
+    for tensor in sorted(tensors, key=lambda one: (one.begin, one.size)):
+        if tensor.begin != end:
+            kind = "overlaps another" if tensor.begin < end else "leaves a hole before it"
+            raise ValueError(f"its header lets {tensor.name:.200} begin at byte {tensor.begin}: it {kind}")
+        end += tensor.size
+    return end
 
 
 def _instead(folder: Path) -> str:
@@ -161,6 +201,8 @@ def _instead(folder: Path) -> str:
             f", only {listed(pickles)}: pickled weights are not read, because a pickle can run any code; "
             "expected safetensors, which the hub has of every Molmo"
         )
+    if packed := sorted(path.name for path in folder.glob("*.gguf")):
+        return f", only {listed(packed)}: GGUF (llama.cpp) is packed into few bits; {CURE}"
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     return f" for the files {listed(others)}" if others else ""
 
@@ -168,10 +210,12 @@ def _instead(folder: Path) -> str:
 def _read_index(path: Path) -> tuple[dict[str, str], float | None]:
     """Shard by tensor, and the bytes of all tensors as far as the index tells."""
     try:
+        if (size := path.stat().st_size) > LARGEST_HEADER:
+            raise ValueError(f"{size} bytes are too many for an index")
         raw = json.loads(path.read_text(encoding="utf-8"))
         weight_map = raw["weight_map"]
         if not isinstance(weight_map, dict) or not weight_map:
-            raise TypeError(f"weight_map is {weight_map!r}")
+            raise TypeError(f"weight_map is {weight_map!r:.200}")
         total_size = (raw.get("metadata") or {}).get("total_size")
         if not all(isinstance(shard, str) for shard in weight_map.values()):
             raise TypeError("a shard's name is not text")
@@ -182,15 +226,17 @@ def _read_index(path: Path) -> tuple[dict[str, str], float | None]:
         shards[shard].append(name)
     for shard in shards:
         if PurePosixPath(shard).is_absolute() or ".." in PurePosixPath(shard).parts:
-            raise CheckpointError(f"{path} lists a shard outside of its folder: {shard!r}")
+            raise CheckpointError(f"{path} lists a shard outside of its folder: {shard!r:.200}")
     # Not Path.is_file, which raises for names that no file can have.
     missing = [shard for shard in sorted(shards) if not isfile(path.parent / shard)]
     if missing:
-        held = (
+        held = [
             f"{shard:.200} ({len(shards[shard])} tensors: {listed(sorted(shards[shard]))})"
-            for shard in missing
-        )
-        raise CheckpointError(f"{path} lists shards that are not there: {'; '.join(held)}")
+            for shard in missing[:LISTED]
+        ]
+        more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+        listed_held = "; ".join(held) + more
+        raise CheckpointError(f"{path} lists shards that are not there: {listed_held}")
     return weight_map, total_size if isinstance(total_size, int | float) else None
 
 
@@ -207,8 +253,8 @@ def _compare_with_index(
     wrong = []
     for name, shard in sorted(weight_map.items()):
         if name not in holders:
-            wrong.append(f"{name} (expected in {shard}, found nowhere)")
+            wrong.append(f"{name:.80} (expected in {shard:.80}, found nowhere)")
         elif holders[name] != [shard]:
-            wrong.append(f"{name} (expected in {shard}, found in {holders[name][0]})")
+            wrong.append(f"{name:.80} (expected in {shard:.80}, found in {holders[name][0]:.80})")
     if wrong:
         raise CheckpointError(f"{folder / INDEX} does not fit its shards: {listed(wrong)}")

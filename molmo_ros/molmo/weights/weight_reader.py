@@ -29,15 +29,32 @@ class WeightReader:
         self._file: Any = None
         self._path: Path | None = None
         self._touched = 0
+        self._beside: WeightReader | None = None
 
     def rows(self, tensor: StoredTensor, first: int, last: int) -> Tensor:
-        """Rows `first` to `last` (excluded) of a tensor as stored, a view of the file: use it and let it go."""
+        """Rows `first` to `last` (excluded) of a tensor as stored, a view of the file: use it and let it go.
+
+        Rows that an adapter changes are in memory of their own, in float32 at least.
+        """
+        stored = self._stored_rows(tensor, first, last)
+        updates = [one for one in tensor.updates if one.first < last and first < one.first + one.rows]
+        if not updates:
+            return stored
+        if self._beside is None:
+            self._beside = WeightReader(self.chunk_bytes)
+        merged = stored.to(torch.promote_types(stored.dtype, torch.float32), copy=True)
+        for update in updates:
+            begin, end = max(first, update.first), min(last, update.first + update.rows)
+            update.apply(merged[begin - first : end - first], begin, self._beside.rows)
+        return merged
+
+    def _stored_rows(self, tensor: StoredTensor, first: int, last: int) -> Tensor:
         size = tensor.size // max(tensor.shape[0], 1) * (last - first)
         if tensor.path != self._path or self._touched + size > self.chunk_bytes:
             self._open(tensor.path)
         self._touched += size
         try:
-            return self._file.get_slice(tensor.name)[first:last]
+            return self._file.get_slice(tensor.key)[first:last]
         except SafetensorError as error:
             raise CheckpointError(f"{tensor.path}: tensor {tensor.name} cannot be read: {error}") from error
 
@@ -80,6 +97,8 @@ class WeightReader:
     def chunks(self, tensor: StoredTensor, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Ranges of rows of at most `chunk_bytes`, but of one row at least."""
         row = max(tensor.size // max(tensor.shape[0], 1), 1)
+        if tensor.updates:  # in float32, with what is added beside it
+            row *= 4
         step = max(self.chunk_bytes // row, 1)
         for start in range(first, last, step):
             yield start, min(start + step, last)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.molmo.catalog import model_store, registry
 from molmo_ros.molmo.catalog.model_store import EMBEDDED, FetchNote, checkpoint_folder, models_home
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
@@ -55,6 +56,30 @@ def test_home_is_a_folder_of_the_user(monkeypatch):
     assert str(models_home()) == "/home/robot/.cache/molmo_ros/models"
     monkeypatch.setenv("MOLMO_ROS_HOME", "~/big")
     assert str(models_home()) == "/home/robot/big/models"
+
+
+def test_a_user_without_a_home(tmp_path, monkeypatch):
+    """As in a container that runs as a number: nothing is written to a folder that is called `~`."""
+    monkeypatch.delenv("MOLMO_ROS_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no home folder for '~'.*set MOLMO_ROS_HOME"):
+        models_home()
+    assert checkpoint_folder("tiny") == EMBEDDED / "tiny"
+    with pytest.raises(
+        CheckpointError, match=r"fetch small-1b` downloads it to \$MOLMO_ROS_HOME/models/small-1b"
+    ):
+        checkpoint_folder("small-1b")
+    assert checkpoint_sha256(EMBEDDED / "tiny")
+    monkeypatch.setenv("MOLMO_ROS_HOME", "~/big")
+    with pytest.raises(CheckpointError, match="no home folder"):
+        models_home()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fetched_model_is_found_by_name_and_hub_id(home):

@@ -355,3 +355,60 @@ def test_vectors_of_other_sizes_depths_and_ids(tmp_path):
     assert (report.status, report.reason) == ("ok", "")
     assert report.greedy_agree
     assert max(report.errors.values()) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def two_images(tmp_path_factory):
+    """A folder about two pictures of different sizes, with what transformers' own Molmo2 makes of them."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("config.json", WEIGHTS[0]):
+        shutil.copyfile(VECTORS / "molmo2-4b-tiny" / name, folder / name)
+    reference = Molmo2ForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
+    random, ids = np.random.default_rng(5), MolmoConfig.from_folder(folder).token_ids
+    pictures = [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((60, 90, 3), (70, 50, 3))]
+    images = [ImageProcessor(ImageProcessorConfig.molmo2())(picture) for picture in pictures]
+    tokens = [7]
+    for image in images:
+        low, (rows, columns) = image.low_res_grid, image.high_res_grid
+        tokens += [ids["low_res_im_start"], *[ids["im_patch"]] * (low[0] * low[1]), ids["im_end"]]
+        tokens += [ids["im_start"], *([*[ids["im_patch"]] * columns, ids["im_col"]] * rows), ids["im_end"]]
+    tokens = torch.tensor([[*tokens, *random.integers(0, 300, 9).tolist()]])
+    first = images[0].crops.shape[0] * images[0].crops.shape[1]
+    from_zero = [image.pooling for image in images]
+    running = [from_zero[0], np.where(from_zero[1] < 0, -1, from_zero[1] + first)]
+    inputs = {
+        "input_ids": tokens.numpy(),
+        "pixel_values": np.concatenate([image.crops for image in images]),
+        "image_token_pooling": np.concatenate(running),
+        "image_grids": np.array([[*image.low_res_grid, *image.high_res_grid] for image in images]),
+        "image_num_crops": np.array([len(image.crops) for image in images]),
+        "token_type_ids": np.isin(tokens.numpy(), list(ids.values())).astype(np.int64),
+    }
+    asked = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    with torch.inference_mode():
+        logits = reference(mm_token_type_ids=asked.pop("token_type_ids"), **asked).logits
+    np.savez(folder / "logits.npz", logits=logits.numpy())
+    np.savez(folder / "input.npz", image_u8=pictures[0], image_u8_2=pictures[1], **inputs)
+    return folder, np.concatenate(from_zero), pictures
+
+
+def test_two_images_agree_in_either_numbering(two_images, tmp_path):
+    folder, from_zero, _ = two_images
+    hub = shutil.copytree(folder, tmp_path / "hub")
+    change(hub, "input.npz", "image_token_pooling", lambda _: from_zero)
+    for numbered in (folder, hub):
+        report = check_folder(numbered)
+        assert (report.status, report.reason) == ("ok", ""), numbered
+        assert report.preprocessing == {"pixels": 0, "pooling": 0, "grids": 0}
+
+
+def test_a_wrong_second_image_is_seen(two_images, tmp_path):
+    folder, _, pictures = two_images
+    folder = shutil.copytree(folder, tmp_path / "wrong")
+    change(folder, "input.npz", "image_u8_2", lambda a: a[:, ::-1])
+    report = check_folder(folder)
+    assert report.status == "failed" and "preprocessing: pixels" in report.reason
+    with np.load(folder / "input.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(folder / "input.npz", image_u8_3=arrays.pop("image_u8_2"), **arrays)
+    assert "the stored images are image_u8, image_u8_3" in check_folder(folder).reason

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file, save_model
 from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.families import family
-from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
+from molmo_ros.molmo.weights.checkpoint import _allocate, load_checkpoint, save_checkpoint
 from molmo_ros.molmo.weights.checksums import MANIFEST, read_checksums, write_checksums
 from molmo_ros.molmo.weights.weight_reader import CHUNK_BYTES, WeightReader
 
@@ -419,11 +420,72 @@ def test_saving_into_a_folder_with_checksums(folder):
     assert load_checkpoint(folder, dtype="bfloat16") is not None
 
 
-def test_a_device_that_is_not_there(folder):
+def test_a_device_without_room():
     with pytest.raises(
-        CheckpointError, match=r"needs 0.0 GB as bfloat16, which device 'cuda:99' does not give"
-    ):
-        load_checkpoint(folder, device="cuda:99", dtype="bfloat16")
+        CheckpointError, match=r"needs 2.25e\+06 GB as bfloat16, which device 'cpu' does not give: .+"
+    ) as error:
+        _allocate({"weight": (2**50,)}, torch.bfloat16, torch.device("cpu"))
+    assert len(str(error.value)) < 500
+
+
+def test_a_head_that_the_file_says_is_the_embedding(folder):
+    """safetensors' own `save_model` keeps a shared tensor once, under the first of its names, and notes the others."""
+
+    class Shared(torch.nn.Module):
+        def __init__(self, tensors):
+            super().__init__()
+            for name, value in tensors.items():
+                *path, last = name.split(".")
+                part = self
+                for step in path:
+                    if not hasattr(part, step):
+                        part.add_module(step, torch.nn.Module())
+                    part = getattr(part, step)
+                part.register_parameter(last, torch.nn.Parameter(value))
+            self.lm_head.weight = self.model.transformer.wte.embedding
+
+    tensors = load_file(folder / WEIGHTS)
+    save_model(Shared(tensors), str(folder / WEIGHTS))
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        missing = tensors.keys() - set(file.keys())
+        assert len(missing) == 1 and next(iter(missing)) in file.metadata()
+    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
+    assert torch.equal(decoder.head.weight, tensors["model.transformer.wte.embedding"])
+    assert decoder.head.weight is decoder.embedding.base
+    before = (folder / WEIGHTS).read_bytes()
+    shard_of_it = folder / "model-00001-of-00001.safetensors"
+    shard_of_it.write_bytes(before)
+    (folder / WEIGHTS).unlink()
+    names = dict.fromkeys(sorted(tensors.keys() - missing), shard_of_it.name)
+    (folder / INDEX).write_text(json.dumps({"weight_map": names}))
+    assert torch.equal(load_checkpoint(folder).decoder.head.weight, decoder.head.weight)
+
+
+def test_a_head_that_text_config_ties(folder):
+    rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    with pytest.raises(CheckpointError, match="missing: lm_head.weight"):
+        load_checkpoint(folder)
+    set_config(folder, "text_config", tie_word_embeddings=True)
+    decoder = load_checkpoint(folder).decoder
+    hidden = torch.randn(2, decoder.config.width)
+    assert torch.equal(decoder.logits(hidden), hidden @ decoder.embedding.base.T)
+
+
+def test_one_file_and_shards_are_two_models(folder):
+    whole = (folder / WEIGHTS).read_bytes()
+    shard(folder)
+    (folder / WEIGHTS).write_bytes(whole)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(folder)
+    message = str(error.value)
+    assert "two sets of weights: model.safetensors, and the shards of model.safetensors.index.json" in message
+    assert "model-00001-of-00003.safetensors" in message and "Move one of them away" in message
+
+
+def test_an_index_of_the_one_file(folder):
+    names = dict.fromkeys(load_file(folder / WEIGHTS), WEIGHTS)
+    (folder / INDEX).write_text(json.dumps({"weight_map": names}))
+    assert load_checkpoint(folder) is not None
 
 
 def test_config_of_another_size(folder):
