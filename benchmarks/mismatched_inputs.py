@@ -3,8 +3,9 @@
     python -m benchmarks.mismatched_inputs [--scenes 3]
 
 Simulated tables are seen by a colour camera and by a depth camera beside it; calibrations are of other resolutions;
-frames are a simulator's. The truth is where the ray of the pixel meets the surface. `unchecked` is the error of a point
-that is placed by these inputs without a look at whether they belong together.
+frames are a simulator's; stamps are missing, pictures come late, clocks go back. The truth is where the ray of the
+pixel meets the surface. `unchecked` is the error of a point that is placed by these inputs without a look at whether
+they belong together.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def calibration(view: View, size: tuple[int, int], rng: np.random.Generator) -> 
     scaled to the width, cut in height, its centre a few pixels off; it claims the view's size."""
     info = camera_info_message(view.frame)
     factor = size[0] / view.image.width
-    x, y = rng.uniform(-0.01, 0.01, 2) * size[0]
+    x, y = rng.uniform(-0.006, 0.006, 2) * size[0]
     info.k[0], info.k[4] = info.k[0] * factor, info.k[4] * factor
     info.k[2], info.k[5] = size[0] / 2 - 0.5 + x, size[1] / 2 - 0.5 + y
     return info
@@ -236,6 +237,48 @@ def other_resolutions(view: View, results: dict[str, Result], rng: np.random.Gen
         measure(results, "a simulator's default K", view, Inputs(), info=info)
 
 
+def other_moments(view: View, results: dict[str, Result]) -> None:
+    """Depth from before the camera moved by 50 mm, and from after it."""
+    own = view.scene.camera
+    view.scene.camera = replace(own, position=own.position + own.rotation[:, 0] * 0.05)
+    height, width = view.frame.depth.shape
+    moved = render(view.scene, width, height).depth
+    view.scene.camera = own
+
+    def seen(stamp: int, depth: np.ndarray = moved) -> Any:
+        return stamped(image_message(depth, "32FC1"), stamp)
+
+    unstamped = {"image": view.image, "depth": seen(0), "info": view.info}
+    stamped(view.image, 0)
+    measure(results, "no stamps, the camera moves", view, Inputs(max_frame_age=0.0), **unstamped)
+    stamped(view.image, STAMP)
+
+    # Every depth image has the same stamp; the last one is the picture's.
+    inputs = Inputs()
+    for _ in range(5):
+        inputs.camera.on_depth(seen(STAMP))
+    measure(results, "one stamp for all, the last depth is right", view, inputs)
+
+    # The picture comes 0.8 s late, or waits as long: depth at 30 Hz goes on.
+    inputs, late = Inputs(), 0
+    inputs.camera.on_depth(view.depth)
+    for late in range(1, 25):
+        inputs.camera.on_depth(seen(STAMP + late * 33_000_000))
+    measure(results, "a late picture", view, inputs, depth=seen(STAMP + (late + 1) * 33_000_000))
+    inputs = Inputs()
+    inputs.camera.on_depth(view.depth)
+    inputs.camera.on_image(view.image)
+    for late in range(1, 200):
+        inputs.camera.on_depth(seen(STAMP + late * 33_000_000))
+    measure(results, "a picture that waited", view, inputs, depth=seen(STAMP + (late + 1) * 33_000_000))
+
+    # The clock goes back by 50 s; depth of the time before comes late, and the picture's own is lost.
+    inputs = Inputs()
+    inputs.camera.now = lambda: STAMP - 20 * 10**9
+    inputs.camera.jumped(50 * 10**9)
+    measure(results, "depth from before a reset, its stamp comes again", view, inputs, depth=seen(STAMP))
+
+
 def body_frames(view: View, results: dict[str, Result]) -> None:
     """A simulator's frame, x forward, in all headers; points are wanted in the world."""
     messages = {"image": view.image, "depth": view.depth, "info": view.info}
@@ -268,6 +311,7 @@ def measured(seeds: Iterator[int] | range) -> dict[str, Result]:
             view = View.of(scene, size)
             other_cameras(view, results)
             other_resolutions(view, results, rng)
+            other_moments(view, results)
             body_frames(view, results)
     return results
 

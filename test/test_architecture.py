@@ -21,7 +21,6 @@ ROS = {
     "launch",
     "launch_ros",
     "lifecycle_msgs",
-    "message_filters",
     "molmo_msgs",
     "rcl_interfaces",
     "rclpy",

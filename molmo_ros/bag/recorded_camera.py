@@ -55,15 +55,20 @@ class RecordedCamera(CameraInput):
         self.clear()
         frame = Frame(image_of(message))
         self.frames.put(frame)
-        if (depth := _nearest(self._depths, frame.stamp)) is not None:
+        if (depth := _nearest(self._depths, frame.stamp, message.time)) is not None:
             self.depths.put(depth)
-        self.info = _nearest(self._infos, frame.stamp)
+        self.info = _nearest(self._infos, frame.stamp, message.time)
         return frame
 
 
-def _nearest(kept: Iterable[tuple[int, Any]], stamp: int) -> Any:
-    """The message whose stamp is nearest to one [ns]; None where there is none."""
-    return min((one for _, one in kept), key=lambda one: abs(stamp_ns(one.header) - stamp), default=None)
+def _nearest(kept: Iterable[tuple[int, Any]], stamp: int, time: int) -> Any:
+    """The message whose stamp is nearest to one [ns], of equal ones the one recorded nearest to a time [ns]; None
+    where there is none."""
+
+    def apart(one: tuple[int, Any]) -> tuple[int, int]:
+        return abs(stamp_ns(one[1].header) - stamp), abs(one[0] - time)
+
+    return min(kept, key=apart, default=(0, None))[1]
 
 
 def image_of(message: RecordedMessage) -> Any:

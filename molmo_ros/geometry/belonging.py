@@ -129,7 +129,9 @@ class Belonging:
         try:
             camera.require_size(*self.picture.size)
         except CameraInfoError as error:
-            raise MismatchError(str(error)) from error
+            raise MismatchError(
+                f"{error}; use the camera_info that is published beside the picture, or set camera_matrix"
+            ) from error
 
     def _require_frame(self, other: Source, parameter: str, trusted: bool, cure: str) -> None:
         names = {plain(self.picture.frame_id), self.optical_frame} - {""}

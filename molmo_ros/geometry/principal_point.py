@@ -13,12 +13,11 @@ LENS_OFFSET = 0.095
 calibrations stay below 0.065."""
 GROSS_OFFSET = 0.24
 """The same where the user vouches for the matrix."""
-SCALED_OFFSET, SCALED_AGREEMENT = 0.045, 0.025
-"""A matrix of another resolution is off the centre by the same share of both sides; a lens that far off along both,
-and equally, is not seen."""
-CROPPED_OFFSET, CENTRED, SAME_ASPECT = 0.04, 0.015, 0.025
-"""A matrix of the same sensor cut to another aspect ratio is centred along one side, and off along the other by as
-much as the two ratios differ."""
+SCALED_OFFSET, SCALED_AGREEMENT = 0.042, 0.03
+"""A matrix of another resolution is off the centre by about the same share of both sides; a lens that far off along
+both, and equally, is not seen."""
+OTHER_ASPECT_OFFSET, SAME_ASPECT = 0.04, 0.025
+"""One of another resolution and aspect ratio is off the centre, and twice its principal point has that ratio."""
 ASPECTS = (4 / 3, 16 / 9, 16 / 10)
 """Width by height of what depth cameras deliver."""
 SDF_DEFAULT = (277.0, 160.0, 120.0)
@@ -45,7 +44,7 @@ def contradiction(
         return ""
     elif _is_sdf_default(fx, fy, cx, cy) and (width, height) != SDF_SIZE:
         why = f"fx={fx:g}, cx={cx:g}, cy={cy:g} are what simulators publish where SDF's <lens><intrinsics> are not set"
-    elif _is_scaled(off_x, off_y) or _is_cropped(cx, cy, width, height, off_x, off_y):
+    elif _is_scaled(off_x, off_y) or _is_of_another_aspect(off_x, off_y, width / height):
         why = f"its principal point is cx={cx:g}, cy={cy:g}, the centre is at {width / 2:g}, {height / 2:g}"
     else:
         return ""
@@ -61,14 +60,12 @@ def _is_sdf_default(fx: float, fy: float, cx: float, cy: float) -> bool:
 
 
 def _is_scaled(off_x: float, off_y: float) -> bool:
-    return min(abs(off_x), abs(off_y)) >= SCALED_OFFSET and abs(off_x - off_y) <= SCALED_AGREEMENT
+    return abs(off_x + off_y) / 2 >= SCALED_OFFSET and abs(off_x - off_y) <= SCALED_AGREEMENT
 
 
-def _is_cropped(cx: float, cy: float, width: int, height: int, off_x: float, off_y: float) -> bool:
-    if min(abs(off_x), abs(off_y)) > CENTRED or max(abs(off_x), abs(off_y)) < CROPPED_OFFSET:
-        return False
-    implied, own = (2 * cx + 1) / (2 * cy + 1), width / height
-    return any(
+def _is_of_another_aspect(off_x: float, off_y: float, own: float) -> bool:
+    implied = own * (1 + 2 * off_x) / (1 + 2 * off_y)
+    return max(abs(off_x), abs(off_y)) >= OTHER_ASPECT_OFFSET and any(
         math.isclose(implied, one, rel_tol=SAME_ASPECT)
         and not math.isclose(own, one, rel_tol=2 * SAME_ASPECT)
         for one in ASPECTS

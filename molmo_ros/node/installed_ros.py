@@ -1,8 +1,8 @@
 """What is used of an installed ROS, and what of it stands in here where only ROS's pip wheels are.
 
-The wheels bring rclpy and messages; cv_bridge, message_filters, tf2_ros, vision_msgs and bondpy come with apt or a
-workspace. Each is looked for once, when it is first asked for. Packages of the same names on PyPI are ROS 1's or
-unrelated, so a library counts only if it has what is used of it.
+The wheels bring rclpy and messages; cv_bridge, tf2_ros, vision_msgs and bondpy come with apt or a workspace. Each is
+looked for once, when it is first asked for. Packages of the same names on PyPI are ROS 1's or unrelated, so a library
+counts only if it has what is used of it.
 """
 
 from __future__ import annotations
@@ -61,14 +61,6 @@ _LIBRARIES = {
         ),
         "own buffer",
     ),
-    "message_filters": _Library(
-        (
-            ("message_filters", "SimpleFilter"),
-            ("message_filters", "Cache.getElemBeforeTime"),
-            ("message_filters", "Cache.getElemAfterTime"),
-        ),
-        "own cache",
-    ),
     "vision_msgs": _Library(
         (("vision_msgs.msg", "Detection2DArray"), ("vision_msgs.msg", "Detection3DArray")),
         "no detections",
@@ -82,7 +74,7 @@ def module(name: str) -> ModuleType | None:
     """A library of the installed ROS, with the submodules that are used of it; None where it cannot be used.
 
     Args:
-        name: cv_bridge, message_filters, tf2_ros, vision_msgs or bondpy.
+        name: cv_bridge, tf2_ros, vision_msgs or bondpy.
 
     Raises:
         KeyError: Another name. Nothing else, however broken the installation.

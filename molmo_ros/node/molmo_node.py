@@ -32,6 +32,7 @@ from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.answers.transforms import Transforms
 from molmo_ros.node.cameras.camera_input import CameraInput, Transport, camera_inputs
+from molmo_ros.node.cameras.camera_qos import warn_of_unknown_overrides
 from molmo_ros.node.cameras.frame import Frame
 from molmo_ros.node.health.bond import start_bond
 from molmo_ros.node.health.diagnostics import Diagnostics
@@ -175,6 +176,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._enter("active")  # before the first query can come
         for camera in self._cameras.values():
             camera.subscribe(self, transport)
+        warn_of_unknown_overrides(self)
         self._query_topic = self.create_subscription(String, "query", self._intake.on_message, BURST)
         self._bond = start_bond(self)
         return SUCCESS
@@ -286,16 +288,14 @@ class MolmoNode(LifecycleNodeMixin, Node):
             tracker.on_frame(frame)
         self._queue.wake()
 
-    def _on_clock_jump(self, _jump: Any) -> None:
+    def _on_clock_jump(self, jump: Any) -> None:
         """The clock went back or was replaced: what was received belongs to another time."""
         for camera in self._cameras.values():
-            camera.clear()
+            camera.jumped(-jump.delta.nanoseconds)
         for tracker in self._delivery.trackers.values():
             tracker.clear()
         if self._transforms is not None:
             self._transforms.clear()
-        if self._answerer is not None:
-            self._answerer.jumped = True
         self.get_logger().warning("the clock jumped: frames from before are forgotten")
 
     def _publish_diagnostics(self) -> None:

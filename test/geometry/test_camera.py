@@ -73,7 +73,7 @@ def test_rays_equal_opencv_on_random_cameras(model, size):
     criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 500, 1e-14)
     for _ in range(20):
         d = random_lens(rng, size)
-        fx, cx, fy, cy = rng.uniform([500, 290, 500, 210], [900, 350, 900, 270])
+        fx, cx, fy, cy = rng.uniform([500, 305, 500, 225], [900, 335, 900, 255])
         k = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
         matrix = np.array(k).reshape(3, 3)
         expected = undistort_points(grid()[:, None], matrix, d, criteria)[:, 0]
@@ -85,7 +85,7 @@ def test_rays_equal_opencv_on_random_fisheyes():
     rng = np.random.default_rng(1)
     for _ in range(20):
         d = rng.normal(0, [0.03, 0.01, 0.005, 0.001])
-        fx, cx, fy, cy = rng.uniform([350, 290, 350, 210], [600, 350, 600, 270])
+        fx, cx, fy, cy = rng.uniform([350, 305, 350, 225], [600, 335, 600, 255])
         k = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
         matrix = np.array(k).reshape(3, 3)
         expected = cv2.fisheye.undistortPoints(grid()[:, None], matrix, d)[:, 0]

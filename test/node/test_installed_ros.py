@@ -48,7 +48,7 @@ def install(tmp_path, monkeypatch):
     installed_ros._load.cache_clear()
     yield write
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("cv_bridge", "tf2_ros", "message_filters", "vision_msgs", "bondpy"):
+        if name.split(".")[0] in ("cv_bridge", "tf2_ros", "vision_msgs", "bondpy"):
             del sys.modules[name]
     installed_ros._load.cache_clear()
 
@@ -69,12 +69,6 @@ def test_libraries_that_are_there(install):
             class Buffer:
                 def wait_for_transform_async(self): ...
         """,
-        message_filters="""
-            class SimpleFilter: ...
-            class Cache:
-                def getElemBeforeTime(self): ...
-                def getElemAfterTime(self): ...
-        """,
         vision_msgs="",
         vision_msgs__msg="""
             class Detection2DArray: ...
@@ -88,7 +82,7 @@ def test_libraries_that_are_there(install):
         bondpy__bondpy="class Bond: ...",
     )
     assert installed_ros.summary() == (
-        "cv_bridge: from ROS; tf2_ros: from ROS; message_filters: from ROS; vision_msgs: from ROS; "
+        "cv_bridge: from ROS; tf2_ros: from ROS; vision_msgs: from ROS; "
         "bondpy: from ROS"
     )
     assert installed_ros.module("tf2_ros").Buffer
@@ -100,7 +94,6 @@ def test_namesakes_of_other_projects_are_not_used(install):
     install(
         cv_bridge="class CvBridge: ...",
         tf2_ros="class Buffer: ...",
-        message_filters="import rospy_of_ros_1",
         vision_msgs="",
         vision_msgs__msg="""
             class Detection2DArray: ...
@@ -113,7 +106,7 @@ def test_namesakes_of_other_projects_are_not_used(install):
         bondpy="",
         bondpy__bondpy="import rospy_of_ros_1",
     )
-    for name in ("cv_bridge", "tf2_ros", "message_filters", "vision_msgs", "bondpy"):
+    for name in ("cv_bridge", "tf2_ros", "vision_msgs", "bondpy"):
         assert installed_ros.module(name) is None
     summary = installed_ros.summary()
     assert "cv_bridge: own conversion (installed, but RuntimeError: AttributeError" in summary

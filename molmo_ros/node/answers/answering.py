@@ -105,8 +105,6 @@ class Answerer:
         self._noted: tuple[Any, ...] = ()
         self._frame: Frame | None = None
         self._began = 0.0
-        self.jumped = False
-        """Whether the clock has jumped, for a reason that says so."""
 
     def answer(
         self,
@@ -172,7 +170,7 @@ class Answerer:
             elif newest := camera.frames.newest():
                 frame = newest
             else:
-                since = " since the clock jumped" if self.jumped else ""
+                since = f" since {camera.cleared}" if camera.cleared else ""
                 reason = f"no image has arrived on {camera.topic}{since}"
                 return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
             age = (self._now() - frame.stamp) * 1e-9

@@ -19,6 +19,8 @@ from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.optical_frames import optical_frame_of
 
+NO_LIMIT = 10.0
+"""How long depth is kept where pictures of any age are accepted [s]."""
 LONGEST_NAME = 256
 """Of a frame [characters]."""
 
@@ -119,6 +121,8 @@ class Locator:
             ),
         )
         belonging.require_stamp()
+        span = (value("max_frame_age") or NO_LIMIT) + value("depth_sync_tolerance") + value("depth_patience")
+        input_.depths.keep(span)
         message, reason = self._find_depth()
         if message is None:
             raise ImageMessageError(reason)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.qos import qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
+from molmo_ros.node.cameras import camera_qos
 from molmo_ros.node.cameras.calibration import camera_from_message
 from molmo_ros.node.cameras.depth_sync import DepthSync
-from molmo_ros.node.cameras.frame import Frame
+from molmo_ros.node.cameras.frame import Frame, PastTime, stamp_ns
 from molmo_ros.node.cameras.mailbox import Mailbox
+
+LOOK_INTERVAL = 0.5
+"""How often publishers of a calibration are looked for while none has come [s]."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class CameraInput:
         frames: The newest picture.
         depths: The newest depth images.
         info: The newest CameraInfo; None while none has come.
+        cleared: Since when no picture has come, for people; empty once one has, and where nothing was forgotten.
+        now: The node's time [ns].
+        from_before: How many pictures and depth images were refused because they are from before a jump of the clock.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
         problem: Why depth or calibration could not be used when they were last wanted; empty where they could.
         assumed: What was taken for granted then, because no header says so.
@@ -55,27 +62,29 @@ class CameraInput:
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
         self.topic = f"{prefix}image"
-        self.problem = self.assumed = ""
+        self.problem = self.assumed = self.cleared = ""
+        self.from_before = 0
+        self.now: Callable[[], int] = lambda: 0
+        self._past: PastTime | None = None
         self._informed, self._waited_in_vain = threading.Condition(), False
         self._prefix, self._on_frame = prefix, on_frame
         self._subscriptions: list[Any] = []
+        self._latched: Callable[[], Any] | None = None
+        self._looked = 0.0
 
     def subscribe(self, node: Any, transport: Transport) -> None:
-        """Listen, best effort as cameras publish; `qos_overrides` makes it reliable for large pictures."""
+        """Listen, best effort as cameras publish; `qos_overrides` makes it reliable for large pictures.
+
+        A calibration is heard whether it is published with every picture or was once, before.
+        """
         group = MutuallyExclusiveCallbackGroup()
 
         def listen(kind: type, topic: str, callback: Callable[[Any], None]) -> str:
-            subscription = node.create_subscription(
-                kind,
-                topic,
-                callback,
-                qos_profile_sensor_data,
-                callback_group=group,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            subscription = camera_qos.listen(node, kind, topic, callback, group)
             self._subscriptions.append(subscription)
-            return subscription.topic_name
+            return str(subscription.topic_name)
 
+        self.now, self._past = lambda: int(node.get_clock().now().nanoseconds), None
         self.clear()
         if transport.image == "raw":
             self.topic = listen(Image, f"{self._prefix}image", self.on_image)
@@ -88,18 +97,38 @@ class CameraInput:
         else:
             listen(CompressedImage, f"{self._prefix}depth/{transport.depth}", self.on_depth)
         listen(CameraInfo, f"{self._prefix}camera_info", self.on_info)
+        self._latched = partial(
+            camera_qos.listen_latched, node, CameraInfo, f"{self._prefix}camera_info", self.on_info, group
+        )
+        self._listen_latched()
 
     def unsubscribe(self, node: Any) -> None:
         """Listen no more, and forget all pictures."""
         for subscription in self._subscriptions:
             node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        self._latched = None
         self.clear()
 
-    def clear(self) -> None:
-        """Forget all pictures: they belong to another time. The calibration holds."""
+    def clear(self, reason: str = "") -> None:
+        """Forget all pictures and depth images. The calibration holds.
+
+        Args:
+            reason: Since when none has come, for people.
+        """
         self.frames.clear()
-        self.depths.clear()
+        self.depths.clear(reason)
+        self.cleared = reason
+
+    def jumped(self, by: int) -> None:
+        """The clock went back, or was replaced: nothing from before is used any more, whenever it comes.
+
+        Args:
+            by: How far it went back [ns]; 0 where another clock took over.
+        """
+        if by > 0:
+            self._past = PastTime(self.now(), by, self._past)
+        self.clear(f"the clock went back by {by * 1e-9:.3g} s" if by > 0 else "the clock was replaced")
 
     def calibration(
         self,
@@ -129,22 +158,46 @@ class CameraInput:
             way_out = "" if any(matrix) else "; the parameter camera_matrix is used instead of camera_info"
             raise CameraInfoError(f"{error}{way_out}") from error
 
+    def _listen_latched(self) -> None:
+        """Looks now and then for a calibration that was published once, until one has come."""
+        now = time.monotonic()
+        if self._latched is None or now - self._looked < LOOK_INTERVAL:
+            return
+        self._looked = now
+        if (subscription := self._latched()) is not None:
+            self._subscriptions.append(subscription)
+            self._latched = None
+
     def _await_info(self, patience: float) -> None:
         with self._informed:
             if self.info is None and not self._waited_in_vain:
                 self._waited_in_vain = not self._informed.wait_for(lambda: self.info is not None, patience)
 
     def on_image(self, message: Any) -> None:
+        """A picture has come, an Image or a CompressedImage."""
+        if self._is_past(message):
+            return
+        self._listen_latched()
         frame = Frame(message)
+        self.cleared = ""
+        self.depths.expect(frame.stamp)
         self.frames.put(frame)
         self._on_frame(self, frame)
 
     def on_depth(self, message: Any) -> None:
-        self.depths.put(message)
+        """A depth image has come."""
+        if not self._is_past(message):
+            self.depths.put(message)
+
+    def _is_past(self, message: Any) -> bool:
+        past = self._past is not None and self._past.holds(stamp_ns(message.header), self.now())
+        self.from_before += past
+        return past
 
     def on_info(self, message: CameraInfo) -> None:
+        """A calibration has come."""
         with self._informed:
-            self.info, self._waited_in_vain = message, False
+            self.info, self._waited_in_vain, self._latched = message, False, None
             self._informed.notify_all()
 
 

@@ -7,46 +7,56 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.clock import ClockType
-from rclpy.time import Time
-
 from molmo_ros.node.cameras.frame import stamp_ns
-from molmo_ros.node.cameras.message_cache import message_cache
+from molmo_ros.node.cameras.message_cache import MessageCache
 
-BUFFERED = 6
+SPAN = 2.0
+"""How long depth is kept at least, in the time of its stamps [s]: pictures wait, and come late."""
+MAX_BYTES = 64 * 2**20
+"""How much depth is kept at most; beside it, the match of the newest picture and of the one that is worked on."""
 
 
 class DepthSync:
-    """Keeps the last few depth images and the best match for the picture that is being worked on.
+    """Keeps depth by time, and the best match for two pictures: the newest one and the one that is worked on.
 
-    Inference takes far longer than the cache is deep, and depth may come after its picture, so the match is kept up
-    to date from the start of a query until it is collected: no queue of message_filters' synchronisers lasts that
-    long. Thread-safe.
+    A picture may wait longer, and inference may take longer, than depth can be kept, and depth may come before or
+    after its picture. So the match of a picture is kept up to date from the moment that it comes until a newer one
+    replaces it, and from the start of a query until it is collected. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._recent = message_cache(BUFFERED)
-        self._wanted: int | None = None
-        self._match: Any | None = None
-        self._received = False
+        self._recent = MessageCache(round(SPAN * 1e9), MAX_BYTES)
+        self._newest: _Match | None = None
+        self._wanted: _Match | None = None
+        self._received = self._unstamped = False
+        self._cleared = ""
+
+    def keep(self, span: float) -> None:
+        """Keep depth for so long [s], or for `SPAN` where that is longer."""
+        with self._changed:
+            self._recent.span = round(max(span, SPAN) * 1e9)
 
     def put(self, message: Any) -> None:
-        """Add a depth image: a message with a header, kept as it is."""
-        if message.header.stamp.sec < 0:
-            return  # no picture is of a time before 1970, and rclpy has none
+        """Add a depth image: a message with a header and data, kept as it is."""
         with self._changed:
-            self._received = True
-            self._recent.add(message)
-            self._consider(message)
+            self._received, self._cleared = True, ""
+            self._unstamped = stamp_ns(message.header) <= 0
+            if not self._unstamped:
+                self._recent.add(message)
+                for match in filter(None, (self._newest, self._wanted)):
+                    match.consider(message)
             self._changed.notify_all()
+
+    def expect(self, stamp: int) -> None:
+        """A picture taken at `stamp` [ns] has come, and is the newest: its depth is kept from now on."""
+        with self._changed:
+            self._newest = self._match(stamp)
 
     def want(self, stamp: int) -> None:
         """Start looking for the depth of the picture taken at `stamp` [ns]."""
         with self._changed:
-            self._wanted, self._match = stamp, None
-            for message in self._around(stamp):
-                self._consider(message)
+            self._wanted = self._match(stamp)
 
     def collect(self, tolerance: float, patience: float) -> tuple[Any | None, str]:
         """The depth image wanted, waiting for a late one, and why there is none.
@@ -56,24 +66,29 @@ class DepthSync:
             patience: How long to wait for a depth image that is still on its way [s]. Not waited at all
                 while no depth has ever come, or where one with a later stamp is already here.
         """
-        if self._wanted is None:
+        wanted = self._wanted
+        if wanted is None:
             return None, "no depth image was asked for"
-        return self._find(self._wanted, tolerance, patience, lambda: self._match)
+        return self._find(wanted.stamp, tolerance, patience, lambda: self._wanted and self._wanted.message)
 
     def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[Any | None, str]:
         """The depth image nearest to any stamp [ns], of those that are kept, and why there is none; see `collect`."""
-        return self._find(
-            stamp,
-            tolerance,
-            patience,
-            lambda: min(self._around(stamp), key=lambda one: _apart(one, stamp), default=None),
-        )
+        return self._find(stamp, tolerance, patience, lambda: self._match(stamp).message)
 
-    def clear(self) -> None:
-        """Forget all depth images: the clock jumped."""
+    def clear(self, reason: str = "") -> None:
+        """Forget all depth images.
+
+        Args:
+            reason: Since when none has come, for people (`the clock went back by 3.0 s`); empty where none ever has.
+        """
         with self._changed:
-            self._recent = message_cache(BUFFERED)
-            self._match = None
+            self._recent.clear()
+            self._newest = None
+            if self._wanted is not None:
+                self._wanted.message = None
+            self._cleared, self._unstamped = reason, False
+            self._received = self._received and bool(reason)
+            self._changed.notify_all()
 
     def _find(
         self, stamp: int, tolerance: float, patience: float, best: Callable[[], Any | None]
@@ -81,35 +96,46 @@ class DepthSync:
         """Waits for the best image until none that is still to come can be better."""
         deadline = time.monotonic() + patience
         with self._changed:
-            if not self._received:
-                return None, "no depth image has arrived"
             while True:
                 found = best()
                 apart = float("inf") if found is None else _apart(found, stamp) * 1e-9
                 if apart <= tolerance:
                     return found, ""
                 left = deadline - time.monotonic()
-                if left <= 0 or any(stamp_ns(one.header) > stamp for one in self._around(stamp)):
+                later = any(stamp_ns(one.header) > stamp for one in self._recent.around(stamp))
+                if left <= 0 or later or not self._received or self._unstamped:
                     break
                 self._changed.wait(left)
-        if found is None:
-            return None, "no depth image is held: the clock jumped"
-        return None, f"the nearest depth image is {apart:.3f} s apart, the tolerance is {tolerance:g} s"
+            if found is not None:
+                return (
+                    None,
+                    f"the nearest depth image is {apart:.3f} s apart, the tolerance is {tolerance:g} s",
+                )
+            if self._unstamped:
+                return None, "depth images have no stamp (0), so which belongs to a picture is not known"
+            return None, "no depth image has arrived" + (f" since {self._cleared}" if self._cleared else "")
 
-    def _around(self, stamp: int) -> list[Any]:
-        """The kept images next to a stamp [ns], before and after it."""
-        if stamp < 0:
-            return []
-        moment = Time(nanoseconds=stamp, clock_type=ClockType.ROS_TIME)
-        both = self._recent.getElemBeforeTime(moment), self._recent.getElemAfterTime(moment)
-        return [one for one in both if one is not None]
+    def _match(self, stamp: int) -> _Match:
+        """The best match so far of a picture of that stamp [ns]."""
+        match = _Match(stamp)
+        for one in self._recent.around(stamp):
+            match.consider(one)
+        for kept in filter(None, (self._newest, self._wanted)):
+            if kept.stamp == stamp and kept.message is not None:
+                match.consider(kept.message)
+        return match
 
-    def _consider(self, message: Any) -> None:
-        """Takes a message for the match if it is nearer than the one so far."""
-        if self._wanted is None:
-            return
-        if self._match is None or _apart(message, self._wanted) < _apart(self._match, self._wanted):
-            self._match = message
+
+class _Match:
+    """The depth image nearest to a stamp [ns]; of equal ones the last."""
+
+    def __init__(self, stamp: int) -> None:
+        self.stamp = stamp
+        self.message: Any | None = None
+
+    def consider(self, message: Any) -> None:
+        if self.message is None or _apart(message, self.stamp) <= _apart(self.message, self.stamp):
+            self.message = message
 
 
 def _apart(message: Any, stamp: int) -> int:

@@ -6,6 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+FUTURE_SKEW = 0.2
+"""So much later than now a message may be stamped [s]: clocks of two machines, and a /clock that comes late, differ."""
+
 
 def stamp_ns(header: Any) -> int:
     """The stamp of a std_msgs/Header [ns]."""
@@ -33,8 +36,8 @@ class Frame:
 def refusal(stamp: int, now: int, max_age: float) -> str:
     """Why a frame must not be worked on; "" where it may.
 
-    A frame from the future is refused too: either the clocks of two machines disagree, or the node's clock
-    jumped back (a bag that loops) and the frame belongs to the time before.
+    A frame from the future is refused too, beyond `FUTURE_SKEW`: either the clocks of two machines disagree, or the
+    node's clock went back (a bag that loops) and the frame belongs to the time before.
 
     Args:
         stamp: The frame's time [ns].
@@ -44,7 +47,7 @@ def refusal(stamp: int, now: int, max_age: float) -> str:
     if max_age <= 0:
         return ""
     age = (now - stamp) * 1e-9
-    if -max_age <= age <= max_age:
+    if -FUTURE_SKEW <= age <= max_age:
         return ""
     if now == 0:
         return "the node's clock is at 0: use_sim_time is set and nothing has come on /clock"
@@ -53,3 +56,28 @@ def refusal(stamp: int, now: int, max_age: float) -> str:
     if age < 0:
         return f"the frame is stamped {-age:.2f} s in the future: do the clocks agree, is use_sim_time right?"
     return f"the frame is {age:.2f} s old, max_frame_age is {max_age:g} s"
+
+
+class PastTime:
+    """What a clock's jumps back left behind: messages of the time before, which may come long after.
+
+    Args:
+        now: The node's time after the jump [ns].
+        by: How far it went back [ns].
+        before: What an earlier jump left behind; None where there was none.
+    """
+
+    def __init__(self, now: int, by: int, before: PastTime | None = None) -> None:
+        self._start, self._end = now, now + by
+        if before is not None and before._end > now:
+            self._end = max(self._end, before._end)
+
+    def holds(self, stamp: int, now: int) -> bool:
+        """Whether a message that comes now is of the time before the jump; never once the clock has caught up.
+
+        Args:
+            stamp: Of the message [ns].
+            now: The node's time [ns].
+        """
+        skew = round(FUTURE_SKEW * 1e9)
+        return now < self._end and not self._start - skew <= stamp <= now + skew

@@ -1,48 +1,71 @@
-"""The last few messages of a topic by stamp: message_filters' Cache of an installed ROS, or what stands in for it."""
+"""The messages of a topic around its newest one, by stamp: over a span of time, within a number of bytes."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-from rclpy.time import Time
-
-from molmo_ros.node import installed_ros
+from molmo_ros.node.cameras.frame import stamp_ns
 
 
-class MessageCache(Protocol):
-    """The part of message_filters.Cache that is used, under its names. Not thread-safe."""
+class _Kept(NamedTuple):
+    stamp: int
+    number: int
+    message: Any
+
+
+class MessageCache:
+    """Finds messages with a header and data by their stamps, whatever the order of arrival was. Not thread-safe.
+
+    Of messages with the same stamp the newest is kept.
+
+    Args:
+        span: Messages whose stamps are further from that of the last one are forgotten [ns].
+        max_bytes: When more data than that are held, the first to come is the first to go; the last one stays.
+
+    Attributes:
+        span: May be changed; holds from the next message on.
+    """
+
+    def __init__(self, span: int, max_bytes: int) -> None:
+        self.span = span
+        self._max_bytes = max_bytes
+        self._arrivals: deque[_Kept] = deque()
+        self._by_stamp: list[tuple[int, int]] = []  # stamp and number, in order
+        self._messages: dict[int, Any] = {}  # by number
+        self._bytes = self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     def add(self, message: Any) -> None:
-        """Keep a message with a header; one of the oldest may be dropped for it."""
+        """Keep a message."""
+        one = _Kept(stamp_ns(message.header), self._count, message)
+        self._count += 1
+        for kept in [kept for kept in self._arrivals if not 0 < abs(kept.stamp - one.stamp) <= self.span]:
+            self._arrivals.remove(kept)
+            self._forget(kept)
+        self._arrivals.append(one)
+        insort(self._by_stamp, (one.stamp, one.number))
+        self._messages[one.number] = message
+        self._bytes += len(message.data)
+        while self._bytes > self._max_bytes and len(self._arrivals) > 1:
+            self._forget(self._arrivals.popleft())
 
-    def getElemBeforeTime(self, stamp: Time) -> Any | None:
-        """The newest message of this stamp or before."""
+    def around(self, stamp: int) -> list[Any]:
+        """The last message of this stamp or before, and the first one after it [ns]; those that there are."""
+        after = bisect_left(self._by_stamp, (stamp + 1, -1))
+        return [self._messages[number] for _, number in self._by_stamp[max(after - 1, 0) : after + 1]]
 
-    def getElemAfterTime(self, stamp: Time) -> Any | None:
-        """The oldest message of this stamp or after."""
+    def clear(self) -> None:
+        """Forget all."""
+        self._arrivals.clear()
+        self._by_stamp.clear()
+        self._messages.clear()
+        self._bytes = 0
 
-
-def message_cache(size: int) -> MessageCache:
-    """An empty cache of at most `size` messages."""
-    if message_filters := installed_ros.module("message_filters"):
-        return message_filters.Cache(message_filters.SimpleFilter(), size)
-    return OwnCache(size)
-
-
-class OwnCache:
-    """See `MessageCache`; nearest by stamp, whatever the order of arrival was. The first to come is the first to go."""
-
-    def __init__(self, size: int) -> None:
-        self._kept: deque[tuple[Time, Any]] = deque(maxlen=size)
-
-    def add(self, message: Any) -> None:
-        self._kept.append((Time.from_msg(message.header.stamp), message))
-
-    def getElemBeforeTime(self, stamp: Time) -> Any | None:
-        before = [one for one in self._kept if one[0] <= stamp]
-        return max(before, key=lambda one: one[0].nanoseconds)[1] if before else None
-
-    def getElemAfterTime(self, stamp: Time) -> Any | None:
-        after = [one for one in self._kept if one[0] >= stamp]
-        return min(after, key=lambda one: one[0].nanoseconds)[1] if after else None
+    def _forget(self, kept: _Kept) -> None:
+        del self._messages[kept.number]
+        del self._by_stamp[bisect_left(self._by_stamp, (kept.stamp, kept.number))]
+        self._bytes -= len(kept.message.data)

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.node.answers.inference import ModelChoice
+from molmo_ros.node.cameras.frame import refusal
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
 
@@ -325,8 +326,8 @@ class Diagnostics:
             return self._status(part, STALE, self._model.state, values)
         if age is None:
             return self._status(part, WARN, "no image has arrived", values)
-        if max_frame_age > 0 and abs(age) > max_frame_age:
-            stale = f"the newest frame is {age:.2f} s old, max_frame_age is {max_frame_age:g} s"
+        assert record.stamp is not None
+        if stale := refusal(record.stamp, now, max_frame_age):
             return self._status(part, WARN, stale, values)
         if problem:
             return self._status(part, WARN, problem, values)
