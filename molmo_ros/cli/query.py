@@ -43,6 +43,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
     )
     parser.add_argument(
+        "--max-new-tokens",
+        type=positive_int,
+        metavar="N",
+        help="longest answer in tokens (default: 448, about 40 points; for a count 3584, about 300 points)",
+    )
+    parser.add_argument(
         "--max-crops",
         type=positive_int,
         metavar="N",
@@ -149,7 +155,7 @@ def run_query(
             max_crops=args.max_crops,
             latency_target=args.latency,
         )
-        options = GenerateOptions(time_limit=args.time_limit) if args.time_limit else None
+        options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)
         answer = getattr(model, method)(images, *asked, options=options, max_points=max_points)
         if args.save:
@@ -162,7 +168,8 @@ def run_query(
         # torch: no such device, out of memory. (A torch without CUDA asserts.)
         return report_error(str(error), args.json, EXIT_FAILED)
     print(json.dumps(answer_object(answer)) if args.json else answer_text(answer, args.pictures))
-    for line in (answer.error, answer.crops.note if answer.crops else ""):
+    more = "; --max-new-tokens N allows more" if answer.limit == "max_new_tokens" else ""
+    for line in (answer.error + more, answer.crops.note if answer.crops else ""):
         if line:
             print(f"molmo-ros: {line}", file=sys.stderr)
     return EXIT_OK if answer.status in ANSWERED else EXIT_FAILED
@@ -178,18 +185,20 @@ def report_error(message: str, as_json: bool, code: int) -> int:
 
 
 def answer_object(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an answer; `error` is there only where there is one."""
+    """The JSON object of an answer; `error` is there only where it is none that was asked for."""
     fields: dict[str, Any] = {
         "status": answer.status.value,
         "points": [_point_object(p) for p in answer.points],
         "count": answer.count,
+        "truncated": answer.truncated,
+        "limit": answer.limit or None,
         "not_found_probability": _probability(answer.not_found_probability),
         "calibrated": answer.calibrated,
         "text": answer.text,
         "timing_ms": {stage: round(value, 2) for stage, value in answer.timing_ms.items()},
         "crops": answer.crops.record() if answer.crops else None,
     }
-    if answer.error:
+    if answer.error and answer.status not in ANSWERED:
         fields["error"] = answer.error
     return fields
 

@@ -16,9 +16,9 @@ class Status(str, Enum):
     NOT_FOUND = "NOT_FOUND"
     """The model said that the thing is not in the image."""
     ANSWERED = "ANSWERED"
-    """A free-text answer to a question; no points were asked for."""
+    """A free-text answer to a question; no points were asked for. Of a count, a number without points."""
     UNPARSEABLE = "UNPARSEABLE"
-    """Points were asked for, and the text holds neither a point nor a 'not found'."""
+    """Points were asked for, and the text holds neither a point nor a 'not found'; of a count, no number either."""
     CANCELLED = "CANCELLED"
     TIMEOUT = "TIMEOUT"
     NO_IMAGE = "NO_IMAGE"
@@ -29,6 +29,19 @@ class Status(str, Enum):
     """Points, and none of them has a place in the frame that was asked for."""
     BUSY = "BUSY"
     ERROR = "ERROR"
+
+
+class Asked(Enum):
+    """What an answer answers; decides what its words may mean."""
+
+    POINTS = "points"
+    """To point at things, or to follow them."""
+    COUNT = "count"
+    """How many there are, which models answer with points and a total, or with a number alone."""
+    WORDS = "words"
+    """A question or a description: only points in tags, and a total only beside them."""
+    ANYTHING = "anything"
+    """Nobody knows: read as words, save that "There are none." is taken at its word."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,13 @@ class Answer:
         text: The model's text, special tokens removed, surrounding blanks stripped.
         points: In the order in which the model gave them (Molmo sorts left to right).
         truncated: True where a limit cut the text off, or where it ended before its last tag was closed.
-        count: The total the text claims ("shows a total of N"), None where it claims none.
+        limit: Which limit ended the answer: "max_new_tokens", "context", "time_limit" or "max_points"; else "".
+        count: The total the text claims, None where it claims none; see `pointing/claimed_count.py`.
             It may disagree with `len(points)`: count the points.
         timing_ms: Wall time of each stage [ms]: preprocess, vision, prefill, decode, total.
         tokens: How many tokens the model generated.
-        error: A sentence for people where status is ERROR.
+        error: A sentence for people: what went wrong, why nothing was found that was asked for, or which limit
+            ended the answer.
         crops: The limit that the images were cut under, and what they cost; None where none was encoded.
         not_found_probability: That there is no such thing, in [0, 1]: the probability of the not-found sentence,
             whatever the answer was. None where no token was generated.
@@ -78,6 +93,7 @@ class Answer:
     text: str = ""
     points: tuple[Point, ...] = ()
     truncated: bool = False
+    limit: str = ""
     count: int | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     tokens: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
 
-from molmo_ros.molmo.answer import Point, Status
+from molmo_ros.molmo.answer import Asked, Point, Status
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.generate import Choice, StopReason
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
@@ -15,6 +15,13 @@ from molmo_ros.molmo.tokenizer import TextStream
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
 """What became of queries that the caller ended."""
+LIMITS = {
+    StopReason.MAX_NEW_TOKENS: "max_new_tokens",
+    StopReason.CONTEXT: "context",
+    StopReason.TIME_LIMIT: "time_limit",
+    StopReason.SATISFIED: "max_points",
+}
+"""What `Answer.limit` calls the limits that end answers."""
 
 
 class AnswerStream:
@@ -83,7 +90,7 @@ class AnswerStream:
         if self._decoded is None or self._points is None:
             return ParsedPoints()
         self._take(self._decoded.finish())
-        parsed = self._points.finish()
+        parsed = self._points.finish(self._label)
         self._score(len(self.text), len(parsed.points) - len(self._scores))
         points = [self._finished(*one) for one in zip(parsed.points, self._scores, strict=True)]
         points = points[: self._max_points]
@@ -120,18 +127,37 @@ class AnswerStream:
             self._on_point(point)
 
 
-def status_of(stop: StopReason, parsed: ParsedPoints, expected: Status | None) -> Status:
+def status_of(stop: StopReason, parsed: ParsedPoints, asked: Asked) -> Status:
     """The status of an answer.
 
     Args:
         stop: Why generation ended.
         parsed: What its text says.
-        expected: FOUND where points were asked for, ANSWERED where words were, None where nobody knows.
+        asked: What it answers.
     """
     if stop in ENDED_EARLY:
         return ENDED_EARLY[stop]
     if parsed.points:
         return Status.FOUND
-    if parsed.not_found and expected is not Status.ANSWERED:
+    if parsed.not_found and asked is not Asked.WORDS:
         return Status.NOT_FOUND
-    return Status.UNPARSEABLE if expected is Status.FOUND else Status.ANSWERED
+    if asked is Asked.POINTS or (asked is Asked.COUNT and parsed.count is None):
+        return Status.UNPARSEABLE
+    return Status.ANSWERED
+
+
+def is_cut(stop: StopReason, parsed: ParsedPoints) -> bool:
+    """Whether the text of an answer is not whole."""
+    if stop is StopReason.SATISFIED:
+        return False  # it is as long as it was asked to be
+    return stop is not StopReason.EOS or parsed.truncated
+
+
+def sentence_of(stop: StopReason, parsed: ParsedPoints, asked: Asked, tokens: int) -> str:
+    """`Answer.error` of an answer of so many tokens: why it is not what was asked for, and what ended it."""
+    reasons = []
+    if status_of(stop, parsed, asked) is Status.UNPARSEABLE:
+        reasons.append(parsed.doubt or "the answer holds neither points nor a 'not found'")
+    if stop in LIMITS:
+        reasons.append(f"{LIMITS[stop]} ended the answer after {tokens} tokens")
+    return "; ".join(reasons)

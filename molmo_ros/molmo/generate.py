@@ -9,13 +9,18 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from numbers import Integral, Real
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.molmo.runtime import Cache, Runtime, StepOutput
+
+ANSWER_TOKENS = 448
+"""Enough for 40 points of Molmo2 or 25 of 0924, and for a description."""
+COUNT_TOKENS = 3584
+"""Enough for 300 points of Molmo2; 0924 counts as far as its context of 4096 goes."""
 
 
 class StopReason(str, Enum):
@@ -36,20 +41,29 @@ class GenerateOptions:
     """Limits of one answer.
 
     Attributes:
-        max_new_tokens: Longest answer [tokens]; 192 are enough for ten points of either format.
+        max_new_tokens: Longest answer [tokens]; "auto" is `ANSWER_TOKENS`, or `COUNT_TOKENS` for a count. A point
+            takes about 11 of Molmo2's tokens, 18 of those of 0924 and 5 of MolmoPoint's.
         time_limit: Longest time for the whole query, image processing included [s]; None for no limit. It is
             looked at between stages and between tokens, so one stage may overrun it.
     """
 
-    max_new_tokens: int = 448
+    max_new_tokens: int | Literal["auto"] = "auto"
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
         tokens, limit = self.max_new_tokens, self.time_limit
-        if not (isinstance(tokens, Integral) and tokens >= 1):
-            raise MolmoError(f"max_new_tokens is {tokens!r:.80}; it must be a whole number, at least 1")
+        if not (tokens == "auto" or (isinstance(tokens, Integral) and tokens >= 1)):
+            raise MolmoError(
+                f"max_new_tokens is {tokens!r:.80}; it must be a whole number, at least 1, or 'auto'"
+            )
         if limit is not None and not (isinstance(limit, Real) and limit > 0):
             raise MolmoError(f"time_limit is {limit!r:.80} s; it must be positive, or None for no limit")
+
+    def tokens(self, counting: bool) -> int:
+        """The longest answer to a count, or to anything else."""
+        if isinstance(self.max_new_tokens, str):
+            return COUNT_TOKENS if counting else ANSWER_TOKENS
+        return self.max_new_tokens
 
 
 @dataclass(frozen=True)

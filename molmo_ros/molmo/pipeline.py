@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.answer_stream import ENDED_EARLY, AnswerStream, status_of
+from molmo_ros.molmo.answer import Answer, Asked, Point
+from molmo_ros.molmo.answer_stream import ENDED_EARLY, LIMITS, AnswerStream, is_cut, sentence_of, status_of
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.errors import CheckpointError, PromptError
@@ -48,7 +48,6 @@ Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
 """An image, or several in one prompt."""
 Images = Pictures | EncodedImage
 """What a query is about: pictures, or what was encoded before."""
-CUT_OFF = (*ENDED_EARLY, StopReason.MAX_NEW_TOKENS, StopReason.CONTEXT)
 
 
 class Molmo:
@@ -221,7 +220,7 @@ class Molmo:
         return self._answer(
             image,
             text,
-            Status.FOUND,
+            Asked.POINTS,
             label,
             options=options,
             max_points=max_points,
@@ -236,7 +235,7 @@ class Molmo:
         NOT_FOUND with a count of 0 where there are none. Arguments as of `point`.
         """
         text = count_prompt(label, self.family.prompt.wording, _about(image))
-        return self._answer(image, text, None, label, **limits)
+        return self._answer(image, text, Asked.COUNT, label, **limits)
 
     def describe(self, image: Images, **limits: Any) -> Answer:
         """Describes what is seen. Arguments as of `point`."""
@@ -251,18 +250,18 @@ class Molmo:
             PromptError: The label is empty or too long, or the model takes no video.
         """
         text = track_prompt(label, self.family.prompt.wording)
-        return self._answer(video, text, Status.FOUND, label, **limits)
+        return self._answer(video, text, Asked.POINTS, label, **limits)
 
     def ask(self, image: Images, question: str, **limits: Any) -> Answer:
         """Answers a question: ANSWERED, or FOUND where the answer holds points. Arguments as of `point`."""
-        return self._answer(image, question, Status.ANSWERED, **limits)
+        return self._answer(image, question, Asked.WORDS, **limits)
 
     def query(self, image: Images, text: str, **limits: Any) -> Answer:
         """Sends the text as it is: FOUND, NOT_FOUND where the answer says so, else ANSWERED.
 
         Arguments as of `point`.
         """
-        return self._answer(image, text, None, **limits)
+        return self._answer(image, text, Asked.ANYTHING, **limits)
 
     def query_many(
         self,
@@ -324,7 +323,7 @@ class Molmo:
         self,
         image: Images,
         text: str,
-        expected: Status | None,
+        asked: Asked,
         label: str | Sequence[str] = "",
         *,
         options: GenerateOptions | None = None,
@@ -354,20 +353,22 @@ class Molmo:
                 encoding = encoded.timing_ms
             crops, image_timing = encoded.crops, {} if encoded.asked else encoded.timing_ms
             encoded.asked = True
-            stream.start(*self.point_format.reading(encoded))
-            generation = self._generate(encoded, text, stream, options, limits)
-        parsed = stream.finish()
+            stream.start(*self.point_format.reading(encoded, asked))
+            generation = self._generate(encoded, text, stream, options.tokens(asked is Asked.COUNT), limits)
+        parsed, tokens = stream.finish(), len(generation.token_ids)
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
         if crops is not None and image_timing and generation.stop not in ENDED_EARLY:
-            self.crop_budget.measured(crops.timing(timing | image_timing, len(generation.token_ids)))
+            self.crop_budget.measured(crops.timing(timing | image_timing, tokens))
         return Answer(
-            status=status_of(generation.stop, parsed, expected),
+            status=status_of(generation.stop, parsed, asked),
             text=stream.text.strip(),
             points=parsed.points,
-            truncated=generation.stop in CUT_OFF or (generation.stop is StopReason.EOS and parsed.truncated),
+            truncated=is_cut(generation.stop, parsed),
+            limit=LIMITS.get(generation.stop, ""),
             count=parsed.count,
             timing_ms=timing | milliseconds(total=time.perf_counter() - started),
-            tokens=len(generation.token_ids),
+            tokens=tokens,
+            error=sentence_of(generation.stop, parsed, asked, tokens),
             not_found_probability=None if stream.confidence is None else stream.confidence.not_found,
             calibrated=stream.confidence is not None and stream.confidence.calibrated,
             crops=crops,
@@ -375,14 +376,13 @@ class Molmo:
 
     @torch.inference_mode()
     def _generate(
-        self, encoded: EncodedImage, text: str, stream: AnswerStream, options: GenerateOptions, limits: Limits
+        self, encoded: EncodedImage, text: str, stream: AnswerStream, max_new_tokens: int, limits: Limits
     ) -> Generation:
         """Prefills what the image's cache does not hold yet, and decodes."""
         prefix = encoded.prefix
         query = self.prompts.query(text, len(prefix))
         length = len(prefix) + len(query)
         room = self.prompts.max_tokens - length
-        max_new_tokens = min(options.max_new_tokens, room)
         # With room to score that nothing is there, however short the answer may be.
         longest = max(max_new_tokens, *map(len, self._not_found))
         cache = encoded.cache(length + min(longest, room))
@@ -398,13 +398,13 @@ class Molmo:
             cache,
             embed_prompt(self.runtime.embedding, ids[:, start:], features, is_patch[:, start:]),
             prefill_mask(is_image, self.runtime.config.image_block, start),
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=min(max_new_tokens, room),
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
             chooser=self.point_format.chooser(encoded),
             on_token=lambda choice: stream.feed(choice.token, choice),
         )
-        if generation.stop is StopReason.MAX_NEW_TOKENS and room < options.max_new_tokens:
+        if generation.stop is StopReason.MAX_NEW_TOKENS and room < max_new_tokens:
             generation = replace(generation, stop=StopReason.CONTEXT)
         return generation
 

@@ -20,7 +20,8 @@ MARKERS = (
     *("<frame_start>", "<frame_end>", "<|im_start|>", "<|im_end|>"),
 )
 """Left out of decoded text even where a folder does not flag them as special."""
-END_OF_TEXT = "<|endoftext|>"
+TURN_ENDS = ("<|endoftext|>", "<|im_end|>")
+"""What closes an answer in the training data: of 0924 the first, of Molmo2 and MolmoPoint the second."""
 _NUMBER_SYMBOL = re.compile("(\u0120?)([0-9]+)")
 """Digits in a byte-level vocabulary, which writes a blank as U+0120."""
 QWEN2_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
@@ -33,7 +34,8 @@ class Tokenizer:
 
     Attributes:
         bos_id: What a sequence starts with: the tokenizer's BOS where it has one, else its EOS.
-        eos_ids: Any of these ends an answer: EOS, those of generation_config.json, and `<|endoftext|>`.
+        eos_ids: Any of these ends an answer: EOS, those of generation_config.json, and, whatever those are, the
+            tokens that end a turn in the training data.
         highest_id: Of all tokens.
         highest_text_id: Of those that ordinary text can become.
     """
@@ -66,9 +68,8 @@ class Tokenizer:
         self._verbatim = {token["id"]: token["content"] for token in added}
         self._byte_of = _byte_alphabet()
         self.bos_id = self.special_id(bos or eos)
-        ids = {self.special_id(eos), *extra_eos_ids}
-        end_of_text = backend.token_to_id(END_OF_TEXT)
-        self.eos_ids = frozenset(ids if end_of_text is None else ids | {end_of_text})
+        ends = {self.special_id(name) for name in TURN_ENDS if self.has(name)}
+        self.eos_ids = frozenset({self.special_id(eos), *extra_eos_ids, *ends})
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Tokenizer:

@@ -204,7 +204,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         0.0,
         1.0,
     ),
-    ParameterSpec("max_new_tokens", 448, "Longest answer [tokens].", 1, 8192),
+    ParameterSpec(
+        "max_new_tokens", 0, "Longest answer [tokens]. 0 means 448, and 3584 for a count.", 0, 8192
+    ),
     ParameterSpec("time_limit", 30.0, "Longest time for one answer [s]; 0 means no limit.", 0.0, 3600.0),
     ParameterSpec(
         "max_crops",

@@ -45,6 +45,8 @@ def test_point_finds_the_object_inside_its_mask(capsys, picture, scene, tmp_path
         "count",
         "not_found_probability",
         "calibrated",
+        "truncated",
+        "limit",
         "text",
         "timing_ms",
         "crops",

@@ -75,6 +75,41 @@ def test_every_subcommand_takes_several(cameras, capsys):
         assert capsys.readouterr().out.splitlines()[-1] == said
 
 
+@pytest.mark.parametrize("limit", ["max_new_tokens", "context", "time_limit", "max_points", ""])
+def test_a_limit_that_ended_the_answer_is_shown(cameras, monkeypatch, capsys, limit):
+    error = f"{limit} ended the answer after 448 tokens" if limit else ""
+    answer = Answer(
+        Status.FOUND, "cut", (Point(1, 2),), truncated=limit != "max_points", limit=limit, error=error
+    )
+    monkeypatch.setattr(SquareFinder, "count", lambda *_, **__: answer)
+    assert main(["count", "left.png", "squares", "--json"]) == 0
+    out, err = capsys.readouterr()
+    shown = json.loads(out)
+    assert (shown["truncated"], shown["limit"]) == (
+        limit != "max_points",
+        limit or None,
+    ) and "error" not in shown
+    assert main(["count", "left.png", "squares"]) == 0
+    assert capsys.readouterr().err == err
+    assert err.startswith(f"molmo-ros: {error}") if limit else err == ""
+    assert err.count("\n") == bool(limit) and ("--max-new-tokens N" in err) == (limit == "max_new_tokens")
+
+
+def test_the_limits_reach_the_model(cameras, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        SquareFinder, "ask", lambda *_, **limits: asked.append(limits) or Answer(Status.ANSWERED)
+    )
+    for arguments in ([], ["--max-new-tokens", "900"], ["--time-limit", "2.5"]):
+        assert main(["ask", *arguments, "left.png", "what?"]) == 0
+    assert [(one["options"].max_new_tokens, one["options"].time_limit) for one in asked] == [
+        ("auto", None), (900, None), ("auto", 2.5)
+    ]  # fmt: skip
+    for wrong in ("0", "-1", "x", "1.5"):
+        with pytest.raises(SystemExit):
+            main(["ask", "--max-new-tokens", wrong, "left.png", "what?"])
+
+
 def test_saved_side_by_side(cameras):
     assert main(["point", "left.png", "right.png", "square", "--save", "out.png"]) == 0
     saved = cv2.cvtColor(cv2.imread("out.png"), cv2.COLOR_BGR2RGB)

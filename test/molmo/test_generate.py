@@ -238,6 +238,7 @@ def test_options_are_checked():
         {"max_new_tokens": 0},
         {"max_new_tokens": 1.5},
         {"max_new_tokens": None},
+        {"max_new_tokens": "all"},
         {"time_limit": 0.0},
         {"time_limit": float("nan")},
         {"time_limit": "x"},

@@ -174,6 +174,111 @@ def test_an_answer_with_points_is_found(recite):
     assert answer.status is Status.FOUND and len(answer.points) == 2 and answer.count == 2
 
 
+NUMBERS = [
+    " It weighs",
+    " (12.3, 45.6)",
+    " Click(2.5, 3.7)",
+    " p=123,456",
+    " (0.4, 0.7)",
+    ' x="12.3" y="45.6"',
+]
+
+
+@pytest.mark.parametrize("family", ["molmo2", "molmo"])
+def test_words_are_no_places(recite, family):
+    molmo, given_out = recite(NUMBERS, family), []
+    for answer in (
+        molmo.ask(SMALL, "What does it weigh?", on_point=given_out.append),
+        molmo.describe(SMALL, on_point=given_out.append),
+        molmo.query(SMALL, "Point to the cup.", on_point=given_out.append),
+        *molmo.query_many(SMALL, ["What does it weigh?"]),
+    ):
+        assert (answer.status, answer.points, answer.count) == (Status.ANSWERED, (), None)
+        assert answer.text == "".join(NUMBERS).strip() and answer.error == ""
+    assert given_out == []
+    assert molmo.ask(SMALL, "What?", max_points=1).text == "".join(NUMBERS).strip()  # nothing to stop at
+
+
+def test_points_without_tags_where_some_were_asked_for(recite):
+    molmo, given_out = recite(["It is at", " (50.0, 25.0)", " there."]), []
+    for answer in (molmo.point(SMALL, "cup", on_point=given_out.append), molmo.count(SMALL, "cup")):
+        assert answer.status is Status.FOUND and positions(answer) == [(40.0, 15.0)] and answer.error == ""
+    assert positions(molmo.track(molmo.encode_video([SMALL], [0]), "cup")) == [(40.0, 15.0)]
+    assert [(one.x, one.y, one.label) for one in given_out] == [(40.0, 15.0, "cup")]
+
+
+def test_what_may_be_fractions_is_no_point_and_says_so(recite):
+    molmo, given_out = recite(["At", " (0.5, 0.7)", " and", " (0.25, 0.1)"]), []
+    video = molmo.encode_video([SMALL], [0])
+    for answer in (
+        molmo.point(SMALL, "cup", on_point=given_out.append, max_points=1),
+        molmo.count(SMALL, "cup", on_point=given_out.append),
+        molmo.track(video, "cup", on_point=given_out.append),
+    ):
+        assert (answer.status, answer.points) == (Status.UNPARSEABLE, ())
+        assert answer.error.startswith("(0.5, 0.7) lies within 0..1")
+    assert given_out == []
+    assert molmo.ask(SMALL, "What?").error == ""
+
+
+@pytest.mark.parametrize(
+    ("phrases", "status", "count"),
+    [
+        (["12"], Status.ANSWERED, 12),
+        (["Twelve", " cups."], Status.ANSWERED, 12),
+        (["There are", " 1,250", " cups."], Status.ANSWERED, 1250),
+        (["There are 12", " cups on", " 2 tables."], Status.ANSWERED, 12),
+        (["Zero."], Status.NOT_FOUND, 0),
+        (["About 12", " cups."], Status.UNPARSEABLE, None),
+        (["In 2024", " it was."], Status.UNPARSEABLE, None),
+    ],
+)
+def test_a_count_in_words(recite, phrases, status, count):
+    molmo = recite(phrases)
+    answer = molmo.count(SMALL, "cups")
+    assert (answer.status, answer.count, answer.points) == (status, count, ())
+    assert ("neither points nor" in answer.error) == (status is Status.UNPARSEABLE)
+    answer = molmo.ask(SMALL, "How many?")
+    assert (answer.status, answer.count) == (Status.ANSWERED, None)
+
+
+def test_a_count_has_room_for_hundreds_of_points(recite):
+    """As tokens come, three hundred points of Molmo2 take over 3,000; forty other answers take 448."""
+    molmo = recite(["la", "li"], loop=True)
+    assert [GenerateOptions().tokens(counting) for counting in (False, True)] == [448, 3584]
+    for ask, longest in ((molmo.point, 448), (molmo.ask, 448), (molmo.count, 3584)):
+        room = molmo.prompts.max_tokens - len(molmo.encode(SMALL).prefix) - 40
+        answer = ask(SMALL, "cups")
+        assert answer.truncated and answer.limit == ("max_new_tokens" if longest < room else "context")
+        assert answer.tokens == longest or (longest > room and answer.tokens > 448)
+        assert f"{answer.limit} ended the answer after {answer.tokens} tokens" in answer.error
+        assert ask(SMALL, "cups", options=GenerateOptions(max_new_tokens=5)).tokens == 5
+
+
+def test_the_limit_that_ended_an_answer_is_named(cups):
+    whole = cups.point(SMALL, "mug")
+    assert (whole.limit, whole.truncated, whole.error) == ("", False, "")
+    some = cups.point(SMALL, "mug", max_points=2)
+    assert (some.limit, some.truncated, some.error) == (
+        "max_points", False, "max_points ended the answer after 4 tokens"
+    )  # fmt: skip
+    cut = cups.point(SMALL, "mug", options=GenerateOptions(max_new_tokens=2))
+    assert (cut.limit, cut.truncated, cut.error) == (
+        "max_new_tokens", True, "max_new_tokens ended the answer after 2 tokens"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["molmo2", "molmo"])
+def test_the_end_of_the_turn_ends_an_answer_whatever_the_eos_token_is(write_tokenizer, tmp_path, family):
+    """As in a fine-tune whose tokenizer_config.json names another; the weights still say the family's own."""
+    reciting_folder(tmp_path, write_tokenizer, ["la", "li"], family)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    for eos in ("<|endoftext|>", "<|im_end|>", "<|im_start|>", "<|image|>"):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": eos}))
+        answer = Molmo.from_pretrained(tmp_path).ask(SMALL, "Sing.")
+        assert (answer.text, answer.tokens, answer.truncated) == ("lali", 2, False), eos
+
+
 def test_a_character_made_of_several_tokens_comes_whole(recite):
     pieces = []
     answer = recite(["☕", " é"]).ask(SMALL, "What is it?", on_text=pieces.append)
@@ -227,6 +332,7 @@ def test_time_limit_keeps_complete_points(cups, monkeypatch):
     options = GenerateOptions(time_limit=15)
     answer = cups.point(SMALL, "mug", options=options, on_point=late)
     assert answer.status is Status.TIMEOUT and answer.truncated
+    assert answer.limit == "time_limit" and "time_limit ended the answer after" in answer.error
     assert positions(answer)[:2] == ALL_CUPS[:2]
     assert cups.point(SMALL, "mug", options=options).status is Status.FOUND
 
@@ -244,7 +350,7 @@ def test_a_full_context_ends_the_answer(write_tokenizer, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     molmo = Molmo.from_pretrained(tmp_path)
     answer = molmo.ask(SMALL, "Sing.")
-    assert answer.truncated and answer.text.startswith("lalili")
+    assert answer.truncated and answer.text.startswith("lalili") and answer.limit == "context"
     prompt = len(molmo.encode(SMALL).prefix) + len(molmo.prompts.query("Sing.", 0))
     assert answer.tokens == 500 - prompt
     with pytest.raises(PromptError, match="context of 500"):

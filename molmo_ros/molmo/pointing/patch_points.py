@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.answer import Asked, Point
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
@@ -111,14 +111,14 @@ class PatchPointStream(PointStream):
     name nothing on an image are dropped. "No more points" before any point means that nothing is there.
     """
 
-    def __init__(self, places: PatchPlaces) -> None:
-        super().__init__(places.sizes)
+    def __init__(self, places: PatchPlaces, asked: Asked = Asked.POINTS) -> None:
+        super().__init__(places.sizes, asked=asked)
         self._patch_places = places
         self._tail = ""  # may still become a triple
         self._triples = 0
         self._none = False
         self._no_more_points = places.tokens.spelling(places.tokens.no_more_points)
-        self._seen_tag = True  # bare numbers in brackets are no points for a model that has tokens for them
+        self._loose = None  # numbers in brackets are no points for a model that has tokens for them
 
     def feed(self, piece: str) -> list[Point]:
         """See `PointStream.feed`."""
@@ -132,10 +132,10 @@ class PatchPointStream(PointStream):
             super().feed(char)
         return self._points[before:]
 
-    def finish(self) -> ParsedPoints:
+    def finish(self, label: str = "") -> ParsedPoints:
         """See `PointStream.finish`."""
         self._end_triple()
-        parsed = super().finish()
+        parsed = super().finish(label)
         if not self._none or parsed.points:
             return parsed
         return replace(parsed, not_found=True, count=0 if parsed.count is None else parsed.count)

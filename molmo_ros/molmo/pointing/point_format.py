@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from molmo_ros.molmo.answer import Asked
 from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.generate import Chooser, Greedy
 from molmo_ros.molmo.images.image_processor import ProcessedImage
@@ -30,8 +31,8 @@ class PointFormat(Protocol):
     ) -> EncodedImage:
         """What queries about these images need."""
 
-    def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
-        """How an answer's tokens become text, and text becomes points."""
+    def reading(self, encoded: EncodedImage, asked: Asked) -> tuple[TextStream, PointStream]:
+        """How the tokens of an answer to what was asked become text, and text becomes points."""
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """How an answer's tokens are chosen; for one answer."""
@@ -53,9 +54,9 @@ class TextPoints:
         """See `PointFormat`."""
         return EncodedImage(self._runtime, [one.image_size for one in images], prefix, features.tokens)
 
-    def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
+    def reading(self, encoded: EncodedImage, asked: Asked) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
-        return TextStream(self._tokenizer), PointStream(encoded.sizes, encoded.prefix.times)
+        return TextStream(self._tokenizer), PointStream(encoded.sizes, encoded.prefix.times, asked)
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""
@@ -95,10 +96,11 @@ class TokenPoints:
         places = PatchPlaces(into.point_tokens(self._runtime.config), pooling, mosaics, sizes, head.locations)
         return EncodedImage(self._runtime, sizes, prefix, features.tokens, pointable=into, places=places)
 
-    def reading(self, encoded: EncodedImage) -> tuple[TextStream, PointStream]:
+    def reading(self, encoded: EncodedImage, asked: Asked) -> tuple[TextStream, PointStream]:
         """See `PointFormat`."""
         assert encoded.places is not None, "the image was encoded by a model without a point head"
-        return PointTextStream(self._tokenizer, encoded.places.tokens), PatchPointStream(encoded.places)
+        text = PointTextStream(self._tokenizer, encoded.places.tokens)
+        return text, PatchPointStream(encoded.places, asked)
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""

@@ -6,10 +6,13 @@ Formats read (sources: allenai/molmo and allenai/molmo2, their point decoders an
     <points x1="10.0" y1="20.0" x2="30.5" y2="40.5" …>…         percent, several
     <points coords="1 1 234 567 2 345 678">cups</points>        per mille; image number, then `id x y` triples
     <tracks coords="0.5 1 100 200;1.0 1 110 210">cup</tracks>   the same, one group per moment [s] of a video
-    Click(12.3, 45.6)   (12.3, 45.6)   p=123,456                only while the text has shown no tag
+    <points 0.5 1 10.0 20.0 2 30.0 40.0/>                       older: percent; a moment, then `id x y` triples
+    <points cups\t-\t1 100 200 2 300 400/>                      older: percent or per mille after label and alt
+    Click(12.3, 45.6)   (12.3, 45.6)   p=123,456                see `loose_points.py`
 
 One character is read once and never again, so the cost is linear in the text whatever it holds, and feeding
-the text in pieces gives what feeding it whole gives.
+the text in pieces gives what feeding it whole gives. Outside of tags there are points only where some were asked for,
+and only while the text has shown no tag; something that is spelled like a tag and holds no coordinates is text.
 
 Where this differs on purpose from the published decoders:
 
@@ -19,6 +22,7 @@ Where this differs on purpose from the published decoders:
     <point x=… y=…> to Molmo2's        nothing (falls back     the point: one reader for both formats
                                        elsewhere)
     coordinates in a label             points                  label text
+    (0.4, 0.7), and nothing above 1    a point at the corner   none: it may be meant as fractions
 """
 
 from __future__ import annotations
@@ -27,29 +31,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.answer import Asked, Point
+from molmo_ros.molmo.pointing.claimed_count import TAG, claimed_count, trained_count
+from molmo_ros.molmo.pointing.loose_points import LoosePoints, Place
+from molmo_ros.molmo.pointing.moments import frame_at
 from molmo_ros.molmo.wording import says_nothing_there
 
 _OPENING = ("<points", "<point", "<tracks")
 _CLOSING = ("</points>", "</point>", "</tracks>")
 _AFTER_NAME = frozenset(" \t\r\n/>")
 _GROUP_SEPARATORS = frozenset(";:,\t")
-_DIGITS = frozenset("0123456789")
 
 # Every pattern below is matched against a string of bounded length or is free of nested repetition.
 _NUMBER = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _XY_NAME = re.compile(r"([xy])([0-9]{0,9})")
 _COORDINATE = re.compile(r"[0-9]{3,4}")
 _OBJECT_ID = re.compile(r"[0-9]{1,9}")
-_BRACKETED = re.compile(r"\(([0-9]{1,3}\.[0-9]{1,4}),? ?([0-9]{1,3}\.[0-9]{1,4})\)")
-_ASSIGNED = re.compile(r"(?:\bp|[0-9]) {0,3}= {0,3}([0-9]{3}) {0,3}, {0,3}([0-9]{3})$")
-_FALLBACK_WINDOW = 32
+_PERCENT = re.compile(r"[0-9]{1,3}\.[0-9]")
+# The last word of what may still become a tag with coordinates when the text ends in it.
+_UNFINISHED = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?/?|[xy][0-9]{0,9}=?|alt?=?|al?|coords=?|coo?r?d?|co?")
 _LONGEST_NUMBER = 32
-BEYOND = 0.5
-"""How far outside of a video a moment may lie [s]: the interval at which the models see most videos."""
-
-_TOTAL = re.compile(r"shows a total of ([0-9]{1,9})", re.IGNORECASE)
-_THERE_ARE = re.compile(r"there (?:are|is) ([0-9]{1,9}) <", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,22 @@ class ParsedPoints:
         truncated: True where the text ends inside a tag or before its closing tag.
         count: The total that the text claims; 0 for "There are none."; None where it claims nothing.
         not_found: True where the text says that nothing is there. Points win: with any point it is False.
+        doubt: Why numbers that look like points were not taken for some; "" with any point.
     """
 
     points: tuple[Point, ...] = ()
     truncated: bool = False
     count: int | None = None
     not_found: bool = False
+    doubt: str = ""
 
 
 def parse_points(
-    text: str, image_sizes: Sequence[tuple[int, int]], times: Sequence[float] | None = None
+    text: str,
+    image_sizes: Sequence[tuple[int, int]],
+    times: Sequence[float] | None = None,
+    asked: Asked = Asked.POINTS,
+    label: str = "",
 ) -> ParsedPoints:
     """Reads the points of a whole answer.
 
@@ -80,28 +87,15 @@ def parse_points(
             size every group of coordinates is about it, whatever image number or time the group names; with
             several, groups that name none of them are dropped.
         times: Of a video, the moment of each frame [s], rising: groups then name times, see `frame_at`.
+        asked: What the text answers: outside of tags there are points only where some were asked for.
+        label: What was to be pointed at or counted; tells its number from others, see `claimed_count`.
 
     Raises:
         ValueError: `image_sizes` is empty.
     """
-    stream = PointStream(image_sizes, times)
+    stream = PointStream(image_sizes, times, asked)
     stream.feed(text)
-    return stream.finish()
-
-
-def frame_at(seconds: float, times: Sequence[float]) -> int | None:
-    """The frame that a model means by a moment [s], from 0.
-
-    Models are told times rounded to a tenth, and repeat them: the first frame with that tenth, else the nearest
-    (the earlier one where two are). None for a moment more than `BEYOND` before the first or after the last.
-    """
-    tenth = f"{seconds:.1f}"
-    for frame, time in enumerate(times):
-        if f"{time:.1f}" == tenth:
-            return frame
-    if not times[0] - BEYOND <= seconds <= times[-1] + BEYOND:
-        return None
-    return min(range(len(times)), key=lambda frame: abs(times[frame] - seconds))
+    return stream.finish(label)
 
 
 class PointStream:
@@ -112,20 +106,28 @@ class PointStream:
     with their labels, equal to what `parse_points` gives for the whole text.
     """
 
-    def __init__(self, image_sizes: Sequence[tuple[int, int]], times: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        image_sizes: Sequence[tuple[int, int]],
+        times: Sequence[float] | None = None,
+        asked: Asked = Asked.POINTS,
+    ) -> None:
         if not image_sizes:
             raise ValueError("image_sizes is empty: points need the size of at least one image")
         if times is not None and len(times) != len(image_sizes):
             raise ValueError(f"{len(times)} times for {len(image_sizes)} frames")
-        self._times = times
+        self._times, self._asked = times, asked
         self._sizes = [(int(h), int(w)) for h, w in image_sizes]
         self._points: list[Point] = []
         self._read = self._read_text
         self._markup = ""  # characters since a "<" that may still become a tag
-        self._plain: list[str] = []  # text outside tags; "<" stands for each opening tag
-        self._recent = ""  # its end, for the fallbacks; digits at its end may not be complete
-        self._seen_tag = False
-        self._begin_block()
+        self._plain: list[str] = []  # text outside tags; `TAG` stands for each of them
+        # Of a count, points in plain text are handed out once it is known how many there are to be.
+        self._loose: LoosePoints | None = None
+        if asked in (Asked.POINTS, Asked.COUNT):
+            self._loose = LoosePoints(at_once=asked is Asked.POINTS)
+        self._is_tag, self._spelled = False, [""]
+        self._begin_block("")
 
     def feed(self, piece: str) -> list[Point]:
         """Reads on; returns the points completed by this piece, in order."""
@@ -134,25 +136,46 @@ class PointStream:
             self._lex(char)
         return self._points[before:]
 
-    def finish(self) -> ParsedPoints:
-        """Ends the text. Call once; the stream takes no more pieces after it."""
-        truncated = self._read != self._read_text or bool(self._markup)
-        for char in self._flush_markup():
+    def finish(self, label: str = "") -> ParsedPoints:
+        """Ends the text. Call once; the stream takes no more pieces after it.
+
+        Args:
+            label: See `parse_points`.
+        """
+        markup = self._flush_markup()
+        for char in markup:
             self._read(char)
+        if self._read == self._read_tag:
+            self._end_bare_token(at_end=True)
+            if not self._is_tag and not self._may_become_tag():
+                self._back_to_text()
+        truncated = self._read != self._read_text or bool(markup)
         if self._read == self._read_coords:
             self._end_coords_token(at_end=True)
         if self._read == self._read_label:
             self._plain.extend(self._label)  # never closed: it may be the rest of the sentence
             self._label.clear()
-        if self._read == self._read_text:
-            self._end_assigned()
-        else:
+        if self._read != self._read_text:
             self._end_block()
         plain = "".join(self._plain)
-        not_found = not self._points and says_nothing_there(plain)
-        claimed = _TOTAL.search(plain) or _THERE_ARE.search(plain)
-        count = int(claimed[1]) if claimed else (0 if not_found else None)
-        return ParsedPoints(tuple(self._points), truncated, count, not_found)
+        not_found, count = self._said(plain, label)
+        if self._loose is not None:
+            late = self._loose.finish()
+            if self._asked is not Asked.COUNT or count in (None, len(late)):
+                self._add_all(late)
+        not_found = not_found and not self._points
+        count = count or (0 if not_found else None)
+        doubt = self._loose.doubt if self._loose is not None and not self._points and not not_found else ""
+        return ParsedPoints(tuple(self._points), truncated, count, not_found, doubt)
+
+    def _said(self, plain: str, label: str) -> tuple[bool, int | None]:
+        """Whether the words say that nothing is there, and the total that they claim."""
+        if self._asked in (Asked.POINTS, Asked.COUNT):
+            count = claimed_count(plain, label)
+            # One word is an answer to "how many", not to "where".
+            none = count == 0 and (self._asked is Asked.COUNT or len(plain.split()) > 2)
+            return none or says_nothing_there(plain), count
+        return says_nothing_there(plain), trained_count(plain)
 
     # ------------------------------------------------------------------ tags versus characters
 
@@ -165,8 +188,7 @@ class PointStream:
                 self._read(char)
             return
         if char in _AFTER_NAME and self._markup in _OPENING:
-            self._markup = ""
-            self._open()
+            self._open(self._flush_markup())
             self._read(char)
             return
         candidate = self._markup + char
@@ -184,26 +206,50 @@ class PointStream:
         markup, self._markup = self._markup, ""
         return markup
 
-    def _open(self) -> None:
-        if self._read != self._read_text:
-            self._end_block()
-        self._seen_tag = True
-        self._plain.append("<")
-        self._begin_block()
+    def _open(self, markup: str) -> None:
+        self._leave_block()
+        self._begin_block(markup)
         self._read = self._read_tag
 
     def _close(self) -> None:
-        if self._read == self._read_text:
-            return  # a closing tag that nothing opened
         if self._read == self._read_coords:
             self._end_coords_token()
-        self._end_block()
+        self._leave_block()
+
+    def _leave_block(self) -> None:
+        """Back to plain text, from wherever the reader is."""
+        if self._read == self._read_tag and not self._is_tag:
+            self._back_to_text()
+        elif self._read != self._read_text:
+            self._end_block()
+            self._read = self._read_text
+
+    def _back_to_text(self) -> None:
+        """What was spelled like a tag is text."""
         self._read = self._read_text
+        for char in self._spelled:
+            self._read_text(char)
+        self._spelled = []
+
+    def _may_become_tag(self) -> bool:
+        """Whether a tag that ends with the text, without coordinates, may have been going to have some."""
+        spelled = "".join(self._spelled[1:])
+        words = spelled.split()
+        return "\t" in spelled or all(map(_UNFINISHED.fullmatch, words))
+
+    def _take_as_tag(self) -> None:
+        """Called with the first coordinates in something spelled like a tag."""
+        if not self._is_tag:
+            self._is_tag, self._spelled = True, []
+            self._plain.append(TAG)
+            self._loose = None
 
     # ------------------------------------------------------------------ one block
 
-    def _begin_block(self) -> None:
+    def _begin_block(self, markup: str) -> None:
         self._first_of_block = len(self._points)
+        self._is_tag = False
+        self._spelled = [markup]  # the whole of it, until it has shown coordinates
         self._name = ""
         self._value: list[str] = []
         self._alt = ""
@@ -221,9 +267,14 @@ class PointStream:
             self._points[i] = replace(self._points[i], label=label)
 
     def _read_tag(self, char: str) -> None:
-        """Between the attributes: collects a name up to its `="`."""
+        """Between the attributes: collects a name up to its `="`, or a number."""
+        if not self._is_tag:
+            self._spelled.append(char)
         if char == ">":
-            if self._name.endswith("/"):
+            self._end_bare_token()
+            if not self._is_tag:
+                self._back_to_text()
+            elif self._name.endswith("/"):
                 self._end_block()
                 self._read = self._read_text
             else:
@@ -231,13 +282,39 @@ class PointStream:
         elif char == '"' and self._name.endswith("="):
             self._name = self._name[:-1]
             self._value = []
+            if self._name == "coords" or self._name == "alt" or _XY_NAME.fullmatch(self._name):
+                self._take_as_tag()
+            self._triple = []
             self._read = self._read_coords if self._name == "coords" else self._read_value
         elif char.isspace():
+            self._end_bare_token()
             self._name = ""
         else:
             self._name = (self._name + char)[-_LONGEST_NUMBER:]
 
+    def _end_bare_token(self, at_end: bool = False) -> None:
+        """Of the older spellings: numbers without an attribute around them."""
+        token = self._name.rstrip("/")
+        if not token or (at_end and token == "100"):
+            return
+        if self._frame is None and not self._triple and _NUMBER.fullmatch(token):
+            self._frame = token
+        self._triple = [*self._triple[-2:], token]
+        if len(self._triple) < 3 or not _OBJECT_ID.fullmatch(self._triple[0]):
+            return
+        number, x, y = self._triple
+        full = 100 if _PERCENT.fullmatch(x) and _PERCENT.fullmatch(y) else 1000
+        if full == 1000 and not (_COORDINATE.fullmatch(x) and _COORDINATE.fullmatch(y)):
+            return
+        self._triple = []
+        self._take_as_tag()
+        image = self._image_of(self._frame or "")
+        if image is not None:
+            self._add(float(x) / full, float(y) / full, index=int(number), image=image)
+
     def _read_value(self, char: str) -> None:
+        if not self._is_tag:
+            self._spelled.append(char)
         if char != '"':
             self._value.append(char)
             return
@@ -305,24 +382,13 @@ class PointStream:
     # ------------------------------------------------------------------ text outside tags
 
     def _read_text(self, char: str) -> None:
-        if char not in _DIGITS:
-            self._end_assigned()
         self._plain.append(char)
-        self._recent = (self._recent + char)[-_FALLBACK_WINDOW:]
-        if char == ")" and not self._seen_tag:
-            pair = _BRACKETED.fullmatch(self._recent, self._recent.rfind("("))
-            if pair:
-                self._add(float(pair[1]) / 100, float(pair[2]) / 100)
-                self._recent = ""
+        if self._loose is not None:
+            self._add_all(self._loose.feed(char))
 
-    def _end_assigned(self) -> None:
-        """Called where a run of digits in plain text has ended: `p=123,456` may just have."""
-        if self._seen_tag or self._recent[-1:] not in _DIGITS:
-            return
-        pair = _ASSIGNED.search(self._recent)
-        if pair:
-            self._add(int(pair[1]) / 1000, int(pair[2]) / 1000)
-            self._recent = ""
+    def _add_all(self, places: Sequence[Place]) -> None:
+        for x, y in places:
+            self._add(x, y)
 
     def _add(self, x: float, y: float, index: int | None = None, image: int = 0) -> None:
         """Takes a point in fractions of the image; drops it where it lies outside."""

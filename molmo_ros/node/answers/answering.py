@@ -287,7 +287,8 @@ class Answerer:
                 query.kind,
                 text,
                 options=self._options(
-                    max_new_tokens=limits.max_new_tokens or self._value("max_new_tokens"), time_limit=left
+                    max_new_tokens=limits.max_new_tokens or self._value("max_new_tokens") or "auto",
+                    time_limit=left,
                 ),
                 max_points=limits.max_points or self._value("max_points"),
                 cancel=request.cancel,

@@ -86,6 +86,9 @@ def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
     statuses = {answer.status for answer in labelled}
     absent = [label for label, answer in answers if answer.status is Status.NOT_FOUND]
     status = next(one for one in DECISIVE if one in statuses)
+    errors = [f"{label}: {answer.error}".removeprefix(": ") for label, answer in answers if answer.error]
+    if absent and status is not Status.NOT_FOUND:
+        errors.append(f"not found: {', '.join(absent)}")
     return Answer(
         status=status,
         text="\n".join(filter(None, (answer.text for answer in labelled))),
@@ -94,7 +97,8 @@ def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
         count=None if None in counts else sum(count or 0 for count in counts),
         timing_ms=timing,
         tokens=sum(answer.tokens for answer in labelled),
-        error=f"not found: {', '.join(absent)}" if absent and status is not Status.NOT_FOUND else "",
+        limit=next(filter(None, (answer.limit for answer in labelled)), ""),
+        error="; ".join(errors),
         crops=labelled[0].crops,
         calibrated=all(answer.calibrated for answer in labelled),
     )

@@ -1,6 +1,7 @@
 """Several labels' answers made one, and the full record of an outcome."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -37,6 +38,13 @@ def test_joined_answers_keep_order_and_add_up():
     assert (answer.tokens, answer.count) == (7, 2)
     assert answer.timing_ms == {"decode": 5.0, "prefill": 1.0}
     assert not answer.calibrated  # one of them is not
+
+
+def test_joined_answers_name_every_limit():
+    cut = replace(FOUND, truncated=True, limit="max_new_tokens", error="max_new_tokens ended the answer")
+    answer = joined([("mug", FOUND), ("bowl", cut), ("unicorn", ABSENT)])
+    assert (answer.truncated, answer.limit) == (True, "max_new_tokens")
+    assert answer.error == "bowl: max_new_tokens ended the answer; not found: unicorn"
 
 
 def test_one_answer_stays_itself_and_an_empty_label_leaves_the_models():
