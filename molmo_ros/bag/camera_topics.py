@@ -68,7 +68,9 @@ def _require(topics: Mapping[str, str], option: str, name: str, types: Sequence[
 
 
 def _is_depth(name: str) -> bool:
-    return "depth" in name.lower()
+    """By name; what lies directly in `stereo` is an OAK's depth: a pair's pictures lie in its `left` and `right`."""
+    parts = _base(name).lower().split("/")
+    return "depth" in name.lower() or parts[-2:-1] == ["stereo"]
 
 
 def _is_derived(name: str) -> bool:

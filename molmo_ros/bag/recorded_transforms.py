@@ -7,6 +7,7 @@ from typing import Any
 
 from rosbags.typesys import Stores, get_typestore
 
+from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 from molmo_ros.node.cameras.frame import stamp_ns
@@ -33,14 +34,14 @@ class RecordedTransforms:
         message: Any = self._types.deserialize_cdr(data, "tf2_msgs/msg/TFMessage")
         for stamped in message.transforms:
             t, q = stamped.transform.translation, stamped.transform.rotation
-            parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
+            parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
                 transform = RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
                 self._buffer.set(parent, child, stamp_ns(stamped.header), transform, static)
             except TransformError as error:
                 if (parent, child) not in self._warned:
                     self._warned.add((parent, child))
-                    LOG.warning("ignored a transform of %r in %r: %s", child, parent, error)
+                    LOG.warning("ignored a transform of %s in %s: %s", shown(child), shown(parent), error)
 
     def lookup(self, target_frame: str, source_frame: str, stamp: int, _patience: float) -> RigidTransform:
         """As `node.transforms.Transforms.lookup`; nothing is waited for.
@@ -48,12 +49,12 @@ class RecordedTransforms:
         Raises:
             TransformError: There is none at that time; the message says why.
         """
-        target, source = target_frame.lstrip("/"), source_frame.lstrip("/")
+        target, source = plain(target_frame), plain(source_frame)
         try:
             return self._buffer.lookup(target, source, stamp)
         except TransformError as error:
             raise TransformError(
-                f"no transform from {source!r} to {target!r} at the image's stamp: {error}"
+                f"no transform from {shown(source)} to {shown(target)} at the image's stamp: {error}"
             ) from error
 
     def parents(self) -> dict[str, str]:

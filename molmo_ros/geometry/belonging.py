@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera
-from molmo_ros.geometry.optical_frame import plain
+from molmo_ros.geometry.frame_names import plain, shown
 
 
 class MismatchError(ValueError):
@@ -141,11 +141,11 @@ class Belonging:
         if not frame or not names:
             self.assumed.append(f"{other.name if not frame else self.picture.name} has no frame_id")
         elif trusted:
-            self.assumed.append(f"{other.name} in {frame!r} is the picture's ({parameter})")
+            self.assumed.append(f"{other.name} in {shown(frame)} is the picture's ({parameter})")
         else:
-            own = " or ".join(map(repr, sorted(names)))
+            own = " or ".join(map(shown, sorted(names)))
             raise MismatchError(
-                f"{other.name} is in the frame {frame!r}, {self.picture.name} in {own}: {cure}"
+                f"{other.name} is in the frame {shown(frame)}, {self.picture.name} in {own}: {cure}"
             )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from molmo_ros.geometry.frame_names import is_named_optical, shown
 from molmo_ros.geometry.quaternion import conjugate, product
 from molmo_ros.geometry.rigid_transform import RigidTransform
 
@@ -20,16 +21,6 @@ SAME_DIRECTION = math.radians(5.0)
 """Frames within this angle look the same way."""
 UPRIGHT = 0.3
 """A direction whose share along the vertical is less than this says nothing about up and down."""
-
-
-def plain(frame_id: str) -> str:
-    """A frame's name without leading slashes, as tf2 takes it."""
-    return frame_id.lstrip("/")
-
-
-def is_named_optical(frame: str) -> bool:
-    """Whether the name says so, as REP-103 wants it (`..._optical_frame`, `..._optical`, `..._frame_optical`)."""
-    return "optical" in frame.rsplit("/", 1)[-1].lower()
 
 
 def doubt(
@@ -54,11 +45,11 @@ def doubt(
         return "", ""
     if beside := _optical_frame_of(frame, parents, relate):
         return (
-            f"TF has {beside!r} turned from {frame!r} as an optical frame is from its camera's body",
+            f"TF has {shown(beside)} turned from {shown(frame)} as an optical frame is from its camera's body",
             beside,
         )
     if frame.count("/") >= 2:
-        return f"{frame!r} is named as simulators name a sensor's body (model/link/sensor)", ""
+        return f"{shown(frame)} is named as simulators name a sensor's body (model/link/sensor)", ""
     root = frame
     for _ in range(len(parents)):  # TF is a tree; a loop would have no end
         if root not in parents:
@@ -71,12 +62,12 @@ def doubt(
     looks_like_a_camera = -y_up > UPRIGHT or z_up < -1 + UPRIGHT  # its y axis points down, or it looks down
     if z_up > UPRIGHT and z_up > -y_up:
         return (
-            f"in {root!r} the z axis of {frame!r} points up, as a body's does; a camera's points forward",
+            f"in {shown(root)} the z axis of {shown(frame)} points up, as a body's does; a camera's points forward",
             "",
         )
     if frame.endswith("_link") and not looks_like_a_camera:
         return (
-            f"{frame!r} is a link's name, and in {root!r} its y axis does not point down as a camera's does",
+            f"{shown(frame)} is a link's name, and in {shown(root)} its y axis does not point down as a camera's does",
             "",
         )
     return "", ""

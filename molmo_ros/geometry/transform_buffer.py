@@ -5,11 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left, insort
+from collections.abc import Callable
 
+from molmo_ros.geometry.frame_names import shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 
 HISTORY_NS = 10_000_000_000
 """How long a moving frame's transforms are kept, back from its newest [ns]; as long as tf2 does."""
+
+
+LIFETIME = 600.0
+"""A moving frame is forgotten when nothing was heard of it for so long [s], of real time."""
+MAX_FRAMES = 10_000
+"""More frames are refused: a broadcaster that invents a name for each message would fill the memory."""
+LISTED = 100
+"""More frames are not listed in messages."""
 
 
 class UnknownFrameError(TransformError):
@@ -36,14 +46,23 @@ class LoopError(TransformError):
     """The transform would make a frame its own ancestor."""
 
 
+class StrayStampError(TransformError):
+    """A transform whose stamp is far from the history of its frame; it counts once another one agrees with it."""
+
+
 class TransformBuffer:
     """Remembers where each frame was in its parent, for the last ten seconds. Thread-safe.
 
     A frame has one parent. A transform to another parent, or one that turns a fixed frame into a moving one
-    or back, replaces all that was known of the frame. Times are the stamps of messages [ns].
+    or back, replaces all that was known of the frame. Times are the stamps of messages [ns]. A moving frame that is
+    not heard of any more is forgotten.
+
+    Args:
+        clock: Real time [s].
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._changed = threading.Condition()  # its lock is re-entrant: wait() calls lookup()
         self._frames: dict[str, _Frame] = {}  # by the child's name; a root has no entry
 
@@ -54,24 +73,30 @@ class TransformBuffer:
 
         Args:
             parent, child: Names of frames.
-            stamp_ns: When [ns]; ignored for a static one. A transform older than the history is dropped.
+            stamp_ns: When [ns]; ignored for a static one.
             transform: Takes points of `child` to points of `parent`.
             static: The transform holds at all times (/tf_static).
 
         Raises:
             LoopError: `child` is `parent` or one of its ancestors.
-            TransformError: A name is empty.
+            StrayStampError: The stamp is further from the frame's newest one than the history is long, as one of a
+                wrong clock is: it holds at that very time only, until the next one agrees with it and both replace
+                the history.
+            TransformError: A name is empty, or there are too many frames.
         """
         if not parent or not child:
-            raise TransformError(f"a transform needs two frames, got {parent!r} and {child!r}")
+            raise TransformError(f"a transform needs two frames, got {shown(parent)} and {shown(child)}")
         with self._changed:
             ancestry = self._ancestry(parent)
             if child in ancestry:
-                way = " in ".join(map(repr, ancestry[: ancestry.index(child) + 1]))
-                raise LoopError(f"{child!r} cannot be in {parent!r}: that makes a loop ({way})")
+                way = " in ".join(map(shown, ancestry[: ancestry.index(child) + 1]))
+                raise LoopError(f"{shown(child)} cannot be in {shown(parent)}: that makes a loop ({way})")
             frame = self._frames.get(child)
+            if frame is None:
+                self._make_room(child)
             if frame is None or (frame.parent, frame.static) != (parent, static):
                 frame = self._frames[child] = _Frame(child, parent, static)
+            frame.heard = self._clock()
             frame.add(0 if static else stamp_ns, transform)
             self._changed.notify_all()
 
@@ -98,8 +123,8 @@ class TransformBuffer:
             common = next((frame for frame in of_source if frame in of_target), None)
             if common is None:
                 raise NotConnectedError(
-                    f"{source!r} and {target!r} are not connected: {source!r} is below {of_source[-1]!r}, "
-                    f"{target!r} below {of_target[-1]!r}"
+                    f"{shown(source)} and {shown(target)} are not connected: {shown(source)} is below "
+                    f"{shown(of_source[-1])}, {shown(target)} below {shown(of_target[-1])}"
                 )
             common_from_source = self._join(of_source[: of_source.index(common)], stamp_ns)
             common_from_target = self._join(of_target[: of_target.index(common)], stamp_ns)
@@ -140,12 +165,23 @@ class TransformBuffer:
             self._frames = {name: frame for name, frame in self._frames.items() if frame.static}
             self._changed.notify_all()
 
+    def _make_room(self, child: str) -> None:
+        """Forgets the moving frames that are not heard of any more, before a new one comes."""
+        old = self._clock() - LIFETIME
+        for name in [name for name, frame in self._frames.items() if not frame.static and frame.heard < old]:
+            del self._frames[name]
+        if len(self._frames) >= MAX_FRAMES:
+            raise TransformError(
+                f"{shown(child)} is one frame too many: {len(self._frames)} are known, as many as may be"
+            )
+
     def _require_known(self, *names: str) -> None:
         known = self._frames.keys() | {frame.parent for frame in self._frames.values()}
         for name in names:
             if name not in known:
-                listed = ", ".join(sorted(known)) or "none yet"
-                raise UnknownFrameError(f"the frame {name!r} is unknown; known: {listed}")
+                listed = ", ".join(shown(one)[1:-1] for one in sorted(known)[:LISTED]) or "none yet"
+                more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+                raise UnknownFrameError(f"the frame {shown(name)} is unknown; known: {listed}{more}")
 
     def _ancestry(self, name: str) -> list[str]:
         """The frame, its parent, and so on to the root."""
@@ -166,13 +202,32 @@ class _Frame:
     """Where one frame was in its parent."""
 
     def __init__(self, name: str, parent: str, static: bool) -> None:
-        self.name, self.parent, self.static = name, parent, static
+        self.name, self.parent, self.static, self.heard = name, parent, static, 0.0
+        self._stray: tuple[int, RigidTransform] | None = None
         self._stamps: list[int] = []  # in order
         self._transforms: dict[int, RigidTransform] = {}
 
     def add(self, stamp: int, transform: RigidTransform) -> None:
-        if self._stamps and stamp < self._stamps[-1] - HISTORY_NS:
-            return
+        if self._stamps and abs(stamp - self._stamps[-1]) > HISTORY_NS:
+            self._add_stray(stamp, transform)
+        else:
+            self._stray = None
+            self._insert(stamp, transform)
+
+    def _add_stray(self, stamp: int, transform: RigidTransform) -> None:
+        """One far from the history is a mistake; two that follow each other there are a new history."""
+        before, self._stray = self._stray, (stamp, transform)
+        if before is None or not 0 < stamp - before[0] <= HISTORY_NS:
+            newest = self._stamps[-1]
+            raise StrayStampError(
+                f"its stamp {stamp * 1e-9:.3f} s is {abs(stamp - newest) * 1e-9:.3f} s "
+                f"{'after' if stamp > newest else 'before'} the newest one; it counts once another one agrees"
+            )
+        self._stamps, self._transforms, self._stray = [], {}, None
+        self._insert(*before)
+        self._insert(stamp, transform)
+
+    def _insert(self, stamp: int, transform: RigidTransform) -> None:
         if stamp not in self._transforms:
             insort(self._stamps, stamp)
         self._transforms[stamp] = transform
@@ -186,6 +241,9 @@ class _Frame:
             return self._transforms[0]
         if stamp in self._transforms:
             return self._transforms[stamp]
+        # One that is sent with each picture of a camera on demand.
+        if self._stray is not None and self._stray[0] == stamp > self._stamps[-1]:
+            return self._stray[1]
         oldest, newest = self._stamps[0], self._stamps[-1]
         if not oldest < stamp < newest:
             raise self._extrapolation(stamp, oldest, newest)
@@ -198,7 +256,7 @@ class _Frame:
         by = (stamp - newest if stamp > newest else stamp - oldest) * 1e-9
         side = "after the newest" if by > 0 else "before the oldest"
         return ExtrapolationError(
-            f"{stamp * 1e-9:.3f} s is {abs(by):.3f} s {side} known transform of {self.name!r} in "
-            f"{self.parent!r} (from {oldest * 1e-9:.3f} s to {newest * 1e-9:.3f} s)",
+            f"{stamp * 1e-9:.3f} s is {abs(by):.3f} s {side} known transform of {shown(self.name)} in "
+            f"{shown(self.parent)} (from {oldest * 1e-9:.3f} s to {newest * 1e-9:.3f} s)",
             by,
         )

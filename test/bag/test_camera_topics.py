@@ -42,6 +42,31 @@ def test_colour_with_the_depth_that_is_aligned_to_it():
     )
 
 
+def test_an_oaks_stereo_is_its_depth_and_a_stereo_pair_is_pictures():
+    oak = {
+        "/oak/rgb/image_raw": IMAGE,
+        "/oak/rgb/camera_info": INFO,
+        "/oak/stereo/image_raw": IMAGE,
+        "/oak/stereo/camera_info": INFO,
+    }
+    assert find_camera(oak) == CameraTopics(
+        "/oak/rgb/image_raw", "/oak/stereo/image_raw", "/oak/rgb/camera_info"
+    )
+    compressed = {
+        "/oak/rgb/image_raw/compressed": COMPRESSED,
+        "/oak/stereo/image_raw/compressedDepth": COMPRESSED,
+    }
+    assert find_camera(compressed).depth == "/oak/stereo/image_raw/compressedDepth"
+    pair = {
+        "/stereo/left/image_raw": IMAGE,
+        "/stereo/left/camera_info": INFO,
+        "/stereo/right/image_raw": IMAGE,
+    }
+    assert find_camera(pair, image="/stereo/left/image_raw") == CameraTopics(
+        "/stereo/left/image_raw", "", "/stereo/left/camera_info"
+    )
+
+
 def test_one_of_two_cameras_by_name():
     for name in ("head", "wrist"):
         assert find_camera(TWO, camera=name) == CameraTopics(

@@ -185,6 +185,7 @@ def test_no_inverse_outside_the_lens_model_is_nan():
         ({"model": "plumb_bob", "d": (0.1,)}, "4 or 5 or 8 or 12 or 14"),
         ({"model": "inverse_brown_conrady", "d": (0.1, 0, 0, 0, 0)}, "known: plumb_bob"),
         ({"model": "equidistant", "d": (0.1,) * 5}, "equidistant takes 4"),
+        ({"model": "plumb_bob", "d": (0.1,) * 7}, "4 or 5 or 8 or 12 or 14"),
         ({"d": (float("inf"), 0, 0, 0)}, "not finite"),
         ({"roi": (600, 0, 100, 480)}, "leaves the image"),
     ],
@@ -201,3 +202,18 @@ def test_unknown_model_without_coefficients_is_a_pinhole():
 def test_other_image_size_is_refused():
     with pytest.raises(CameraInfoError, match="640x480.*320x240"):
         camera().require_size(320, 240)
+
+
+@pytest.mark.parametrize(
+    ("model", "written", "meant"),
+    [
+        ("equidistant", (0.01, 0.02, 0.03, 0.04, 0.0), (0.01, 0.02, 0.03, 0.04)),
+        ("fisheye", (0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.01, 0.0, 0.0, 0.0)),
+        ("plumb_bob", (0.1, 0.2, 0.0, 0.0, 0.3, 0.0), (0.1, 0.2, 0.0, 0.0, 0.3)),
+        ("rational_polynomial", (0.1,) * 8 + (0.0,) * 2, (0.1,) * 8),
+        ("rational_polynomial", (0.1,) * 14 + (0.0,), (0.1,) * 14),
+    ],
+)
+def test_zeros_behind_the_last_coefficient_are_nothing(model, written, meant):
+    assert camera(model=model, d=written) == camera(model=model, d=meant)
+    assert camera(model=model, d=written).distortion == meant

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from molmo_ros.geometry.optical_frame import BODY_FROM_OPTICAL, doubt, plain
+from molmo_ros.geometry.frame_names import plain, shown
+from molmo_ros.geometry.optical_frame import BODY_FROM_OPTICAL, doubt
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 
@@ -108,6 +109,11 @@ def test_a_link_that_nothing_shows_to_be_optical_is_doubted():
     down = turned(0, math.pi / 2, 0)
     assert "link's name" in asked("wrist_link", ("base", "wrist_link", down))[0]
     assert asked("wrist_cam", ("base", "wrist_cam", down)) == ("", "")
+
+
+def test_a_long_name_is_cut_where_it_is_shown():
+    assert shown("camera") == "'camera'" and len(shown("x" * 1_000_000)) < 120
+    assert len(asked("x" * 1_000_000 + "/a/b")[0]) < 300
 
 
 def test_leading_slashes_are_no_part_of_a_name():

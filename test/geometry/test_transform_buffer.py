@@ -8,9 +8,12 @@ import pytest
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import (
     HISTORY_NS,
+    LIFETIME,
+    MAX_FRAMES,
     ExtrapolationError,
     LoopError,
     NotConnectedError,
+    StrayStampError,
     TransformBuffer,
     UnknownFrameError,
 )
@@ -107,7 +110,8 @@ def test_history_is_bounded_and_older_ones_are_dropped():
     for second in range(31):
         buffer.set("base", "wrist", second * S, along_x(second))
     assert buffer.lookup("base", "wrist", 30 * S - HISTORY_NS).translation[0] == 20.0
-    buffer.set("base", "wrist", 5 * S, along_x(5))
+    with pytest.raises(StrayStampError, match="25.000 s before the newest"):
+        buffer.set("base", "wrist", 5 * S, along_x(5))
     for stamp in (5 * S, 19 * S):
         with pytest.raises(ExtrapolationError, match="from 20.000 s to 30.000 s"):
             buffer.lookup("base", "wrist", stamp)
@@ -188,3 +192,53 @@ def test_lookups_while_another_thread_writes_and_clears():
             pass  # cleared in between, or outrun
     writer.join()
     assert found > 0
+
+
+def test_one_transform_of_the_year_2038_changes_nothing_and_is_told(arm):
+    with pytest.raises(StrayStampError, match="2147483647.000 s is .* after the newest"):
+        arm.set("base", "wrist", (2**31 - 1) * S, along_x(99.0))
+    arm.set("base", "wrist", 1100 * MS, along_x(1.1))
+    assert arm.lookup("base", "wrist", 1050 * MS).translation[0] == pytest.approx(1.05)
+    with pytest.raises(StrayStampError, match="before the newest"):
+        arm.set("base", "wrist", -20 * S, along_x(99.0))
+    assert arm.lookup("base", "wrist", 1050 * MS).translation[0] == pytest.approx(1.05)
+
+
+def test_where_the_year_2038_comes_first_the_right_time_takes_over():
+    buffer = TransformBuffer()
+    buffer.set("base", "wrist", (2**31 - 1) * S, along_x(99.0))
+    with pytest.raises(StrayStampError):
+        buffer.set("base", "wrist", 100 * MS, along_x(0.1))
+    buffer.set("base", "wrist", 200 * MS, along_x(0.2))
+    assert buffer.lookup("base", "wrist", 150 * MS).translation[0] == pytest.approx(0.15)
+    with pytest.raises(ExtrapolationError):
+        buffer.lookup("base", "wrist", 1000 * S)
+
+
+def test_a_transform_that_comes_with_each_rare_picture_holds_at_its_stamp(arm):
+    for second in (30, 60, 90):
+        with pytest.raises(StrayStampError):
+            arm.set("base", "wrist", second * S, along_x(second))
+        assert arm.lookup("base", "wrist", second * S).translation[0] == second
+
+
+def test_moving_frames_that_are_not_heard_of_any_more_are_forgotten():
+    now = [0.0]
+    buffer = TransformBuffer(clock=lambda: now[0])
+    buffer.set("map", "base", 0, RigidTransform(), static=True)
+    for number in range(50):
+        buffer.set("map", f"person{number}", number * S, RigidTransform())
+        now[0] += LIFETIME / 10
+    assert set(buffer.parents()) == {"base"} | {f"person{number}" for number in range(39, 50)}
+
+
+def test_frames_are_bounded_in_number():
+    buffer = TransformBuffer()
+    for number in range(MAX_FRAMES):
+        buffer.set("map", f"f{number}", 0, RigidTransform())
+    with pytest.raises(TransformError, match=f"{MAX_FRAMES} are known"):
+        buffer.set("map", "one more", 0, RigidTransform())
+    buffer.set("map", "f7", S, RigidTransform())
+    with pytest.raises(UnknownFrameError, match="more$") as error:
+        buffer.lookup("map", "x" * 1_000_000, 0)
+    assert len(str(error.value)) < 2000

@@ -9,7 +9,8 @@ import numpy as np
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.belonging import Belonging, MismatchError, Rules, Source
-from molmo_ros.geometry.optical_frame import doubt, is_named_optical, plain
+from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
+from molmo_ros.geometry.optical_frame import doubt
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.answers.locate import DepthReading, LocatedPoint, locate_points
@@ -160,7 +161,7 @@ class Locator:
             )
         if len(self.frame_id) > LONGEST_NAME:
             raise TransformError(
-                f"the target_frame {self.frame_id[:40]!r}... has {len(self.frame_id)} characters; valid: up to "
+                f"the target_frame {shown(self.frame_id)} has {len(self.frame_id)} characters; valid: up to "
                 f"{LONGEST_NAME}"
             )
         return self._transforms.lookup(
@@ -174,7 +175,7 @@ class Locator:
             MismatchError: Something does, and `optical_frame` does not name one.
         """
         if belonging.rules.optical_frame:
-            belonging.assumed.append(f"the optical frame is {belonging.optical_frame!r} (optical_frame)")
+            belonging.assumed.append(f"the optical frame is {shown(belonging.optical_frame)} (optical_frame)")
             return
 
         def relate(target: str, source: str) -> RigidTransform | None:
@@ -188,13 +189,13 @@ class Locator:
             return
         why, beside = doubt(frame, self._transforms.parents(), relate)
         if why:
-            cure = f"set optical_frame to {beside or frame + '_optical_frame'!r}"
+            cure = f"set optical_frame to {shown(beside or frame + '_optical_frame')}"
             if not beside:
                 cure += (
                     f" and publish that (static_transform_publisher --roll -1.5708 --yaw -1.5708 --frame-id {frame} "
-                    f"--child-frame-id {frame}_optical_frame), or to {frame!r} where that is optical"
+                    f"--child-frame-id {frame}_optical_frame), or to {shown(frame)} where that is optical"
                 )
             raise MismatchError(
-                f"the picture is in the frame {frame!r}, which is no optical frame: {why}; {cure}"
+                f"the picture is in the frame {shown(frame)}, which is no optical frame: {why}; {cure}"
             )
-        belonging.assumed.append(f"the frame {frame!r} is optical")
+        belonging.assumed.append(f"the frame {shown(frame)} is optical")

@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 
+from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 from molmo_ros.node import installed_ros
@@ -55,16 +56,16 @@ class Transforms:
         Raises:
             TransformError: There is none at that time; the message says why.
         """
-        target, source = target_frame.lstrip("/"), source_frame.lstrip("/")
+        target, source = plain(target_frame), plain(source_frame)
         if not source:
             raise TransformError("the image's header names no frame")
         if target == source:
             return RigidTransform()
-        wanted = f"no transform from {source!r} to {target!r}"
+        wanted = f"no transform from {shown(source)} to {shown(target)}"
         if self._listener is None:
             raise TransformError(
                 f"{wanted}: neither tf2_ros nor tf2_msgs is installed; install ros-$ROS_DISTRO-tf2-ros, or "
-                f"leave target_frame empty for points in {source!r}"
+                f"leave target_frame empty for points in {shown(source)}"
             )
         if stamp_ns == 0:  # tf2 would take it for "the latest", which is where the camera is now
             raise TransformError(f"{wanted}: the image has no stamp")
@@ -129,9 +130,11 @@ class _Tf2Listener:
         return _from_message(stamped.transform)
 
     def parents(self) -> dict[str, str]:
-        # "[]" where nothing is known
-        frames = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
-        return {child: about["parent"] for child, about in dict(frames).items()}
+        try:  # "{}" or "[]" where nothing is known
+            frames = dict(yaml.safe_load(self._buffer.all_frames_as_yaml()) or {})
+        except yaml.YAMLError:  # tf2 does not quote the names
+            return {}
+        return {str(child): about["parent"] for child, about in frames.items()}
 
     def clear(self) -> None:
         self._buffer.clear()
@@ -180,13 +183,13 @@ class _TopicListener:
 
     def _store(self, message: Any, static: bool) -> None:
         for stamped in message.transforms:
-            parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
+            parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
                 transform = _from_message(stamped.transform)
                 self._buffer.set(parent, child, stamp_ns(stamped.header), transform, static)
             except TransformError as error:
                 self._node.get_logger().warning(
-                    f"ignored a transform of {child!r} in {parent!r}: {error}",
+                    f"ignored a transform of {shown(child)} in {shown(parent)}: {error}",
                     throttle_duration_sec=WARNED_EVERY,
                 )
 

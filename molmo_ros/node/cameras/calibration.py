@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
+from molmo_ros.geometry.frame_names import shown
 
 
 def camera_from_message(
@@ -59,6 +60,6 @@ def _require_own_frame(message: Any) -> None:
     if tx or ty:
         raise CameraInfoError(
             f"P has the translation Tx={tx:g}, Ty={ty:g} of a stereo pair's second camera, so its points are either in "
-            f"the first camera's frame or in {message.header.frame_id!r}; set trust_camera_info to true where "
-            f"{message.header.frame_id!r} is this camera's own optical frame"
+            f"the first camera's frame or in {shown(message.header.frame_id)}; set trust_camera_info to true where "
+            f"{shown(message.header.frame_id)} is this camera's own optical frame"
         )

@@ -98,6 +98,9 @@ def feedback(progress: Progress) -> Any:
 
 
 def duration(milliseconds: float) -> Duration:
-    """A builtin_interfaces/Duration; one below 0 has a negative `sec`, as ROS writes it."""
+    """A builtin_interfaces/Duration; one below 0 has a negative `sec`, as ROS writes it.
+
+    Its 32 bits hold 68 years; the age of an image of an earlier time is that.
+    """
     sec, nanosec = divmod(round(milliseconds * 1e6), 1_000_000_000)
-    return Duration(sec=sec, nanosec=nanosec)
+    return Duration(sec=max(-(2**31), min(sec, 2**31 - 1)), nanosec=nanosec)

@@ -136,6 +136,13 @@ def test_duration_is_normalised(milliseconds):
     assert math.isclose(message.sec * 1e3 + message.nanosec * 1e-6, milliseconds, abs_tol=1e-6)
 
 
+@pytest.mark.parametrize("years", [69, -69, 600])
+def test_ages_of_another_century_fit_the_message(years):
+    """A stamp before 1958 is more than 2^31 s ago."""
+    message = duration(years * 365.25 * 86400e3)
+    assert message.sec == (2**31 - 1 if years > 0 else -(2**31))
+
+
 class AcceleratorError(RuntimeError):
     """As torch calls its own."""
 

@@ -246,6 +246,14 @@ def stand_in_for_tf2_ros():
         def clear(self):
             self.cleared += 1
 
+        def all_frames_as_yaml(self):
+            """As BufferCore::allFramesAsYAML writes it: names are not quoted, parents are."""
+            frames = "".join(
+                f"{child}: \n  parent: '{parent}'\n  broadcaster: 'default_authority'\n  rate: 10000.000\n"
+                for parent, child, _ in self.transforms
+            )
+            return frames or "{}"
+
         def wait_for_transform_async(self):
             """Only there: the sign of ROS 2's."""
 
@@ -270,6 +278,7 @@ def test_tf2_ros_is_used_where_it_is_installed(listening, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
     transforms = listening.listen()
     listener = tf2_ros.listener
+    assert transforms.parents() == {}
     listener.buffer.transforms["base", "camera", 7 * S] = transform(
         "base", "camera", 7 * S, (1.0, 2.0, 3.0), 0.4
     )
@@ -277,6 +286,7 @@ def test_tf2_ros_is_used_where_it_is_installed(listening, monkeypatch):
     assert found.translation == (1.0, 2.0, 3.0)
     assert found.rotation == pytest.approx((0.0, 0.0, math.sin(0.2), math.cos(0.2)))
     assert listener.buffer.timeout == pytest.approx(0.25)
+    assert transforms.parents() == {"camera": "base"}
     with pytest.raises(TransformError, match="'camera' to 'bass' at the image's stamp: .*does not exist"):
         transforms.lookup("bass", "camera", 7 * S, 0.0)
     transforms.clear()
