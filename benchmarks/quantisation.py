@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from molmo_ros.engine.quality import QualityReport, compare, record
+from molmo_ros.engine.quality import QualityReport, compare
+from molmo_ros.engine.quality_gate import questions, record
 from molmo_ros.engine.quantisation.calibration import calibration_prompts, simulated_examples
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.formats import QUANTISED
@@ -47,12 +48,13 @@ def main() -> None:
         for _, picture, queries in scenes_with_queries(seeds, args.queries)
         for query in queries
     ]
-    expected = record(reference, pairs)
+    asked = questions(reference.crop_budget, pairs)
+    expected = record(reference, asked)
     print("| precision | identical | as many points | drift, median [px] | 95 % | largest |")
     print("|---|---|---|---|---|---|")
     for name in ("float16", "bfloat16"):
         sixteen = Molmo.from_pretrained(folder, dtype=name)
-        print(_row(name, compare(expected, record(sixteen, pairs))), flush=True)
+        print(_row(name, compare(expected, record(sixteen, asked))), flush=True)
     for precision in QUANTISED:
         with tempfile.TemporaryDirectory() as work:
             calibrated = quantise_decoder(Path(work), config, precision, DTYPE, read, prompts)
@@ -61,7 +63,7 @@ def main() -> None:
                 ways["rounded to nearest"] = RoundedParameters(config, precision, DTYPE, read)
             for way, quantised in ways.items():
                 candidate = Molmo.from_runtime(TorchRuntime(simulated(model, quantised)), folder)
-                report = compare(expected, record(candidate, pairs))
+                report = compare(expected, record(candidate, asked))
                 print(_row(f"{precision}, {way}", report), flush=True)
 
 

@@ -24,7 +24,8 @@ from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.load import with_look_ups
-from molmo_ros.engine.quality import QualityReport, QualityThreshold, compare, record
+from molmo_ros.engine.quality import QualityThreshold
+from molmo_ros.engine.quality_gate import GateReport, Question, questions, record
 from molmo_ros.engine.quantisation.calibration import Example, calibration_prompts, open_before_blocks
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
@@ -126,9 +127,10 @@ class _Build:
                     self._manifest(folder, description, None)
                 ), f"not measured: {measured}"
             said = f"{report.text()} Measured with {measured}."
-            if not report.passes(threshold) and not force:
+            if (failed := report.failed(threshold)) and not force:
                 raise EngineError(
-                    f"the engine's answers are too far from those of the 16-bit model: {said} At least "
+                    f"the engine's answers to pictures of {' and of '.join(failed)} are too far from those of the "
+                    f"16-bit model: {said} At least "
                     f"{threshold.same_points:.0%} must have as many points, and 95 % of the points move by at most "
                     f"{threshold.drift:g} px. Build with more bits, or with pictures of your own (--pictures), or take "
                     "it as it is with --force"
@@ -231,7 +233,7 @@ class _Build:
 
     def _quality(
         self, folder: Path, quantised: QuantisedParameters | None, gate: Sequence[Asked]
-    ) -> tuple[QualityReport | None, str]:
+    ) -> tuple[GateReport | None, str]:
         """Compares answers with the 16-bit model's; returns what ran, or without a report why nothing did."""
         if not gate:
             return None, "it was left out"
@@ -241,19 +243,21 @@ class _Build:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = str(self.plan.dtype).removeprefix("torch.")
         network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)
-        references = record(self._molmo(TorchRuntime(network)), gate, self._count("reference answers", gate))
+        molmo = self._molmo(TorchRuntime(network))
+        asked = questions(molmo.crop_budget, gate, self.plan.shapes.max_crops)
+        references = record(molmo, asked, self._count("reference answers", asked))
         if quantised is not None and not self._runs_here():
             network, measured = simulated(network, quantised), f"torch on {device} and the engine's weights"
             runtime: Runtime = TorchRuntime(network)
         else:
-            del network
+            del network, molmo
             gc.collect()
             runtime, measured = self._engine(folder)
-        answers = record(self._molmo(runtime), gate, self._count("the engine's answers", gate))
-        return compare(references, answers), measured
+        answers = record(self._molmo(runtime), asked, self._count("the engine's answers", asked))
+        return GateReport(asked, references, answers), measured
 
-    def _count(self, stage: str, gate: Sequence[Asked]) -> Callable[[int], None]:
-        return lambda done: self.progress(stage, done, len(gate))
+    def _count(self, stage: str, asked: Sequence[Question]) -> Callable[[int], None]:
+        return lambda done: self.progress(stage, done, len(asked))
 
     def _molmo(self, runtime: Runtime) -> Molmo:
         return Molmo.from_runtime(runtime, self.plan.checkpoint, self.plan.shapes.max_crops)
@@ -285,7 +289,9 @@ class _Build:
         else:
             from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
-            runner = OnnxRunner(folder, plan.config.decoder, plan.shapes.max_context, plan.dtype)
+            runner = OnnxRunner(
+                folder, plan.config.decoder, plan.shapes.max_context, plan.dtype, plan.command
+            )
             measured = "onnxruntime and the engine's graphs"
         return with_look_ups(self.stored, plan.shapes, runner, plan.command), measured
 

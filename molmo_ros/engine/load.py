@@ -139,7 +139,7 @@ def open_engine(
         from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
         verified = verify_files(engine, manifest)
-        on_cpu = OnnxRunner(engine, stored.config.decoder, shapes.max_context, dtype)
+        on_cpu = OnnxRunner(engine, stored.config.decoder, shapes.max_context, dtype, manifest.command)
         verified.check_unchanged()
         return with_look_ups(stored, shapes, on_cpu, manifest.command)
     if gpu is None:

@@ -1,12 +1,12 @@
 """What an engine does to answers: how many stay as the 16-bit model gave them, and how far points move.
 
-The two models need not be in memory together: `record` the reference's answers, free it, record the engine's, and
-`compare` them.
+The two models need not be in memory together: record the reference's answers (`quality_gate.record`), free it, record
+the engine's, and `compare` them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.molmo.answer import Answer, Point
-from molmo_ros.molmo.pipeline import Molmo
 
 
 @dataclass(frozen=True)
@@ -89,32 +88,6 @@ class QualityReport:
             f"{first}; of {self.with_points} with points {self.same_number} have as many. Their points moved by "
             f"{self.drift(50):.1f} px (median), {self.drift(95):.1f} px (95 %), {self.drift(100):.1f} px (largest)."
         )
-
-
-def record(
-    model: Molmo, pairs: Iterable[tuple[np.ndarray, str]], progress: Callable[[int], None] | None = None
-) -> list[Answer]:
-    """A model's answers.
-
-    Args:
-        model: Whatever runs it.
-        pairs: Pictures uint8 RGB [h, w, 3] with what is asked about each; pairs of the same array that follow each
-            other share its encoding.
-        progress: Called with the number of answers so far.
-
-    Raises:
-        ImageError: A picture is none, or the engine takes fewer crops.
-        PromptError: A query is empty or too long.
-    """
-    answers: list[Answer] = []
-    last = encoded = None
-    for image, query in pairs:
-        if encoded is None or image is not last:
-            last, encoded = image, model.encode(image)
-        answers.append(model.query(encoded, query))
-        if progress is not None:
-            progress(len(answers))
-    return answers
 
 
 def compare(reference: Sequence[Answer], candidate: Sequence[Answer]) -> QualityReport:

@@ -69,12 +69,12 @@ class ImageEncoder:
     @torch.inference_mode()
     def _features(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
         """Features of all images."""
-        features = [self._runtime.encode_image(_tensors(one)) for one in images]
+        features = [self._runtime.encode_image(image_tensors(one)) for one in images]
         return ImageFeatures.join(features)
 
 
-def _tensors(image: ProcessedImage) -> ImageTensors:
-    """The same memory, as torch tensors."""
+def image_tensors(image: ProcessedImage) -> ImageTensors:
+    """A processed image as a runtime takes it: the same memory, as torch tensors."""
     masks, input_idx, pooling = (
         None if table is None else torch.from_numpy(table)
         for table in (image.masks, image.input_idx, image.pooling)

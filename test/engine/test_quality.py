@@ -2,15 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.quality import QualityReport, QualityThreshold, compare, drift, record
-from molmo_ros.engine.quantisation.calibration import simulated_examples
+from molmo_ros.engine.quality import QualityReport, QualityThreshold, compare, drift
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.pipeline import Molmo
 
 
 def answer(text, *places):
@@ -93,25 +89,3 @@ def test_thresholds_out_of_range_are_refused(values):
 def test_nothing_to_compare_is_refused(reference, candidate):
     with pytest.raises(EngineError, match="at least one picture"):
         compare(reference, candidate)
-
-
-def test_answers_are_recorded_and_a_picture_is_encoded_once(monkeypatch):
-    model, counts, encoded = Molmo.from_pretrained("tiny"), [], []
-    encode = model.encode
-    monkeypatch.setattr(model, "encode", lambda image: encoded.append(image) or encode(image))
-    first, second = (example.image for example in simulated_examples(2))
-    pairs = [
-        (first, "Point to the ball."),
-        (first, "How many cubes are there?"),
-        (second, "Point to the ball."),
-    ]
-    answers = record(model, pairs, counts.append)
-    assert counts == [1, 2, 3] and len(encoded) == 2
-    for got, (image, query) in zip(answers, pairs, strict=True):
-        assert got.text == Molmo.query(model, image, query).text
-    assert compare(answers, record(model, pairs)).identical == 3
-
-
-def test_a_query_that_is_none_is_refused():
-    with pytest.raises(PromptError, match="empty"):
-        record(Molmo.from_pretrained("tiny"), [(np.zeros((50, 50, 3), np.uint8), "")])

@@ -2,14 +2,18 @@
 
 | input | type | shape | what |
 |---|---|---|---|
-| crops | the graph's | [crops, patches, patch_values] | normalised patches |
+| crops | the graph's | [views, patches, patch_values] | normalised patches; the tower runs on each of them |
 | pooling | int64 | [tokens, slots] | the patches of each token, numbered through all crops; negative for none |
-| masks | float32 | [crops, patches] | how much of each patch is image; only for models that mark padding |
+| coverage | float32 | [crops, patches] | how much of each patch is image; only for models that mark padding |
 
 | output | type | shape | what |
 |---|---|---|---|
 | tokens | the graph's | [tokens, decoder width] | the image features |
 | patches | the graph's | [crops * patches, feature width] | what a point head chooses from; only with one |
+
+There are as many views as crops, or one where all crops of an image are the same picture. What marks padding is not the
+same for them all the same: in a tiling of 1x1 the global view has other marks than the tile, so `coverage` is of every
+crop. Without `coverage` the graph knows of views alone, and `pooling` counts their patches.
 
 Attention runs in the graph's dtype with a softmax in float32, also where a config asks for float32 throughout: on a
 GPU the fused kernels accumulate in float32, and the difference is what rounding its inputs to 16 bits makes.
@@ -35,13 +39,13 @@ def vision_graph(config: MolmoConfig, dtype: torch.dtype, read: Read) -> GraphWr
     """
     graph = GraphWriter("vision", dtype, read)
     vision, connector = config.vision, config.connector
-    crops = graph.input("crops", dtype, ["crops", vision.patches, vision.patch_values])
+    crops = graph.input("crops", dtype, ["views", vision.patches, vision.patch_values])
     slots = connector.pool[0] * connector.pool[1] if connector.crop_pooling else "slots"
     pooling = graph.input("pooling", torch.int64, ["tokens", slots])
     features = tower(graph, vision, crops)
     if connector.pad_embed:
-        masks = graph.input("masks", torch.float32, ["crops", vision.patches])
-        features = _mark_padding(graph, connector, features, masks)
+        coverage = graph.input("coverage", torch.float32, ["crops", vision.patches])
+        features = _mark_padding(graph, connector, features, coverage)
     patches = graph.node("Reshape", features, graph.integers(-1, vision.feature_width))
     tokens = _connector(graph, connector, patches, pooling)
     graph.output(tokens, "tokens", dtype, ["tokens", connector.output_width])
@@ -106,12 +110,14 @@ def _block(graph: GraphWriter, config: VisionConfig, x: str, name: str) -> str:
     return graph.node("Add", x, linear(graph, active, f"{name}.mlp.down", config.mlp_width, width, True))
 
 
-def _mark_padding(graph: GraphWriter, config: ConnectorConfig, features: str, masks: str) -> str:
-    """`Connector.mark_padding`."""
+def _mark_padding(graph: GraphWriter, config: ConnectorConfig, features: str, coverage: str) -> str:
+    """`Connector.mark_padding`, of features [crops or 1, patches, feature width]: each crop gets marks of its own."""
     graph.scope("connector.pad_embed")
     embeddings = graph.parameter("connector.pad_embed", [2, config.feature_width])
-    whole = graph.node("Equal", masks, graph.scalar(0.0, torch.float32))
-    below = graph.node("Less", masks, graph.scalar(1.0, torch.float32))
+    whole = graph.node("Equal", coverage, graph.scalar(0.0, torch.float32))
+    below = graph.node("Less", coverage, graph.scalar(1.0, torch.float32))
+    crops = graph.node("Shape", coverage, start=0, end=1)
+    features = graph.node("Expand", features, graph.node("Concat", crops, graph.integers(1, 1), axis=0))
     partial = graph.node("And", below, graph.node("Not", whole))
     for row, which in enumerate((whole, partial)):
         share = graph.node("Unsqueeze", graph.cast(which, graph.dtype), graph.integers(-1))

@@ -80,19 +80,21 @@ class EngineRuntime:
                 f"crops have shape {tuple(image.crops.shape)}; the last two sizes must be "
                 f"{(vision.patches, vision.patch_values)}"
             )
-        if connector.pad_embed and image.masks is None:
-            raise ImageError("this model needs the masks that its image processor makes")
+        if connector.pad_embed and (image.masks is None or image.masks.shape != image.crops.shape[:2]):
+            found = None if image.masks is None else tuple(image.masks.shape)
+            raise ImageError(f"this model needs masks of shape {tuple(image.crops.shape[:2])}; found {found}")
         table = image_table(vision.grid, connector, count, image.input_idx, image.pooling)
         self._check_image(count, table)
         seen, crops, masks = table, image.crops, image.masks if connector.pad_embed else None
         if image.single_view:
-            # All crops are one picture: the tower sees it once, and every patch stands for its copies.
-            crops, masks = crops[:1], None if masks is None else masks[:1]
-            seen = torch.where(table < 0, table, table % vision.patches)
+            # All crops are one picture, which the tower sees once. Where padding is marked they differ after it.
+            crops = crops[:1]
+            seen = table if connector.pad_embed else torch.where(table < 0, table, table % vision.patches)
         tokens, patches = self.runner.vision(crops, seen, masks)
         if patches is None:
             return ImageFeatures(tokens, None)
-        patches = patches.repeat(count, 1) if image.single_view else patches
+        if len(patches) < count * vision.patches:
+            patches = patches.repeat(count, 1)
         return ImageFeatures(tokens, PatchFeatures(patches, table.to(self.device)))
 
     def _check_image(self, count: int, table: Tensor) -> None:

@@ -28,9 +28,9 @@ class GraphRunner(Protocol):
         """Image features [tokens, width]; with a point head also the patches [crops * patches, feature width].
 
         Args:
-            crops: Of any floating-point type, see the graph.
+            crops: The views, of any floating-point type, see the graph.
             pooling: See the graph.
-            masks: See the graph; None for models without.
+            masks: The graph's coverage, of all crops; None for models without.
         """
 
     def decoder(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.runtime import StepOutput
 
@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
+VISION_INPUTS = {"crops", "pooling", "coverage"}
 QUIET = 3
 """Log level: errors only."""
 RIGHT_WITH_EXPERTS = (1, 32)
@@ -32,7 +33,14 @@ class OnnxRunner:
 
     name = "onnx"
 
-    def __init__(self, folder: Path, config: DecoderConfig, max_context: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: DecoderConfig,
+        max_context: int,
+        dtype: torch.dtype,
+        rebuild: str = "molmo-ros build",
+    ) -> None:
         """Opens vision.onnx and decoder.onnx of a folder.
 
         Args:
@@ -40,14 +48,21 @@ class OnnxRunner:
             config: The decoder's shape.
             max_context: Slots of the cache that the decoder was exported with.
             dtype: What the graphs' values are: float32 or float16.
+            rebuild: The command that builds them, for messages.
 
         Raises:
+            EngineMismatchError: The graphs are those of another version of this package.
             EngineError: onnxruntime refuses a graph, or is known to be wrong with this model.
         """
         if config.experts:
             _check_experts(onnxruntime.__version__)
         self.device, self.dtype, self._config = torch.device("cpu"), dtype, config
         self._vision, self._decoder = _session(folder / "vision.onnx"), _session(folder / "decoder.onnx")
+        if unknown := {one.name for one in self._vision.get_inputs()} - VISION_INPUTS:
+            raise EngineMismatchError(
+                f"{folder} was built by another version of molmo_ros: its vision graph takes "
+                f"{', '.join(sorted(unknown))}. Build it again: {rebuild}"
+            )
         self._has_states = any(output.name == "states" for output in self._decoder.get_outputs())
         self._patches = next(
             (output.shape[1] for output in self._vision.get_outputs() if output.name == "patches"), None
@@ -69,13 +84,14 @@ class OnnxRunner:
     def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`."""
         binding = self._vision.io_binding()
-        inputs = {"crops": crops.to(self.dtype), "pooling": pooling} | (
-            {} if masks is None else {"masks": masks}
-        )
+        inputs = {"crops": crops.to(self.dtype), "pooling": pooling}
+        if masks is not None:
+            inputs["coverage"] = masks.to(torch.float32)
         tokens = torch.empty(len(pooling), self._config.width, dtype=self.dtype)
         outputs = {"tokens": tokens}
         if self._patches is not None:
-            outputs["patches"] = torch.empty(crops.shape[0] * crops.shape[1], self._patches, dtype=self.dtype)
+            count = len(crops if masks is None else masks) * crops.shape[1]
+            outputs["patches"] = torch.empty(count, self._patches, dtype=self.dtype)
         self._run(self._vision, binding, inputs, outputs)
         return tokens, outputs.get("patches")
 

@@ -114,14 +114,14 @@ class TensorRTRunner:
         Raises:
             EngineError: TensorRT refuses.
         """
-        count, patches = crops.shape[:2]
         with self._on_own_stream():
             inputs = {"crops": self._staging.send(crops, self.dtype), "pooling": self._staging.send(pooling)}
             if masks is not None:
-                inputs["masks"] = self._staging.send(masks, torch.float32)
+                inputs["coverage"] = self._staging.send(masks, torch.float32)
             outputs = {"tokens": self._empty(len(pooling), self._config.connector.output_width)}
             if self._config.point_head is not None:
-                outputs["patches"] = self._empty(count * patches, self._config.vision.feature_width)
+                count = len(crops if masks is None else masks) * crops.shape[1]
+                outputs["patches"] = self._empty(count, self._config.vision.feature_width)
             self._run(self._vision_context, inputs, outputs)
         return outputs["tokens"], outputs.get("patches")
 
@@ -229,7 +229,7 @@ def vision_signature(config: MolmoConfig, dtype: torch.dtype) -> dict[str, Signa
         "tokens": Signature(dtype, (ANY, connector.output_width)),
     }
     if connector.pad_embed:
-        tensors["masks"] = Signature(torch.float32, (ANY, vision.patches))
+        tensors["coverage"] = Signature(torch.float32, (ANY, vision.patches))
     if config.point_head is not None:
         tensors["patches"] = Signature(dtype, (ANY, vision.feature_width))
     return tensors

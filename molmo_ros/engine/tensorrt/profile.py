@@ -23,7 +23,7 @@ def vision_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
         "crops": crops(vision.patches, vision.patch_values),
         "pooling": ((1, slots), (tokens, slots), (tokens, slots)),
     }
-    return profile | ({"masks": crops(vision.patches)} if config.connector.pad_embed else {})
+    return profile | ({"coverage": crops(vision.patches)} if config.connector.pad_embed else {})
 
 
 def decoder_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:

@@ -72,7 +72,7 @@ class Context:
         for given, shape in self.shapes.items():
             sizes |= dict(zip(self.engine.tensors[given].names, shape, strict=True))
         if "crops" in self.shapes:
-            sizes["all_patches"] = self.shapes["crops"][0] * self.shapes["crops"][1]
+            sizes["all_patches"] = sizes.get("crops", sizes["views"]) * self.shapes["crops"][1]
         return tuple(sizes.get(size, size) for size in self.engine.tensors[name].names)
 
     def execute_async_v3(self, stream: int) -> bool:

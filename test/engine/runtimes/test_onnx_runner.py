@@ -1,9 +1,14 @@
 """What onnxruntime is refused for."""
 
+import shutil
+
+import onnx
 import onnxruntime
 import pytest
+import torch
 
-from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
 
 @pytest.mark.parametrize("version", ["1.25.1", "1.31.1"])
@@ -19,3 +24,23 @@ def test_versions_that_are_wrong_with_experts_are_refused(version, exported, mon
 def test_later_versions_are_not(version, exported, monkeypatch):
     monkeypatch.setattr(onnxruntime, "__version__", version)
     exported("molmoe-1b-tiny").runtime()
+
+
+def test_graphs_of_an_earlier_version_are_refused(exported, tmp_path):
+    """They marked the padding of the one view that the tower saw, for all crops alike."""
+    model = exported("molmo-7b-d-tiny")
+    for path in model.folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).symlink_to(path)
+    graph = onnx.load(str(model.folder / "vision.onnx"), load_external_data=False)
+    for node in graph.graph.node:
+        node.input[:] = ["masks" if name == "coverage" else name for name in node.input]
+    next(one for one in graph.graph.input if one.name == "coverage").name = "masks"
+    (tmp_path / "vision.onnx").unlink()
+    (tmp_path / "vision.weights").unlink()
+    shutil.copy(model.folder / "vision.weights", tmp_path)
+    onnx.save(graph, str(tmp_path / "vision.onnx"))
+    with pytest.raises(
+        EngineMismatchError, match=r"another version.*takes masks\. Build it again: molmo-ros build X"
+    ):
+        OnnxRunner(tmp_path, model.config.decoder, 1536, torch.float32, "molmo-ros build X")

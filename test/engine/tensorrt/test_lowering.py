@@ -94,7 +94,7 @@ def test_the_vision_side_says_the_same(model):
         "pooling": table,
     }
     if one.config.connector.pad_embed:
-        feed["masks"] = rng.random((2, vision.patches)).astype(np.float32).round(1)
+        feed["coverage"] = rng.random((2, vision.patches)).astype(np.float32).round(1)
     expected, found = (outputs(session(path), feed) for path in paths["vision"])
     for name in expected:
         assert np.abs(expected[name] - found[name]).max() < CLOSE * max(

@@ -1,0 +1,127 @@
+"""Image features of every family, for every kind of tiling and through every runtime, as the real processor cuts them.
+
+The truth is torch, which sees every crop by itself, whatever the processor says about crops that are the same.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.tensorrt.lowering import lower_file
+from molmo_ros.molmo.catalog.model_store import EMBEDDED
+from molmo_ros.molmo.image_encoder import image_tensors
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.reference.tolerance import allowed, largest_difference
+from molmo_ros.molmo.torch_runtime import TorchRuntime
+
+CONTEXT = 1536
+FEW = ["molmo-7b-d-tiny", "molmo2-4b-tiny", "molmopoint-8b-tiny"]
+"""A model for each way in which a vision side differs."""
+PICTURES = [
+    # height, width [px], max_crops, tiling
+    (240, 320, None, (1, 1)),
+    (336, 336, None, (1, 1)),
+    (30, 900, None, (1, 1)),
+    (60, 1, None, (1, 1)),
+    (480, 640, 1, (1, 1)),
+    (113, 500, 2, (1, 2)),
+    (1000, 200, 3, (3, 1)),
+    (480, 640, 4, (2, 2)),
+]
+EVERY_MODEL = (PICTURES[0], PICTURES[4])
+VECTORS = Path(__file__).parents[2] / "vectors"
+MODELS = sorted(path.name for path in VECTORS.glob("*-tiny"))
+
+
+def processed(checkpoint, height, width, max_crops):
+    """A picture with edges and noise, cut by the checkpoint's own processor."""
+    rng = np.random.default_rng(height * width)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8) // 2
+    image[: height // 2, width // 3 :] += np.array([100, 20, 60], np.uint8)
+    config = ImageProcessorConfig.from_folder(checkpoint)
+    if max_crops is not None:
+        config = config.with_max_crops(max_crops)
+    return ImageProcessor(config)(image)
+
+
+@pytest.fixture(scope="session")
+def runtimes(exported, fake_tensorrt):
+    """torch, onnxruntime, and the runner of TensorRT over the graphs of both lowerings, of a model by name."""
+    made = {}
+
+    def tensorrt(model, lowering):
+        plans = [model.folder / "vision.onnx", model.folder / "decoder.onnx"]
+        if lowering == "legacy":
+            plans[0] = model.folder / "vision.legacy.onnx"
+            lower_file(model.folder / "vision.onnx", plans[0], lowering)
+        limits = Shapes(max_crops=12, max_context=CONTEXT, max_prompt=CONTEXT, max_image_tokens=4096, slots=4)
+        blobs = [str(plan).encode() for plan in plans]
+        trt, on = fake_tensorrt(lowering), torch.device("cpu")
+        runner = TensorRTRunner(*blobs, model.config, limits, torch.float32, trt, on, "molmo-ros build MODEL")
+        return EngineRuntime(
+            model.config, limits, runner, model.model.decoder.embedding, model.model.point_head
+        )
+
+    def get(name):
+        if name not in made:
+            model = exported(name)
+            made[name] = {
+                "torch": TorchRuntime(model.model),
+                "onnx": model.runtime(),
+                "tensorrt": tensorrt(model, "native"),
+                "tensorrt 10.3": tensorrt(model, "legacy"),
+            }
+        return made[name]
+
+    return get
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda one: "x".join(map(str, one[:2])) + f"-{one[2]}")
+def test_runtimes_agree(picture, runtimes):
+    *size, max_crops, tiling = picture
+    for name in [*MODELS, "tiny"] if picture in EVERY_MODEL else FEW:
+        checkpoint = EMBEDDED / name if name == "tiny" else VECTORS / name
+        image = processed(checkpoint, *size, max_crops)
+        every = runtimes(name)
+        assert image.tiling == tiling
+        assert image.single_view == (image.tiling == (1, 1))
+        given = image_tensors(image)
+        truth = every["torch"].encode_image(given._replace(single_view=False))
+        for kind, runtime in every.items():
+            if kind == "tensorrt 10.3" and picture not in EVERY_MODEL:
+                continue
+            found, where = runtime.encode_image(given), f"{name} on {kind}"
+            assert largest_difference(found.tokens, truth.tokens) <= allowed(truth.tokens), where
+            assert (found.patches is None) == (truth.patches is None), where
+            if truth.patches is not None:
+                assert torch.equal(found.patches.pooling, truth.patches.pooling), where
+                apart = largest_difference(found.patches.values, truth.patches.values)
+                assert apart <= allowed(truth.patches.values), where
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", FEW)
+def test_the_tower_sees_one_view_once(name, exported, monkeypatch):
+    model = exported(name)
+    runtime, seen = model.runtime(), []
+    run = runtime.runner.vision
+    monkeypatch.setattr(
+        runtime.runner, "vision", lambda crops, *rest: seen.append(len(crops)) or run(crops, *rest)
+    )
+    image = image_tensors(processed(model.checkpoint, 240, 320, None))
+    runtime.encode_image(image)
+    runtime.encode_image(image._replace(single_view=False))
+    assert seen == [1, 2]
+
+
+def test_the_masks_of_one_tile_are_not_those_of_the_global_view(exported):
+    """What made features of engines wrong: the same pixels, and marks of padding that are not the same."""
+    image = processed(exported("molmo-7b-d-tiny").checkpoint, 240, 320, None)
+    assert np.array_equal(image.crops[0], image.crops[1])
+    assert not np.array_equal(image.masks[0], image.masks[1])
