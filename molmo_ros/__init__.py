@@ -3,13 +3,16 @@
     from molmo_ros import Molmo
     answer = Molmo.from_pretrained("tiny").point(image, "red cube")
 
-Importing the package loads neither torch nor ROS; each name is loaded when it is first used.
+Importing the package loads neither torch nor ROS; each name is loaded when it is first used. It switches off what
+other libraries would send to their makers (`molmo_ros.telemetry`), so import it before them.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from molmo_ros import telemetry
 
 if TYPE_CHECKING:
     from molmo_ros.molmo.answer import Answer, Point, Status
@@ -25,6 +28,8 @@ _HOME = {
     "Point": "molmo_ros.molmo.answer",
     "Status": "molmo_ros.molmo.answer",
 }
+
+telemetry.switch_off()  # first of all: later is too late
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import molmo_ros  # noqa: F401  # before any test imports onnxruntime: it switches telemetry off
+
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
@@ -21,6 +20,7 @@ from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.engine.store.scratch_folder import ScratchFolder
 from molmo_ros.engine.store.trust import read_verified, verify_files
 from molmo_ros.engine.tensorrt.module import (
     TENSORRT,
@@ -206,11 +206,11 @@ def _export_and_open(folder: Path) -> EngineRuntime:
 
     stored = StoredParameters(folder)
     context = stored.config.decoder.max_positions
-    with tempfile.TemporaryDirectory(prefix="molmo_ros-") as into:
+    with ScratchFolder() as into:
         export_graphs(
-            Path(into), stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
+            into, stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
         )
-        runner = OnnxRunner(Path(into), stored.config.decoder, context, torch.float32)
+        runner = OnnxRunner(into, stored.config.decoder, context, torch.float32)
     return with_look_ups(stored, Shapes.of_context(context), runner)
 
 

@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from molmo_ros.engine.store.scratch_folder import remove_all
 from molmo_ros.node.answers.inference import ModelFactory, load_model
 from molmo_ros.node.executor import NodeExecutor
 from molmo_ros.node.molmo_node import MolmoNode
@@ -69,6 +70,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
     executor.shutdown(timeout_sec=0.1)
     node.destroy_node()
     rclpy.try_shutdown()  # others need not wait until its lease ends to know that it is gone
+    remove_all()  # a model that was loading had exported its graphs
     # All is published and closed. The interpreter's own way out takes seconds with torch loaded, and may hang
     # or crash while the worker is in native code: loading weights and a prefill cannot be interrupted.
     sys.stdout.flush()
