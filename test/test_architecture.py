@@ -33,7 +33,7 @@ ROS = {
     "visualization_msgs",
 }
 ALONE = ("molmo/", "geometry/", "tracking/")
-WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py")
+WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py", "sim/sim_camera.py")
 
 
 def imported(path):

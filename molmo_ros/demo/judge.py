@@ -10,7 +10,7 @@ import numpy as np
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
 from molmo_ros.demo.plan import Case
-from molmo_ros.sim.camera_node import WORLD_FRAME
+from molmo_ros.sim.sim_camera import WORLD_FRAME
 
 
 @dataclass(frozen=True)

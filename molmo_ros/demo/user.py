@@ -28,7 +28,7 @@ from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.demo.plan import Case
 from molmo_ros.node.cameras.frame import stamp_ns
-from molmo_ros.sim.camera_node import WORLD_FRAME
+from molmo_ros.sim.sim_camera import WORLD_FRAME
 
 CAMERA, NODE = "/molmo_sim_camera", "/molmo_node"
 RECORDED_EVERY = 1.0

@@ -34,7 +34,9 @@ from molmo_ros.node.answers.transforms import Transforms
 from molmo_ros.node.cameras.camera_input import CameraInput, Transport, camera_inputs
 from molmo_ros.node.cameras.camera_qos import warn_of_unknown_overrides
 from molmo_ros.node.cameras.frame import Frame
+from molmo_ros.node.guarded_service import guarded
 from molmo_ros.node.health.bond import start_bond
+from molmo_ros.node.health.callback_errors import CallbackErrors
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
@@ -83,6 +85,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
 
     Attributes:
         state: Of the life cycle.
+        callback_errors: Takes what callbacks raise.
         failure: Why the model could not be loaded, or cannot be used any more; None while all is well.
 
     Raises:
@@ -110,6 +113,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._diagnostics = Diagnostics(
             self.get_fully_qualified_name().lstrip("/"), list(self._cameras), self._choice()
         )
+        self.callback_errors = CallbackErrors(self.get_logger(), self._diagnostics)
         self._delivery = Delivery(self, self._cameras, self._diagnostics)
         self._diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On a clock of its own, or a paused /clock would silence it.
@@ -121,12 +125,20 @@ class MolmoNode(LifecycleNodeMixin, Node):
         )
         self._intake = Intake(self, self._cameras, self._queue, self._delivery, self._diagnostics)
         Services(self, self._intake)
-        QueryActionServer(self, self._intake)
+        self._action = QueryActionServer(self, self._intake)
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
             post_callback=self._on_clock_jump,
         )
+
+    def create_service(self, srv_type: Any, srv_name: str, callback: Any, **options: Any) -> Any:
+        """A service that answers also where its callback raises. rclpy's own, about parameters, come here too."""
+        on_error = partial(self._on_service_error, srv_name)
+        return super().create_service(srv_type, srv_name, guarded(srv_type, callback, on_error), **options)
+
+    def _on_service_error(self, name: str, error: Exception) -> str:
+        return self.callback_errors.record(f"service {name}", error)
 
     # Life cycle.
 
@@ -243,7 +255,9 @@ class MolmoNode(LifecycleNodeMixin, Node):
         return stopped
 
     def destroy_node(self) -> None:
-        """End the node's topics and services, those of the life cycle too: rclpy leaves them, and others see them."""
+        """End all of the node. rclpy leaves the life cycle and the action: others would see them, and the middleware
+        would stay, with its shared memory."""
+        self._action.close()
         self._state_machine.destroy_when_not_in_use()
         super().destroy_node()
 

@@ -69,5 +69,5 @@ def test_the_query_is_a_string_message():
 
 
 def test_the_frame_is_the_simulated_cameras():
-    camera_node = pytest.importorskip("molmo_ros.sim.camera_node")
-    assert panel("3D")["followTf"] == camera_node.OPTICAL_FRAME
+    sim_camera = pytest.importorskip("molmo_ros.sim.sim_camera")
+    assert panel("3D")["followTf"] == sim_camera.OPTICAL_FRAME

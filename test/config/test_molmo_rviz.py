@@ -60,8 +60,8 @@ def test_depth_is_coloured_by_the_picture_and_read_best_effort(manager):
 
 
 def test_the_frame_is_the_simulated_cameras(manager):
-    camera_node = pytest.importorskip("molmo_ros.sim.camera_node")
-    assert manager["Global Options"]["Fixed Frame"] == camera_node.OPTICAL_FRAME
+    sim_camera = pytest.importorskip("molmo_ros.sim.sim_camera")
+    assert manager["Global Options"]["Fixed Frame"] == sim_camera.OPTICAL_FRAME
 
 
 def test_the_view_is_from_behind_the_camera_with_the_image_upright(manager):

@@ -7,7 +7,7 @@ from molmo_msgs.msg import ObjectPoint, ObjectPointArray, StageTime  # noqa: E40
 from rosbags.highlevel import AnyReader  # noqa: E402
 
 from molmo_ros.demo.recording import Recording  # noqa: E402
-from molmo_ros.sim.camera_node import image_message  # noqa: E402
+from molmo_ros.sim.sim_camera import image_message  # noqa: E402
 
 
 def test_what_is_written_is_read_back(tmp_path):

@@ -87,10 +87,12 @@ class Robot:
         script="fake_node.py",
         depth=False,
         image="image",
+        output=subprocess.PIPE,
     ):
         """Start the node with ROS arguments such as `-p rate:=5.0`; waits until it is connected.
 
-        A `managed` one is there then, and waits to be configured. `image` is the topic of pictures that it listens to.
+        A `managed` one is there then, and waits to be configured. `image` is the topic of pictures that it listens to,
+        `output` takes what it prints, a pipe by default.
         """
         if self.process:  # of a test that failed
             self.process.kill()
@@ -106,9 +108,7 @@ class Robot:
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
         command += ["--ros-args", *arguments]
-        self.process = subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, env=environment, stderr=output, stdout=output, text=True)
         if managed:
             self.spin_until(lambda: self._results() - old)
         if wait:

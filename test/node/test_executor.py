@@ -9,12 +9,15 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup  # noqa: E402
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from molmo_ros.node.executor import NodeExecutor  # noqa: E402
+from molmo_ros.node.executor import CLOCK_PERIOD, NodeExecutor  # noqa: E402
 
 PATIENCE = 20.0
 
@@ -28,7 +31,8 @@ class Sides:
         rclpy.init(context=self.context, domain_id=1 + os.getpid() % 100)
         self.node = rclpy.create_node("served", context=self.context)
         self.other = rclpy.create_node("other", context=self.context)
-        self.executor = NodeExecutor(4, context=self.context)
+        self.errors = []
+        self.executor = NodeExecutor(4, lambda *error: self.errors.append(error), context=self.context)
         self.executor.add_node(self.node)
         self.background = SingleThreadedExecutor(context=self.context)
         self.background.add_node(self.other)
@@ -126,17 +130,78 @@ def test_a_callback_is_not_run_while_its_exclusive_group_waits(sides):
     assert order == ["begin", "end", "word"]
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_what_a_callback_raises_comes_out(sides, waits):
+@pytest.mark.parametrize("kind", ["topic", "service", "timer"])
+def test_what_a_callback_raises_is_handed_over_and_ends_nothing(sides, kind):
+    answers = []
+
     def fail(*_):
         raise ZeroDivisionError("of the callback")
 
-    if waits:
-        sides.node.create_service(Trigger, "fail", fail)
+    group = MutuallyExclusiveCallbackGroup()
+    sides.node.create_service(Trigger, "works", lambda _, response: response, callback_group=group)
+    works = sides.other.create_client(Trigger, "works")
+    if kind == "service":
+        sides.node.create_service(Trigger, "fail", fail, callback_group=group)
         client = sides.other.create_client(Trigger, "fail")
         sides.spin_until(client.service_is_ready)
         client.call_async(Trigger.Request())
+    elif kind == "topic":
+        sides.node.create_subscription(String, "words", fail, 10, callback_group=group)
+        out = sides.other.create_publisher(String, "words", 10)
+        sides.spin_until(out.get_subscription_count)
+        out.publish(String(data="x"))
     else:
-        sides.node.create_timer(0.001, fail)
-    with pytest.raises(ZeroDivisionError, match="of the callback"):
-        sides.spin_until(lambda: False)
+        sides.node.create_timer(0.1, fail, callback_group=group)
+    sides.spin_until(lambda: sides.errors)
+    purpose, error = sides.errors[0]
+    assert purpose == {"topic": "topic /words", "service": "service /fail", "timer": "timer"}[kind]
+    assert isinstance(error, ZeroDivisionError) and str(error) == "of the callback"
+    sides.spin_until(works.service_is_ready)
+    works.call_async(Trigger.Request()).add_done_callback(answers.append)
+    sides.spin_until(lambda: answers)  # its group is free again
+
+
+def test_a_message_that_cannot_be_read_leaves_its_topic_alive(sides):
+    """rclpy takes an entity for busy until a message was taken from it, and nothing can be taken that raises."""
+    heard, group = [], MutuallyExclusiveCallbackGroup()
+    subscription = sides.node.create_subscription(String, "words", heard.append, 10, callback_group=group)
+    out = sides.other.create_publisher(String, "words", 10)
+    sides.spin_until(out.get_subscription_count)
+    take = sides.executor._take_subscription
+    unreadable = iter([True])
+
+    def take_once(entity):
+        if entity is subscription and next(unreadable, False):
+            take(entity)
+            raise RuntimeError("unreadable")
+        return take(entity)
+
+    sides.executor._take_subscription = take_once
+    out.publish(String(data="unreadable"))
+    sides.spin_until(lambda: sides.errors)
+    assert [(purpose, str(error)) for purpose, error in sides.errors] == [("topic /words", "unreadable")]
+    out.publish(String(data="readable"))
+    sides.spin_until(lambda: heard)
+    assert [message.data for message in heard] == ["readable"]
+
+
+def test_a_fast_clock_is_taken_at_most_a_hundred_times_a_second_and_its_newest_time_arrives(sides):
+    heard, words = [], []
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    sides.node.create_subscription(Clock, "/clock", heard.append, qos)
+    sides.node.create_subscription(String, "words", words.append, 10)
+    clock = sides.other.create_publisher(Clock, "/clock", qos)
+    out = sides.other.create_publisher(String, "words", 10)
+    sides.spin_until(lambda: clock.get_subscription_count() and out.get_subscription_count())
+    sides.spin_until(lambda: not clock.publish(Clock()) and heard)
+    heard.clear()
+    started = time.monotonic()
+    for number in range(1, 2001):
+        clock.publish(Clock(clock=Time(nanosec=number)))
+        sides.executor.spin_once(timeout_sec=0.0)
+        if number == 1000:
+            out.publish(String(data="between"))
+    took = time.monotonic() - started
+    assert words  # other topics wait for no clock
+    sides.spin_until(lambda: heard and heard[-1].clock.nanosec == 2000)
+    assert len(heard) <= took / CLOCK_PERIOD + 3

@@ -89,6 +89,7 @@ class ModelRecord:
         load_time: [s]; None before it is loaded.
         fatal: Why the node can give no answers any more; "" while it can.
         last_error: The last text, and when it was recorded in the diagnostics' clock [s].
+        callback_errors: How often a message, a request or a goal made its callback raise.
     """
 
     engine: str
@@ -96,6 +97,7 @@ class ModelRecord:
     load_time: float | None = None
     fatal: str = ""
     last_error: tuple[str, float | None] = ("", None)
+    callback_errors: int = 0
 
 
 @dataclass
@@ -178,6 +180,13 @@ class Diagnostics:
             self._model.last_error = (text[:LONGEST_TEXT], self._clock())
             if fatal:
                 self._model.fatal = text[:LONGEST_TEXT]
+
+    def record_callback_error(self, text: str) -> int:
+        """A message, a request or a goal made its callback raise; returns how often that has been so."""
+        self.record_error(text)
+        with self._lock:
+            self._model.callback_errors += 1
+            return self._model.callback_errors
 
     def record_frame(self, camera: str, stamp: int, dropped: int = 0) -> None:
         """A frame has arrived.
@@ -275,6 +284,7 @@ class Diagnostics:
             "load_time_s": _fixed(model.load_time),
             "last_error": text,
             "last_error_age_s": _fixed(None if recorded is None else self._clock() - recorded, 1),
+            "callback_errors": str(model.callback_errors),
         }
         values |= _memory_values("memory", memory)
         records = self._memory.records()

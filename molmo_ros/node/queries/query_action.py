@@ -46,7 +46,7 @@ class QueryActionServer:
     def __init__(self, node: Any, intake: Intake) -> None:
         self._node, self._intake = node, intake
         self._asked: dict[bytes, _Asked] = {}
-        ActionServer(
+        self._server = ActionServer(
             node,
             QueryAction,
             "~/query",
@@ -58,6 +58,10 @@ class QueryActionServer:
             callback_group=MutuallyExclusiveCallbackGroup(),
             result_timeout=RESULTS_KEPT,
         )
+
+    def close(self) -> None:
+        """End the action. The node's own `destroy_node` leaves it."""
+        self._server.destroy()
 
     def _on_accepted(self, goal: Any) -> None:
         asked = self._asked[bytes(goal.goal_id.uuid)] = _Asked(goal)
