@@ -23,10 +23,12 @@ from molmo_ros.node.answers.answering import Answerer, Sight
 from molmo_ros.node.answers.camera_tracker import CameraTracker
 from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.messages.current_points import CurrentPoints
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters import PARAMETERS
 from molmo_ros.node.queries.query import Query
+from molmo_ros.node.queries.query_names import query_names
 from molmo_ros.node.queries.request import Request, Source
 
 LOG = logging.getLogger(__name__)
@@ -158,7 +160,10 @@ class QueryRun:
             BagError: A bag cannot be read on, or written.
             molmo_ros.node.answers.answering.FatalModelError: The model has failed for good.
         """
-        self._output, self._outputs, self._on_answer = output, Outputs(output), on_answer
+        queries = tuple(self._settings.queries)
+        self._output, self._outputs, self._on_answer = output, Outputs(output, self._log), on_answer
+        self._current = CurrentPoints(self._outputs, lambda: queries, [self._camera.name])
+        self._outputs.name_queries(query_names(queries).values())
         common: dict[str, Any] = {"value": self._parameters.__getitem__, "transforms": self._transforms}
         self._answerer = Answerer(
             model,
@@ -169,7 +174,7 @@ class QueryRun:
             **common,
         )
         self._tracker = CameraTracker(
-            self._camera, publish=self._publish_tracked, on_lost=lambda: None, **common
+            self._camera, publish=self._publish_tracked, on_lost=lambda _written: None, **common
         )
         waiting: deque[_Waiting] = deque()
         for message in self._messages():
@@ -261,6 +266,7 @@ class QueryRun:
             return
         if ask:
             self._answerer.answer(requests, begin=lambda _request: True, deliver=self._deliver)
+            self._current.end(self._camera.name)
         if self._settings.track and not self._stop.is_set():
             try:
                 self._tracker.follow(frame, self._answers)
@@ -272,19 +278,18 @@ class QueryRun:
             return
         array = object_points(outcome, now=self._time)
         self._outputs.publish_result(array)
+        self._outputs.publish_answer(array.text)
         if sight is not None and outcome.answer is not None:
             if self._settings.track:
                 self._answers.append((outcome, sight.picture))
             else:
-                self._outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
+                self._current.add(outcome, array, sight.frame, lambda: sight.picture)
         self.summary.statuses[array.status] += 1
         self.summary.answer_ms.append(outcome.timing_ms.get("total", 0.0))
         self._on_answer(array)
 
-    def _publish_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray], tracked: bool) -> None:
-        array = object_points(outcome, now=self._time)
-        array.tracked = tracked
-        self._outputs.publish_objects(array, picture, outcome.viewpoint)
+    def _publish_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
+        self._current.tracked([(one, object_points(one, now=self._time)) for one in outcomes], picture)
 
 
 class _Log:

@@ -45,6 +45,7 @@ from molmo_ros.node.messages.outputs import BURST
 from molmo_ros.node.parameters import declare_parameters
 from molmo_ros.node.queries.continuous import ContinuousQueries
 from molmo_ros.node.queries.intake import Intake
+from molmo_ros.node.queries.query import Query
 from molmo_ros.node.queries.query_action import QueryActionServer
 from molmo_ros.node.queries.request import Request
 from molmo_ros.node.queries.request_queue import RequestQueue
@@ -109,6 +110,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._continuous: ContinuousQueries | None = None
         self._worker: QueryWorker | None = None
         self._query_topic: Any = None
+        self._named: tuple[Query, ...] = ()
         self._bond: Any = None
         self._diagnostics = Diagnostics(
             self.get_fully_qualified_name().lstrip("/"), list(self._cameras), self._choice()
@@ -177,13 +179,15 @@ class MolmoNode(LifecycleNodeMixin, Node):
     @_logged
     def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Listen, and answer."""
-        assert self._continuous is not None
+        assert self._answerer is not None and self._continuous is not None
         transport = Transport(
             self.value("image_transport"), self.value("depth_transport") if self.value("use_depth") else ""
         )
         self._delivery.trackers = {camera.name: self._tracker(camera) for camera in self._cameras.values()}
+        self._answerer.forget("the image is from before the node was deactivated")
+        self._delivery.current.clear()
         self._queue.open()
-        self._worker = QueryWorker(self._queue, self._run, self._continuous.due)
+        self._worker = QueryWorker(self._queue, self._run, self._due)
         self._worker.start()
         self._enter("active")  # before the first query can come
         for camera in self._cameras.values():
@@ -310,6 +314,8 @@ class MolmoNode(LifecycleNodeMixin, Node):
             tracker.clear()
         if self._transforms is not None:
             self._transforms.clear()
+        if self._answerer is not None:
+            self._answerer.forget("the clock jumped: the image belongs to another time")
         self.get_logger().warning("the clock jumped: frames from before are forgotten")
 
     def _publish_diagnostics(self) -> None:
@@ -332,11 +338,18 @@ class MolmoNode(LifecycleNodeMixin, Node):
     def _run(self, batch: list[Request]) -> None:
         """Answers a batch and publishes; the thread must outlive whatever goes wrong."""
         assert self._answerer is not None and self._continuous is not None
-        again, reason = [], ""
-        if batch[0].continuous:
-            self._continuous.asked(batch[0].query.camera)
+        again, reason, unanswered = [], "", list(batch)
+        camera = batch[0].query.camera if batch[0].continuous else None
+        if camera is not None:
+            self._continuous.asked(camera)
+
+        def deliver(outcome: Outcome, sight: Sight | None) -> None:
+            if not outcome.made_way:
+                unanswered.remove(outcome.request)
+            self._deliver_about(outcome, sight)
+
         try:
-            again = self._answerer.answer(batch, self._queue.begin, self._deliver_about)
+            again = self._answerer.answer(batch, self._queue.begin, deliver)
         except FatalModelError as error:
             reason = str(error)
             self._fail(error)
@@ -346,9 +359,25 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._queue.put_back([request for request in again if not request.continuous])
         if reason:  # nobody waits for ever
             for request in self._queue.taken:
-                self._deliver_about(Outcome(request, Status.ERROR, reason=reason), None)
-        if again or any(request.preempted for request in batch):
-            self._continuous.hurry(batch[0].query.camera)
+                deliver(Outcome(request, Status.ERROR, reason=reason), None)
+        if camera is not None:
+            self._continuous.put_back(camera, unanswered)
+            if not self._answerer.resumes:
+                self._delivery.current.end(camera)
+
+    def _due(self) -> tuple[list[Request], float]:
+        """The continuous queries that are due, whose topics are there before their answers."""
+        queries = self._delivery.queries()
+        if queries != self._named:
+            self._named = queries
+            names = self._delivery.name_queries()
+            self._diagnostics.record_queries(names)
+            for written, name in names.items():
+                self.get_logger().info(
+                    f"the points of {written!r} alone are on ~/{name}/point and ~/{name}/points"
+                )
+        assert self._continuous is not None
+        return self._continuous.due()
 
     def _fail(self, error: FatalModelError) -> None:
         """Leaves the active state through error processing, from a thread that deactivating may wait for."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from molmo_ros.node.cameras.optical_frames import optical_frame_error
-from molmo_ros.node.queries.query import MAX_QUERY_CHARS, QueryError, parse_query
+from molmo_ros.node.queries.query import MAX_CONTINUOUS, MAX_QUERY_CHARS, QueryError, continuous_queries
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 CAMERA_NAME = re.compile(r"[A-Za-z]\w*")
@@ -90,13 +90,10 @@ def _is_finite_number(value: Any) -> bool:
 
 
 def _queries_error(queries: Iterable[str]) -> str:
-    for written in queries:
-        if not written.strip():
-            continue
-        try:
-            parse_query(written)
-        except QueryError as error:
-            return f"queries is refused: {error}"
+    try:
+        continuous_queries(list(queries))
+    except QueryError as error:
+        return f"queries is refused: {error}"
     return ""
 
 
@@ -172,7 +169,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "queries",
         ("",),
         "Continuous queries, asked again and again about each camera; empty ones are none. Each is written like a "
-        f"message on the `query` topic, at most {MAX_QUERY_CHARS} characters; `@wrist red cube` is about one camera.",
+        f"message on the `query` topic, at most {MAX_QUERY_CHARS} characters, and there may be {MAX_CONTINUOUS}; "
+        "`@wrist red cube` is about one camera.",
     ),
     ParameterSpec(
         "rate",
@@ -317,7 +315,7 @@ def first_error(values: Iterable[tuple[str, Any]], cameras: Iterable[str] = ()) 
         if name == "optical_frame" and (error := optical_frame_error(value, known)):
             return error
         if name == "queries" and known:
-            for camera in (parse_query(written).camera for written in value if written.strip()):
+            for camera in (query.camera for query in continuous_queries(list(value))):
                 if camera and camera not in known:
                     return (
                         f"queries is refused: there is no camera {camera[:40]!r}; cameras: {', '.join(known)}"

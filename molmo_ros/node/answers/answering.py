@@ -58,6 +58,7 @@ class Sight:
         picture: uint8 [h, w, 3] RGB.
         encoded: What the model made of it.
         timing_ms: What that took; of the first request alone.
+        epoch: When it was taken, see `Answerer.forget`.
     """
 
     camera: CameraInput | None
@@ -65,6 +66,7 @@ class Sight:
     picture: np.ndarray
     encoded: Any
     timing_ms: dict[str, float]
+    epoch: int = 0
 
     @property
     def name(self) -> str:
@@ -105,6 +107,8 @@ class Answerer:
         self._noted: tuple[Any, ...] = ()
         self._frame: Frame | None = None
         self._began = 0.0
+        self._epoch, self._forgotten = 0, ""
+        self._kept: Sight | None = None
 
     def answer(
         self,
@@ -113,6 +117,9 @@ class Answerer:
         deliver: Callable[[Outcome, Sight | None], None],
     ) -> list[Request]:
         """Answer requests about one camera, in their order.
+
+        A frame that continuous queries had to leave for a more urgent request is kept: while it is fresh, those that
+        are left go on with it.
 
         Args:
             batch: At least one request.
@@ -125,9 +132,10 @@ class Answerer:
         Raises:
             FatalModelError: The model has failed for good; the request that noticed it has its outcome.
         """
-        sight = self._frame = None
+        self._frame = None
+        sight = self._resumed(batch[0])
         for index, request in enumerate(batch):
-            if sight is not None and self._refusal(sight.frame, request):
+            if sight is not None and self._refusal(sight, request):
                 return batch[index:]
             if not begin(request):
                 continue
@@ -146,17 +154,50 @@ class Answerer:
             deliver(outcome, sight)
             if fatal:
                 raise FatalModelError(fatal)
+        self._kept = sight if any(request.preempted for request in batch) else None
         return []
+
+    @property
+    def resumes(self) -> bool:
+        """Whether continuous queries were interrupted, and go on with the frame that they were asked about."""
+        return self._kept is not None
+
+    def forget(self, reason: str) -> None:
+        """No answer about a frame that was taken before, also the one that is being made just now, is of use any more.
+
+        From any thread. The outcome of such a request is STALE, with this reason.
+        """
+        self._forgotten = reason
+        self._epoch += 1
 
     def refusal(self, frame: Frame) -> str:
         """Why a frame is too old for the parameter `max_frame_age`; empty where it is not."""
         return refusal(frame.stamp, self._now(), self._value("max_frame_age"))
 
-    def _refusal(self, frame: Frame, request: Request) -> str:
+    def _refusal(self, sight: Sight, request: Request) -> str:
+        """Why a frame that was looked at is not to be asked about again; empty where it may be."""
+        if request.image is not None:
+            return ""
+        return self._forgotten if sight.epoch != self._epoch else self._too_old(sight.frame, request)
+
+    def _too_old(self, frame: Frame, request: Request) -> str:
         if request.image is not None:
             return ""
         limit = request.limits.max_frame_age
         return refusal(frame.stamp, self._now(), limit) if limit else self.refusal(frame)
+
+    def _resumed(self, request: Request) -> Sight | None:
+        """The frame that continuous queries about this camera go on with; None where a new one is to be taken."""
+        kept = self._kept
+        if not request.continuous or kept is None:
+            return None
+        self._kept = None
+        if kept.camera is not self._camera(request) or self._refusal(kept, request):
+            return None
+        assert kept.camera is not None
+        kept.camera.depths.want(kept.frame.stamp)
+        self._frame = kept.frame
+        return kept
 
     def _outcome(self, request: Request, sight: Sight | None) -> tuple[Outcome, Sight | None]:
         """One request from the frame to its outcome, and the frame."""
@@ -164,7 +205,7 @@ class Answerer:
             return Outcome(request, Status.CANCELLED), sight
         if sight is None:
             self._limit_crops()  # measuring a first target takes seconds: before a frame is taken
-            camera = self._camera(request)
+            camera, epoch = self._camera(request), self._epoch
             if camera is None:
                 frame = Frame(request.image)
             elif newest := camera.frames.newest():
@@ -174,7 +215,7 @@ class Answerer:
                 reason = f"no image has arrived on {camera.topic}{since}"
                 return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
             age = (self._now() - frame.stamp) * 1e-9
-            if reason := self._refusal(frame, request):
+            if reason := self._too_old(frame, request):
                 outcome = Outcome(
                     request,
                     Status.STALE,
@@ -185,7 +226,7 @@ class Answerer:
                 )
                 return outcome, None
             self._frame = frame
-            sight = self._look(camera, frame)
+            sight = self._look(camera, frame, epoch)
         else:
             age = (self._now() - sight.frame.stamp) * 1e-9
         return self._about(request, sight, age), sight
@@ -196,7 +237,7 @@ class Answerer:
             return None
         return self._cameras[request.query.camera or next(iter(self._cameras))]
 
-    def _look(self, camera: CameraInput | None, frame: Frame) -> Sight:
+    def _look(self, camera: CameraInput | None, frame: Frame, epoch: int) -> Sight:
         """Decode and encode a frame."""
         if camera is not None:
             camera.depths.want(frame.stamp)
@@ -206,7 +247,7 @@ class Answerer:
         encoded = self._model.encode(picture)
         timing = {"wait": (begin - frame.arrived) * 1e3, "decode_image": (decoded - begin) * 1e3}
         timing |= getattr(encoded, "timing_ms", {})
-        return Sight(camera, frame, picture, encoded, timing)
+        return Sight(camera, frame, picture, encoded, timing, epoch)
 
     def _about(self, request: Request, sight: Sight, start_age: float) -> Outcome:
         """One request about a frame that has been encoded."""
@@ -214,6 +255,9 @@ class Answerer:
         header = sight.frame.message.header
         locator = self._locator(request, sight)
         answer = self._ask(request, sight, locator)
+        if sight.camera is not None and sight.epoch != self._epoch:
+            late = {"header": header, "camera": sight.name, "start_age": start_age}
+            return Outcome(request, Status.STALE, reason=self._forgotten, **late)
         answered = time.perf_counter()
         self._note_crops(answer)
         minimum = request.limits.min_confidence or self._value("min_confidence")

@@ -18,7 +18,7 @@ from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.frame import Frame
+from molmo_ros.node.cameras.frame import Frame, stamp_ns
 from molmo_ros.node.cameras.image_transport import picture_of
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
@@ -45,11 +45,13 @@ class Followed:
         outcome: The last answer.
         points: The answer's points by their tracks' ids.
         since: When the answer came, on the clock of `time.monotonic` [s].
+        lost: Why none of its points can be followed any more; empty while one is.
     """
 
     outcome: Outcome
     points: dict[int, Point]
     since: float
+    lost: str = ""
 
 
 class CameraTracker:
@@ -59,9 +61,9 @@ class CameraTracker:
         camera: The camera.
         value: The node's parameters by name.
         transforms: Looks up transforms.
-        publish: Called with an outcome, a function that returns the picture it is about, and whether its points
-            were tracked into that picture.
-        on_lost: Called when points were lost.
+        publish: Called with the outcomes of all queries that have an answer, all about one frame, and a function that
+            returns its picture.
+        on_lost: Called with what was written where points of a query were lost.
     """
 
     def __init__(
@@ -70,20 +72,22 @@ class CameraTracker:
         *,
         value: Callable[[str], Any],
         transforms: Any,
-        publish: Callable[[Outcome, Callable[[], np.ndarray], bool], None],
-        on_lost: Callable[[], None],
+        publish: Callable[[Sequence[Outcome], Callable[[], np.ndarray]], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         self._camera, self._value, self._transforms = camera, value, transforms
         self._publish, self._on_lost = publish, on_lost
         self._history = FrameHistory()
         self._tracker = PointTracker()
         self._followed: dict[str, Followed] = {}
+        self._told = 0
 
     def clear(self) -> None:
         """Forget all frames and points: the clock jumped."""
         self._history.clear()
         self._tracker = PointTracker()
         self._followed.clear()
+        self._told = 0
 
     def follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
         """One frame: all points are followed into it, those of new answers from their own frame on.
@@ -104,22 +108,30 @@ class CameraTracker:
             query: [track for track in stepped if track.id in one.points]
             for query, one in self._followed.items()
         }
-        for outcome, seen in answers:
-            query = outcome.request.query.written
-            if query in asked and outcome.status not in UNCHANGED:
-                tracks[query] = self._begin(outcome, seen, gray)
-                if not outcome.points:  # about the frame that was looked at, and about no later one
-                    self._publish(outcome, partial(_same, seen), False)
-        for query, found in tracks.items():
-            if found:
-                elapsed = (time.perf_counter() - started) * 1e3
-                self._tell(self._followed[query], found, frame, picture, elapsed)
+        fresh = [
+            (outcome, seen)
+            for outcome, seen in answers
+            if outcome.request.query.written in asked and outcome.status not in UNCHANGED
+        ]
+        for outcome, _ in [one for one in fresh if one[0].stamp > gray.stamp]:
+            # The camera's stamps went back since: nothing leads from that frame to this one.
+            self._on_lost(outcome.request.query.written)
+        fresh = [one for one in fresh if one[0].stamp <= gray.stamp]
+        for outcome, seen in fresh:
+            tracks[outcome.request.query.written] = self._begin(outcome, seen, gray)
+        elapsed = (time.perf_counter() - started) * 1e3
+        if any(tracks.values()):
+            self._tell(tracks, frame, picture, elapsed)
+        elif fresh:
+            self._tell_nothing(fresh, frame, picture)
 
     def _begin(self, outcome: Outcome, seen: np.ndarray, newest: GrayFrame) -> list[Track]:
         """Follows a new answer's points from its frame to the newest, in place of those of the answer before."""
         query, pixels = outcome.request.query.written, [one.pixel for one in outcome.points]
         frames = [newest]
-        if outcome.stamp != newest.stamp:
+        if not outcome.stamp:  # without stamps it is not known which frames came between
+            frames = [GrayFrame.from_image(0, seen), newest]
+        elif outcome.stamp != newest.stamp:
             frames = [GrayFrame.from_image(outcome.stamp, seen), *self._history.after(outcome.stamp)]
         fresh, tracks = catch_up(
             frames,
@@ -130,13 +142,59 @@ class CameraTracker:
         kept_ids = self._tracker.adopt(fresh, instead_of=old)
         tracks = [replace(track, id=kept_ids.get(track.id, track.id)) for track in tracks]
         points = {track.id: pixel for track, pixel in zip(tracks, pixels, strict=True)}
+        self._followed.pop(query, None)  # in the order of the answers
         self._followed[query] = Followed(outcome, points, time.monotonic())
         return tracks
 
     def _tell(
-        self, followed: Followed, tracks: Sequence[Track], frame: Frame, picture: np.ndarray, elapsed: float
+        self, tracks: dict[str, list[Track]], frame: Frame, picture: np.ndarray, elapsed: float
     ) -> None:
-        """Publishes the points of one query in one frame."""
+        """Publishes what is known of all queries in one frame into which some points were followed."""
+        outcomes = [
+            self._followed_into(one, tracks.get(query, []), frame, picture)
+            for query, one in self._followed.items()
+        ]
+        outcomes[0] = replace(outcomes[0], timing_ms={"track": elapsed})  # it was done for all of them
+        self._told = frame.stamp
+        self._publish(outcomes, partial(_same, picture))
+
+    def _tell_nothing(
+        self, answers: Sequence[tuple[Outcome, np.ndarray]], frame: Frame, picture: np.ndarray
+    ) -> None:
+        """Publishes answers without points, where nothing is followed: about the frame that was looked at.
+
+        Where a later frame has been told about already, about the newest: no frame is told about twice.
+        """
+        outcome, seen = answers[-1]
+        if outcome.stamp <= self._told:
+            header, shown = frame.message.header, picture
+        else:
+            header, shown = outcome.header, seen
+        self._told = stamp_ns(header)
+        outcomes = [self._unmoved(one, header, shown) for one in self._followed.values()]
+        self._publish(outcomes, partial(_same, shown))
+
+    def _unmoved(self, followed: Followed, header: Any, picture: np.ndarray) -> Outcome:
+        """What was answered, as it is known of another frame: points that are not followed into it are unknown."""
+        before = followed.outcome
+        if before.points:
+            reason = followed.lost or "its points are not followed any more"
+            before = replace(before, status=Status.STALE, points=(), frame_id="", reason=reason)
+        return replace(
+            before,
+            header=header,
+            size=(picture.shape[1], picture.shape[0]),
+            start_age=None,
+            timing_ms={},
+            answered=before.header.stamp,
+        )
+
+    def _followed_into(
+        self, followed: Followed, tracks: Sequence[Track], frame: Frame, picture: np.ndarray
+    ) -> Outcome:
+        """One query's points in a frame."""
+        if not tracks:
+            return self._unmoved(followed, frame.message.header, picture)
         lost = [track.lost for track in tracks if track.lost]
         kept = [track for track in tracks if not track.lost]
         before, header = followed.outcome, frame.message.header
@@ -167,22 +225,20 @@ class CameraTracker:
         if lost:
             reason = f"{len(lost)} of {len(tracks)} points were lost: {lost[0].value}"
             status = status if points else Status.STALE
-            self._on_lost()
-        self._publish(
-            replace(
-                before,
-                status=status,
-                header=header,
-                size=size,
-                points=points,
-                frame_id=locator.frame_id if placed else "",
-                viewpoint=locator.viewpoint,
-                reason=reason,
-                start_age=None,
-                timing_ms={"track": elapsed},
-            ),
-            partial(_same, picture),
-            frame.stamp != before.stamp,
+            followed.lost = "" if points else reason
+            self._on_lost(before.request.query.written)
+        return replace(
+            before,
+            status=status,
+            header=header,
+            size=size,
+            points=points,
+            frame_id=locator.frame_id if placed else "",
+            viewpoint=locator.viewpoint,
+            reason=reason,
+            start_age=None,
+            timing_ms={},
+            answered=before.header.stamp,
         )
 
     def _give_up_old(self, asked: Sequence[str]) -> None:

@@ -41,6 +41,8 @@ class Outcome:
         start_age: Age of the frame when the work on it started [s].
         timing_ms: The node's own stages [ms], added to the model's.
         dropped_points: How many points were left out for their low confidence.
+        answered: Stamp (builtin_interfaces/Time) of the image that the model answered about, where that is not the
+            header's: its points were tracked into this image.
     """
 
     request: Request
@@ -56,6 +58,12 @@ class Outcome:
     start_age: float | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     dropped_points: int = 0
+    answered: Any = None
+
+    @property
+    def made_way(self) -> bool:
+        """Whether a more urgent request took its place: no outcome, it is asked again."""
+        return self.request.preempted and self.status is Status.CANCELLED
 
     @property
     def stamp(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +109,10 @@ class QueryRecord:
         continuous: The totals of continuous ones alone [s].
         ages: Of the image when the answer was published [s].
         last: The newest outcome's status and reason.
+        asked: The same of the newest that was no continuous query.
+        names: Of the continuous queries in topic names, by what was written.
+        failing: Status and reason of the last outcome of those continuous queries, by camera and what was written,
+            that ended badly.
     """
 
     answers: RateWindow
@@ -119,6 +123,9 @@ class QueryRecord:
     drops: Tally = field(default_factory=Tally)
     preempted: int = 0
     last: tuple[str, str] = ("", "")
+    asked: tuple[str, str] = ("", "")
+    names: Mapping[str, str] = field(default_factory=dict)
+    failing: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
 class Diagnostics:
@@ -208,6 +215,12 @@ class Diagnostics:
             self._cameras[camera].problem = text[:LONGEST_TEXT]
             self._cameras[camera].assumed = assumed[:LONGEST_TEXT]
 
+    def record_queries(self, names: Mapping[str, str]) -> None:
+        """These are the continuous queries that ask for points: what was written, and their names in topic names."""
+        with self._lock:
+            self._queries.names = dict(names)
+            self._queries.failing.clear()
+
     def record_drop(self, reason: str) -> None:
         """A query was turned away; `reason` is a key such as `queue_full`."""
         self._queries.drops.add(reason)
@@ -224,8 +237,15 @@ class Diagnostics:
         self._queries.statuses.add(array.status)
         if _has_answer(array):
             self._record_latencies(array)
+        good = array.status in (*GOOD, ObjectPointArray.CANCELLED)
         with self._lock:
             self._queries.last = (array.status, array.reason[:LONGEST_TEXT])
+            if array.source != ObjectPointArray.CONTINUOUS:
+                self._queries.asked = self._queries.last
+            elif good:
+                self._queries.failing.pop((array.camera, array.query), None)
+            else:
+                self._queries.failing[array.camera, array.query] = self._queries.last
             if record := self._cameras.get(array.camera):
                 record.stale += array.status == ObjectPointArray.STALE
                 record.depth_missing += array.status == ObjectPointArray.NO_DEPTH
@@ -304,11 +324,17 @@ class Diagnostics:
         counts = queries.statuses.counts()
         values |= {f"status_{status.lower()}": str(counts.get(status, 0)) for status in STATUSES}
         values |= {f"dropped_{reason}": str(count) for reason, count in queries.drops.counts().items()}
-        status, reason = queries.last
-        values |= {"last_status": status, "last_reason": reason}
+        values |= dict(zip(("last_status", "last_reason"), queries.last, strict=True))
+        values |= {f"topic_{name}": written[:LONGEST_TEXT] for written, name in queries.names.items()}
         slowest = queries.continuous.p95
         if not self._active:
             return self._status("queries", STALE, self._model.state, values)
+        if queries.failing:
+            (camera, query), (status, reason) = next(iter(queries.failing.items()))
+            several = f" (and {len(queries.failing) - 1} more)" if len(queries.failing) > 1 else ""
+            failing = f"{query[:LONGEST_TEXT]!r} about {camera} ended with {status}: {reason}{several}"
+            return self._status("queries", WARN, failing, values)
+        status, reason = queries.asked
         if status and status not in (*GOOD, ObjectPointArray.CANCELLED):
             return self._status("queries", WARN, f"the last query ended with {status}: {reason}", values)
         if period is not None and slowest > period:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,15 @@ from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.health.diagnostics import Diagnostics
+from molmo_ros.node.messages.current_points import CurrentPoints
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
-from molmo_ros.node.queries.request import Request
+from molmo_ros.node.queries.query import Query, continuous_queries
+from molmo_ros.node.queries.query_names import query_names
+from molmo_ros.node.queries.request import Request, Source
+
+FAILURES_LOGGED = 5.0
+"""How often derived messages that could not be sent are logged [s]."""
 
 
 class Delivery:
@@ -29,6 +36,7 @@ class Delivery:
 
     Attributes:
         outputs: The publishers.
+        current: The current points, of continuous queries.
         trackers: Of the cameras, by name; none while the node is not active.
         abandoned: Requests that have their outcome although the model still works on them.
     """
@@ -36,25 +44,51 @@ class Delivery:
     def __init__(self, node: Any, cameras: Mapping[str, CameraInput], diagnostics: Diagnostics) -> None:
         self._node, self._cameras, self._diagnostics = node, cameras, diagnostics
         self.outputs = Outputs(node)
+        self.current = CurrentPoints(self.outputs, self.queries, list(cameras))
         self.trackers: dict[str, TrackingThread] = {}
         self.abandoned: list[Request] = []
 
+    def queries(self) -> tuple[Query, ...]:
+        """The continuous queries."""
+        return continuous_queries(self._node.value("queries"))
+
+    def name_queries(self) -> dict[str, str]:
+        """Give each continuous query the topics that it has for itself; their names by what was written."""
+        names = query_names(self.queries())
+        self.outputs.name_queries(names.values())
+        return names
+
     def deliver(self, outcome: Outcome, sight: Sight | None = None) -> None:
-        """Publishes an outcome and tells whoever asked; nothing about continuous queries that made way."""
+        """Publishes an outcome and tells whoever asked; nothing about continuous queries that made way.
+
+        The topics of the current points belong to the continuous queries. Where there are none, they follow what is
+        asked on the topic `query`; services and goals never move them.
+        """
         request = outcome.request
         if request in self.abandoned:
             return
-        if request.preempted and outcome.status is Status.CANCELLED:
+        if outcome.made_way:
             self._diagnostics.record_preemption()
             return
         array = self.deliver_last(outcome)
         if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
             return  # points that nobody wants any more are no current points
+        try:
+            self._deliver_current(outcome, array, sight)
+        except Exception:  # derived messages fail alone: the result stands, and so do others of the batch
+            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
+
+    def _deliver_current(self, outcome: Outcome, array: ObjectPointArray, sight: Sight) -> None:
+        source = outcome.request.source
+        if source in (Source.TOPIC, Source.CONTINUOUS):
+            self.outputs.publish_answer(array.text)
         tracker = self.trackers.get(outcome.camera)
-        if tracker is not None and request.continuous and self._node.value("tracking"):
+        if source is Source.TOPIC and not self.queries():
+            self.current.publish_one(outcome, array, lambda: sight.picture)
+        elif source is Source.CONTINUOUS and tracker is not None and self._node.value("tracking"):
             tracker.on_answer(outcome, sight.picture)
-        else:
-            self.outputs.publish_objects(array, lambda: sight.picture, outcome.viewpoint)
+        elif source is Source.CONTINUOUS:
+            self.current.add(outcome, array, sight.frame, lambda: sight.picture)
 
     def deliver_last(self, outcome: Outcome) -> ObjectPointArray | None:
         """Publishes an outcome and tells whoever asked, also one who was given up.
@@ -71,12 +105,10 @@ class Delivery:
             outcome.request.on_outcome(outcome, array)
         return array
 
-    def deliver_tracked(self, outcome: Outcome, picture: Callable[[], np.ndarray], tracked: bool) -> None:
+    def deliver_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
         """The current points of a camera, from its tracker; see `CameraTracker`."""
         if self._node.context.ok():
-            array = self._record(outcome)
-            array.tracked = tracked
-            self.outputs.publish_objects(array, picture, outcome.viewpoint)
+            self.current.tracked([(outcome, self._record(outcome)) for outcome in outcomes], picture)
 
     def _record(self, outcome: Outcome) -> ObjectPointArray:
         camera = self._cameras.get(outcome.camera)

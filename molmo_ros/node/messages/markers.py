@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Vector3
-from molmo_msgs.msg import ObjectPoint, ObjectPointArray
+from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
+from molmo_ros.node.messages.merged_points import KNOWN
 from molmo_ros.node.messages.point_messages import position_header
 
 # Sizes for things on a table [m].
@@ -26,20 +27,28 @@ GREEN = ColorRGBA(r=0.2, g=0.85, b=0.35, a=0.9)
 
 
 def markers_message(array: ObjectPointArray) -> MarkerArray:
-    """Replaces all markers of the array's camera by those of its points; without points it only removes them.
+    """Replaces the markers of each query that is known of the image by those of its points; without points it removes.
 
-    Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), so cameras that share
-    the topic leave each other's markers alone: viewers take DELETEALL with a namespace for that namespace only. Where
-    points are tracked, the marker's id is the track's.
+    Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), and in it each continuous
+    query (`CAMERA/red_cube/points`, ...): cameras and queries that share the topic leave each other's markers alone,
+    since viewers take DELETEALL with a namespace for that namespace only. Of a query that is STALE nothing is known,
+    and its markers stay until they fade. Where points are tracked, the marker's id is the track's.
     """
-    markers = [_removal(array, part) for part in ("points", "labels", "normals")]
+    names = {state.query: state.topic for state in array.queries}
+    known = [state.topic for state in array.queries if _has_markers(state)] if array.queries else [""]
+    markers = [_removal(array, name, part) for name in known for part in ("points", "labels", "normals")]
     for number, point in enumerate(array.points, start=1):
         if point.has_position:
+            name = names.get(point.query or array.query, "")
             identity = _marker_id(point, number)
-            markers += [_ball(array, point, identity), _label(array, point, identity)]
+            markers += [_ball(array, name, point, identity), _label(array, name, point, identity)]
             if point.has_normal:
-                markers.append(_arrow(array, point, identity))
+                markers.append(_arrow(array, name, point, identity))
     return MarkerArray(markers=markers)
+
+
+def _has_markers(state: QueryState) -> bool:
+    return state.kind != ObjectPointArray.ASK and state.status in KNOWN
 
 
 def _marker_id(point: ObjectPoint, number: int) -> int:
@@ -47,29 +56,29 @@ def _marker_id(point: ObjectPoint, number: int) -> int:
     return point.track_id % 2**31 if point.track_id else -number
 
 
-def _marker(array: ObjectPointArray, part: str, **fields) -> Marker:
+def _marker(array: ObjectPointArray, name: str, part: str, **fields) -> Marker:
     return Marker(
         header=position_header(array),
-        ns=f"{array.camera or 'image'}/{part}",
+        ns="/".join(filter(None, (array.camera or "image", name, part))),
         lifetime=Duration(sec=LIFETIME_S),
         **fields,
     )
 
 
-def _removal(array: ObjectPointArray, part: str) -> Marker:
-    return _marker(array, part, action=Marker.DELETEALL)
+def _removal(array: ObjectPointArray, name: str, part: str) -> Marker:
+    return _marker(array, name, part, action=Marker.DELETEALL)
 
 
-def _ball(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
-    marker = _marker(array, "points", id=identity, type=Marker.SPHERE, color=PINK)
+def _ball(array: ObjectPointArray, name: str, point: ObjectPoint, identity: int) -> Marker:
+    marker = _marker(array, name, "points", id=identity, type=Marker.SPHERE, color=PINK)
     marker.pose.position = point.position
     marker.scale = Vector3(x=BALL_DIAMETER, y=BALL_DIAMETER, z=BALL_DIAMETER)
     return marker
 
 
-def _label(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
+def _label(array: ObjectPointArray, name: str, point: ObjectPoint, identity: int) -> Marker:
     """The text floats beyond the arrow's tip, or without one above the ball."""
-    marker = _marker(array, "labels", id=identity, type=Marker.TEXT_VIEW_FACING, color=WHITE)
+    marker = _marker(array, name, "labels", id=identity, type=Marker.TEXT_VIEW_FACING, color=WHITE)
     place = point.position
     if point.has_normal:
         marker.pose.position = _along(place, point.normal, ARROW_LENGTH + LABEL_RISE)
@@ -83,9 +92,9 @@ def _label(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker
     return marker
 
 
-def _arrow(array: ObjectPointArray, point: ObjectPoint, identity: int) -> Marker:
+def _arrow(array: ObjectPointArray, name: str, point: ObjectPoint, identity: int) -> Marker:
     """From the point outward; with two points, scale is shaft diameter, head diameter, head length."""
-    marker = _marker(array, "normals", id=identity, type=Marker.ARROW, color=GREEN)
+    marker = _marker(array, name, "normals", id=identity, type=Marker.ARROW, color=GREEN)
     marker.points = [point.position, _along(point.position, point.normal, ARROW_LENGTH)]
     marker.scale = Vector3(x=ARROW_SHAFT, y=ARROW_HEAD, z=ARROW_HEAD_LENGTH)
     return marker

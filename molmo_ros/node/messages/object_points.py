@@ -53,6 +53,8 @@ def object_points(outcome: Outcome, *, now: int = 0, dropped_frames: int = 0) ->
     if outcome.start_age is not None:
         array.start_age = duration(outcome.start_age * 1e3)
     if answer is not None:
+        array.answered = outcome.answered or array.header.stamp
+        array.tracked = outcome.answered is not None and outcome.answered != array.header.stamp
         array.text, array.calibrated = answer.text, answer.calibrated
         array.truncated, array.tokens = answer.truncated, answer.tokens
         if answer.crops is not None:

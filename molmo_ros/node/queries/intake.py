@@ -10,6 +10,7 @@ from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.messages.delivery import Delivery
+from molmo_ros.node.queries.limits import limits_error
 from molmo_ros.node.queries.query import Query, QueryError, parse_query
 from molmo_ros.node.queries.request import Request, Source
 from molmo_ros.node.queries.request_queue import RequestQueue
@@ -51,6 +52,8 @@ class Intake:
             known = ", ".join(self._cameras)
             reason = f"there is no camera {camera[:40]!r}; cameras: {known}"
             self._turn_away(request, Status.ERROR, "unknown_camera", reason)
+        elif reason := limits_error(request.limits):
+            self._turn_away(request, Status.ERROR, "limit_out_of_range", reason)
         elif self._node.state != "active":
             reason = f"the node is {self._node.state}: activate it first"
             self._turn_away(request, Status.ERROR, "not_active", reason)

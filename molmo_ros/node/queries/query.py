@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 MAX_QUERY_CHARS = 4096
 """Longer queries are refused: no prompt of a person is this long, and the prefill would take minutes."""
 MAX_LABELS = 64
 """More labels in one query are refused."""
+MAX_CONTINUOUS = 64
+"""More continuous queries are refused: one after the other, they would take minutes to come round."""
 
 
 class Kind(str, Enum):
@@ -66,6 +70,22 @@ def parse_query(written: str) -> Query:
     if not text:
         raise QueryError("the query is empty")
     return Query(kind, (text,), written, camera)
+
+
+def continuous_queries(written: Sequence[str]) -> tuple[Query, ...]:
+    """The queries of the parameter `queries`, each once, in their order; empty texts are none.
+
+    Raises:
+        QueryError: One cannot be asked, or there are more than `MAX_CONTINUOUS`.
+    """
+    if len(written) > MAX_CONTINUOUS:
+        raise QueryError(f"there are {len(written)} queries, at most {MAX_CONTINUOUS} are accepted")
+    return _parsed(tuple(written))
+
+
+@lru_cache(maxsize=8)  # they are looked at with every frame, and set once
+def _parsed(written: tuple[str, ...]) -> tuple[Query, ...]:
+    return tuple({text: parse_query(text) for text in written if text.strip()}.values())
 
 
 def structured_query(kind: str, prompt: str, labels: list[str], camera: str) -> Query:

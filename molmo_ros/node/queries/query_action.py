@@ -18,7 +18,7 @@ from molmo_ros.node.messages.object_points import feedback
 from molmo_ros.node.queries.intake import Intake
 from molmo_ros.node.queries.query import Query, QueryError, structured_query
 from molmo_ros.node.queries.request import QueryLimits, Request, Source
-from molmo_ros.node.queries.services import WAIT_INTERVAL, seconds
+from molmo_ros.node.queries.services import WAIT_INTERVAL, attached, seconds
 
 RESULTS_KEPT = 60
 """How long the result of a goal may be asked for [s]."""
@@ -138,7 +138,7 @@ def _request(query: Query, goal: Any, asked: _Asked) -> Request:
             max_frame_age=seconds(wanted.max_frame_age),
         ),
         wanted.target_frame,
-        wanted.image if wanted.image.height else None,
+        attached(wanted.image),
         on_progress=asked.on_progress,
         on_outcome=asked.on_outcome,
         id=bytes(goal.goal_id.uuid).hex(),

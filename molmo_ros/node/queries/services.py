@@ -62,9 +62,8 @@ class Services:
         except QueryError as error:
             self._intake.refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)
         else:
-            image = call.image if call.image.height else None
             self._intake.submit(
-                Request(query, Source.SERVICE, limits, target_frame, image, on_outcome=finish)
+                Request(query, Source.SERVICE, limits, target_frame, attached(call.image), on_outcome=finish)
             )
         while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
             pass
@@ -72,5 +71,10 @@ class Services:
 
 
 def seconds(duration: Any) -> float:
-    """A builtin_interfaces/Duration in seconds; a negative one counts as zero."""
-    return max(0.0, duration.sec + duration.nanosec * 1e-9)
+    """A builtin_interfaces/Duration in seconds."""
+    return duration.sec + duration.nanosec * 1e-9
+
+
+def attached(image: Any) -> Any:
+    """The sensor_msgs/Image of a request; None where its sender left it empty. One with a part missing is wrong."""
+    return image if image.height or image.width or len(image.data) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from molmo_ros.node.queries.request import Request
@@ -53,28 +52,3 @@ class QueryWorker:
                     self._queue.wait(wait)
                     continue
             self._run(batch)
-
-
-class Pace:
-    """When something is due, in wall time so that a paused or jumping clock cannot block it."""
-
-    def __init__(self) -> None:
-        self.last = float("-inf")
-        """When it was done, on the clock of `time.monotonic` [s]."""
-
-    def wait(self, interval: float) -> float:
-        """How long until `interval` [s] after the last `mark`; 0 where it has passed."""
-        return max(0.0, self.last + interval - time.monotonic())
-
-    def mark(self) -> None:
-        """It is done now."""
-        self.last = time.monotonic()
-
-    @property
-    def due_at_once(self) -> bool:
-        """Whether it was never done, or not since `reset`."""
-        return self.last == float("-inf")
-
-    def reset(self) -> None:
-        """It is due at once."""
-        self.last = float("-inf")

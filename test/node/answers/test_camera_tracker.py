@@ -8,7 +8,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
 
 from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
 from molmo_ros.node.answers import camera_tracker  # noqa: E402
@@ -35,34 +37,46 @@ class Following:
             "depth_sync_tolerance": 0.1,
             "depth_patience": 0.0,
         }
-        self.published = []
+        self.published, self.lost = [], []
         camera = SimpleNamespace(name="camera", depths=SimpleNamespace(nearest=lambda *_: (None, "none")))
         self.tracker = CameraTracker(
             camera,
             value=self.parameters.__getitem__,
             transforms=None,
-            publish=lambda outcome, picture, tracked: self.published.append(outcome),
-            on_lost=lambda: None,
+            publish=lambda outcomes, picture: self.published.append((outcomes, picture())),
+            on_lost=self.lost.append,
         )
         self._stamp = 0
 
-    def frame(self, **answers):
-        """A frame, and for each query the point of an answer about it."""
-        self._stamp += 1
+    def frame(self, stamp=None, about=None, **answers):
+        """A frame, and for each query the point of an answer about it, or of an earlier stamp; None: not found.
+
+        Returns:
+            By query, the columns of its points in the one message about that frame.
+        """
+        self._stamp = self._stamp + 1 if stamp is None else stamp
         message = Image(height=120, width=160, encoding="rgb8", step=480, data=PICTURE.tobytes())
         message.header.stamp.sec = self._stamp
         outcomes = []
-        for query, (x, y) in answers.items():
-            point = Point(x, y, query)
-            request = Request(parse_query(query), Source.CONTINUOUS)
-            answer = Answer(Status.FOUND, "", (point,))
+        for query, place in answers.items():
+            points = () if place is None else (Point(*place, query),)
+            status = Status.FOUND if points else Status.NOT_FOUND
+            header = message.header if about is None else Header(stamp=Time(sec=about))
             outcome = Outcome(
-                request, Status.FOUND, answer, header=message.header, points=(LocatedPoint(point),)
+                Request(parse_query(query), Source.CONTINUOUS),
+                status,
+                Answer(status, "", points),
+                header=header,
+                points=tuple(map(LocatedPoint, points)),
             )
             outcomes.append((outcome, PICTURE))
         self.published.clear()
         self.tracker.follow(Frame(message), outcomes)
-        return {one.request.query.written: [point.pixel.x for point in one.points] for one in self.published}
+        if not self.published:
+            return {}
+        ((told, _),) = self.published  # one message
+        assert len({one.stamp for one in told}) == 1
+        return {one.request.query.written: [point.pixel.x for point in one.points] for one in told}
 
     @property
     def points(self):
@@ -105,3 +119,43 @@ def test_points_without_new_answers_are_given_up(following, monkeypatch):
     assert list(following.frame()) == ["plate"] and following.points == ["plate"]
     clock.now += 60.0
     assert following.frame() == {} and following.points == []
+
+
+def test_what_is_not_there_stays_so_beside_what_is_followed(following):
+    assert following.frame(cup=(60.0, 50.0), plate=None) == {"cup": [60.0], "plate": []}
+    assert following.frame() == {"cup": [pytest.approx(60, abs=0.1)], "plate": []}
+    (((_, plate), _),) = following.published
+    assert (plate.status, plate.answered.sec, plate.stamp) == (Status.NOT_FOUND, 1, 2 * 10**9)
+
+
+def test_nothing_there_is_told_once_and_about_the_frame_that_was_looked_at(following):
+    following.frame()
+    assert following.frame(cup=None, about=1) == {"cup": []}
+    (((cup,), _),) = following.published
+    assert cup.stamp == 10**9
+    assert following.frame() == {}
+
+
+def test_no_frame_is_told_about_twice(following):
+    following.frame(cup=(60.0, 50.0))
+    following.frame()
+    assert following.frame(cup=None, about=2) == {"cup": []}
+    (((cup,), _),) = following.published
+    assert cup.stamp == 3 * 10**9 and cup.answered.sec == 2
+
+
+def test_an_answer_from_before_the_stamps_went_back_is_asked_for_again(following):
+    following.frame(stamp=50)
+    following.frame(stamp=51, plate=(100.0, 70.0))
+    following.frame(stamp=20)
+    shown = following.frame(stamp=21, about=50, cup=(60.0, 50.0))
+    assert "cup" not in shown and following.lost == ["cup"]
+    assert following.frame(cup=(60.0, 50.0))["cup"] == [pytest.approx(60, abs=0.1)]
+
+
+def test_points_that_left_the_picture_are_unknown_and_not_gone(following):
+    following.frame(cup=(60.0, 50.0), plate=(100.0, 70.0))
+    following.tracker._tracker.forget([track.id for track in following.tracker._tracker.tracks][:1])
+    assert following.frame()["cup"] == []
+    (((cup, plate), _),) = following.published
+    assert (cup.status, plate.status) == (Status.STALE, Status.FOUND)

@@ -5,7 +5,7 @@ import threading
 from molmo_ros.node.queries.query import parse_query
 from molmo_ros.node.queries.request import Request, Source
 from molmo_ros.node.queries.request_queue import RequestQueue
-from molmo_ros.node.queries.worker import Pace, QueryWorker
+from molmo_ros.node.queries.worker import QueryWorker
 
 PATIENCE = 20.0
 
@@ -92,12 +92,3 @@ def test_stop_reports_what_cannot_be_stopped():
     assert not worker.stop(0.05)
     release.set()
     assert worker.stop(PATIENCE)
-
-
-def test_pace():
-    pace = Pace()
-    assert pace.due_at_once and pace.wait(60.0) == 0.0
-    pace.mark()
-    assert not pace.due_at_once and 59 < pace.wait(60.0) <= 60 and pace.wait(0.0) == 0.0
-    pace.reset()
-    assert pace.due_at_once and pace.wait(60.0) == 0.0
