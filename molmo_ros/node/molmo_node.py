@@ -21,7 +21,6 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from std_msgs.msg import String
 
 from molmo_ros.molmo.answer import Status
 from molmo_ros.node import installed_ros
@@ -41,12 +40,12 @@ from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
 from molmo_ros.node.messages.delivery import Delivery
-from molmo_ros.node.messages.outputs import BURST
 from molmo_ros.node.parameters import declare_parameters
 from molmo_ros.node.queries.continuous import ContinuousQueries
 from molmo_ros.node.queries.intake import Intake
 from molmo_ros.node.queries.query import Query
 from molmo_ros.node.queries.query_action import QueryActionServer
+from molmo_ros.node.queries.query_topic import QueryTopic
 from molmo_ros.node.queries.request import Request
 from molmo_ros.node.queries.request_queue import RequestQueue
 from molmo_ros.node.queries.services import Services
@@ -109,7 +108,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._transforms: Transforms | None = None
         self._continuous: ContinuousQueries | None = None
         self._worker: QueryWorker | None = None
-        self._query_topic: Any = None
+        self._query_topic: QueryTopic | None = None
         self._named: tuple[Query, ...] = ()
         self._bond: Any = None
         self._diagnostics = Diagnostics(
@@ -193,7 +192,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         for camera in self._cameras.values():
             camera.subscribe(self, transport)
         warn_of_unknown_overrides(self)
-        self._query_topic = self.create_subscription(String, "query", self._intake.on_message, BURST)
+        self._query_topic = QueryTopic(self, self._intake.on_message)
         self._bond = start_bond(self)
         return SUCCESS
 
@@ -274,7 +273,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         for tracker in self._delivery.trackers.values():
             tracker.stop()
         if self._query_topic is not None:
-            self.destroy_subscription(self._query_topic)
+            self._query_topic.close()
         self._bond = self._query_topic = None
         self._queue.close()
         stopped = self._worker.stop(timeout) if self._worker else True

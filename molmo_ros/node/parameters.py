@@ -337,6 +337,7 @@ def declare_parameters(node: Any) -> None:
         return SetParametersResult(successful=not reason, reason=reason)
 
     node.add_on_set_parameters_callback(check)
+    overrides = getattr(node, "_parameter_overrides", {})
     for spec in PARAMETERS:
         # The range goes in as text and the typing is dynamic because rclpy's own checks, which would come
         # first, do not say what is allowed, and refuse `rate: 2` for a double.
@@ -347,11 +348,17 @@ def declare_parameters(node: Any) -> None:
             dynamic_typing=True,
         )
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
-        node.declare_parameter(spec.name, default, descriptor)
+        node.declare_parameter(spec.name, default, descriptor, ignore_override=_is_empty(spec, overrides))
     # ROS ignores a misspelt name in a parameter file; say so instead.
-    for name in getattr(node, "_parameter_overrides", {}):
+    for name in overrides:
         if not node.has_parameter(name) and not name.startswith("qos_overrides"):
             node.get_logger().warning(f"unknown parameter {name}; known: {', '.join(SPECS)}")
+
+
+def _is_empty(spec: ParameterSpec, overrides: Any) -> bool:
+    """Whether a file or the command line gives an empty list, which comes without a type, and empty is allowed."""
+    given = overrides.get(spec.name)
+    return given is not None and given.value is None and spec.error(()) == ""
 
 
 def markdown() -> str:

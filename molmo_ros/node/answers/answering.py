@@ -58,6 +58,7 @@ class Sight:
         picture: uint8 [h, w, 3] RGB.
         encoded: What the model made of it.
         timing_ms: What that took; of the first request alone.
+        depth: Its depth image, once it was found.
         epoch: When it was taken, see `Answerer.forget`.
     """
 
@@ -67,6 +68,7 @@ class Sight:
     encoded: Any
     timing_ms: dict[str, float]
     epoch: int = 0
+    depth: Any = None
 
     @property
     def name(self) -> str:
@@ -295,9 +297,11 @@ class Answerer:
     def _locator(self, request: Request, sight: Sight) -> Locator:
         def find_depth() -> tuple[Any, str]:
             assert sight.camera is not None
-            return sight.camera.depths.collect(
-                self._value("depth_sync_tolerance"), self._value("depth_patience")
-            )
+            reason = ""
+            if sight.depth is None:  # others may have been asked about another frame meanwhile
+                tolerance, patience = self._value("depth_sync_tolerance"), self._value("depth_patience")
+                sight.depth, reason = sight.camera.depths.collect(tolerance, patience)
+            return sight.depth, reason
 
         return Locator(
             sight.camera,

@@ -94,7 +94,7 @@ class Outputs:
         """The current points of a camera: what all its queries say about one image.
 
         Readers of messages without a status take what is missing for gone. So these come only where all is known, empty
-        where nothing is there; in metres, where nothing is there or something has a place.
+        where nothing is there; in metres only where what each query found has a place.
 
         Args:
             array: The points; see `merged_points`.
@@ -105,7 +105,7 @@ class Outputs:
         if array.complete or (array.points and len(array.queries) <= 1):
             self._tell(self._pixels, lambda: point_messages.pixels_message(array))
             self._tell_detections(0, array)
-            if not array.points or any(point.has_position for point in array.points):
+            if _placed(array):
                 self._tell(self._points, lambda: point_messages.points_message(array))
                 self._tell_detections(1, array)
         if picture is not None:
@@ -152,3 +152,11 @@ class Outputs:
     @staticmethod
     def _heard(publisher: Any) -> bool:
         return publisher.get_subscription_count() > 0
+
+
+def _placed(array: ObjectPointArray) -> bool:
+    """Whether everything that was found is also known in metres, or nothing was found."""
+    without = (ObjectPointArray.NO_DEPTH, ObjectPointArray.NO_TRANSFORM)
+    if any(state.status in without for state in array.queries):
+        return False
+    return not array.points or any(point.has_position for point in array.points)
