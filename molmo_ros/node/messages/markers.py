@@ -8,9 +8,10 @@ from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from molmo_ros.node.messages.merged_points import KNOWN
 from molmo_ros.node.messages.point_messages import position_header
 
+PLACED = (ObjectPointArray.FOUND, ObjectPointArray.NOT_FOUND)
+"""Statuses of a query of which it is known where its things are now, or that there are none."""
 # Sizes for things on a table [m].
 BALL_DIAMETER = 0.02
 LABEL_HEIGHT = 0.025
@@ -27,12 +28,12 @@ GREEN = ColorRGBA(r=0.2, g=0.85, b=0.35, a=0.9)
 
 
 def markers_message(array: ObjectPointArray) -> MarkerArray:
-    """Replaces the markers of each query that is known of the image by those of its points; without points it removes.
+    """Replaces the markers of each query by those of its points in the image; what is not found, it removes.
 
     Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), and in it each continuous
     query (`CAMERA/red_cube/points`, ...): cameras and queries that share the topic leave each other's markers alone,
-    since viewers take DELETEALL with a namespace for that namespace only. Of a query that is STALE nothing is known,
-    and its markers stay until they fade. Where points are tracked, the marker's id is the track's.
+    since viewers take DELETEALL with a namespace for that namespace only. Of a query whose points have no
+    place, or of which nothing is known (STALE, ...), markers stay until they fade. Where points are tracked, the marker's id is the track's.
     """
     names = {state.query: state.topic for state in array.queries}
     known = [state.topic for state in array.queries if _has_markers(state)] if array.queries else [""]
@@ -48,7 +49,7 @@ def markers_message(array: ObjectPointArray) -> MarkerArray:
 
 
 def _has_markers(state: QueryState) -> bool:
-    return state.kind != ObjectPointArray.ASK and state.status in KNOWN
+    return state.kind != ObjectPointArray.ASK and state.status in PLACED
 
 
 def _marker_id(point: ObjectPoint, number: int) -> int:
