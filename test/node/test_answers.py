@@ -40,12 +40,14 @@ def test_nearest_of_several_points_is_the_best(running, make):
     assert len(running.heard["points"][0].poses) == 2
 
 
-def test_not_found_publishes_a_result_and_no_points(running):
-    running.send_frame()
+def test_not_found_publishes_a_result_and_empty_arrays(running):
+    stamp = running.send_frame()
     result = running.ask("the unicorn")
     assert (result["status"], result["points"]) == ("NOT_FOUND", [])
-    running.spin(0.3)
-    assert not running.heard["point"] and not running.heard["points"] and not running.heard["pixels"]
+    running.spin_until(lambda: running.heard["points"] and running.heard["pixels"])
+    for message in (running.heard["points"][0], running.heard["pixels"][0]):
+        assert (message.poses, message.header.stamp) == ([], stamp)
+    assert not running.heard["point"]
     assert [message.data for message in running.heard["answer"]] == ["There are none."]
 
 

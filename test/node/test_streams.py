@@ -167,7 +167,7 @@ def test_what_is_not_found_clears_the_markers(running, make, listener):
     assert result["status"] == objects.status == "NOT_FOUND" and not objects.points
     assert {marker.action for marker in markers.markers} == {Marker.DELETEALL}
     assert {ball.ns for ball in balls} <= {marker.ns for marker in markers.markers}
-    assert not listener.heard["points"]
+    assert listener.heard["points"][-1].poses == []
 
 
 def test_a_question_is_answered_in_words(running, make, listener):

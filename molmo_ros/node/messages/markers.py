@@ -32,8 +32,9 @@ def markers_message(array: ObjectPointArray) -> MarkerArray:
 
     Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), and in it each continuous
     query (`CAMERA/red_cube/points`, ...): cameras and queries that share the topic leave each other's markers alone,
-    since viewers take DELETEALL with a namespace for that namespace only. Of a query whose points have no
-    place, or of which nothing is known (STALE, ...), markers stay until they fade. Where points are tracked, the marker's id is the track's.
+    since viewers take DELETEALL with a namespace for that namespace only. Of a query whose points have no place, or of
+    which nothing is known (STALE, ...), markers stay until they fade. Where points are tracked, the marker's id is the
+    track's.
     """
     names = {state.query: state.topic for state in array.queries}
     known = [state.topic for state in array.queries if _has_markers(state)] if array.queries else [""]

@@ -83,8 +83,9 @@ class Outputs:
             self._tell_places(point, points, array, viewpoint)
 
     def publish_point(self, array: ObjectPointArray, viewpoint: tuple[float, float, float]) -> None:
-        """The best point of the one query that `~/point` is about."""
-        self._tell(self._point, lambda: point_messages.best_point_message(array, viewpoint))
+        """The best point of the one query that `~/point` is about, where it has one."""
+        if any(point.has_position for point in array.points):
+            self._tell(self._point, lambda: point_messages.best_point_message(array, viewpoint))
 
     def publish_objects(
         self,

@@ -29,15 +29,16 @@ class QueryTopic:
     def __init__(self, node: Any, on_message: Callable[[String], None]) -> None:
         self._node, self._on_message = node, on_message
         self._heard: deque[tuple[int, str]] = deque(maxlen=2 * BURST)
-        kinds = [ReliabilityPolicy.RELIABLE]
+        kinds, on_sent = [ReliabilityPolicy.RELIABLE], on_message
         if hasattr(Subscription, "CallbackType"):  # rclpy of Humble does not say when a message was sent
             kinds.append(ReliabilityPolicy.BEST_EFFORT)
+            on_sent = self._on_sent_message  # rclpy looks how many arguments it takes
         group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
             node.create_subscription(
                 String,
                 "query",
-                self._on_sent_message,
+                on_sent,
                 QoSProfile(depth=BURST, reliability=kind),
                 callback_group=group,
             )
@@ -49,10 +50,8 @@ class QueryTopic:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _on_sent_message(self, message: String, info: Mapping[str, int] | None = None) -> None:
-        if info is not None:
-            sent = (info["source_timestamp"], message.data)
-            if sent in self._heard:
-                return
+    def _on_sent_message(self, message: String, info: Mapping[str, int]) -> None:
+        sent = (info["source_timestamp"], message.data)
+        if sent not in self._heard:
             self._heard.append(sent)
-        self._on_message(message)
+            self._on_message(message)
