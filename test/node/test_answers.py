@@ -9,9 +9,10 @@ DEPTH = True
 
 
 def test_point_in_metres_with_the_images_own_header(running, make):
-    image = make.picture()
-    image.header.frame_id = "wrist_optical"
-    stamp = running.send_frame(image, make.depth(np.full((48, 64), 2.0)), make.info())
+    image, depth, info = make.picture(), make.depth(np.full((48, 64), 2.0)), make.info()
+    for message in (image, depth, info):
+        message.header.frame_id = "wrist_optical"
+    stamp = running.send_frame(image, depth, info)
     result = running.ask("at 0.75,0.5")
     assert result["status"] == "FOUND"
     running.spin_until(lambda: running.heard["point"] and running.heard["points"] and running.heard["pixels"])

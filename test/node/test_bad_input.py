@@ -61,9 +61,8 @@ def test_bad_picture(good, make, message):
 def test_one_pixel_picture(good, make):
     good.send_frame(make.picture(1, 1), make.depth([[0.8]]), make.info(1, 1))
     result = good.ask("at 0.5,0.5")
-    assert result["status"] == "NO_DEPTH"
-    # A principal point of (0, 0) is on the edge of even this image.
-    assert "contradicts" in result["reason"]
+    assert result["status"] == "FOUND"  # a principal point at the only pixel's middle is the image's centre
+    assert result["points"][0]["xyz"] == pytest.approx([0.0, 0.0, 0.8])
 
 
 @pytest.mark.parametrize(

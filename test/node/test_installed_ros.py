@@ -82,8 +82,7 @@ def test_libraries_that_are_there(install):
         bondpy__bondpy="class Bond: ...",
     )
     assert installed_ros.summary() == (
-        "cv_bridge: from ROS; tf2_ros: from ROS; vision_msgs: from ROS; "
-        "bondpy: from ROS"
+        "cv_bridge: from ROS; tf2_ros: from ROS; vision_msgs: from ROS; bondpy: from ROS"
     )
     assert installed_ros.module("tf2_ros").Buffer
     assert installed_ros.module("vision_msgs").msg.Detection2DArray

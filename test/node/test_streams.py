@@ -163,11 +163,11 @@ def test_what_is_not_found_clears_the_markers(running, make, listener):
     ]
     assert len(balls) == 2
     send(running, make)
-    result, (markers, objects) = listener.hear("nothing", "markers", "objects")
+    result, (markers, objects, points) = listener.hear("nothing", "markers", "objects", "points")
     assert result["status"] == objects.status == "NOT_FOUND" and not objects.points
     assert {marker.action for marker in markers.markers} == {Marker.DELETEALL}
     assert {ball.ns for ball in balls} <= {marker.ns for marker in markers.markers}
-    assert listener.heard["points"][-1].poses == []
+    assert points.poses == []
 
 
 def test_a_question_is_answered_in_words(running, make, listener):

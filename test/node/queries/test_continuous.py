@@ -1,13 +1,17 @@
 """Which continuous queries are due, about which camera."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
-from molmo_ros.node.cameras.frame import Frame  # noqa: E402
+from molmo_ros.node.cameras.frame import Frame, stamp_ns  # noqa: E402
+from molmo_ros.node.queries import continuous  # noqa: E402
 from molmo_ros.node.queries.continuous import ContinuousQueries  # noqa: E402
 
 
@@ -99,3 +103,100 @@ def test_frozen_camera_is_reported_slowly_and_blocks_no_other(asking):
         while due := asking.due():
             asked.append(due[0])
     assert asked.count("head") == 5 and asked.count("wrist") <= 1
+
+
+class SlowModel:
+    """Asks what is due as the node does, on a clock of its own: every query takes `answer` seconds.
+
+    Attributes:
+        began: When each query was asked about a frame, by camera and query [s].
+        told: The same of reports that there is no usable frame.
+    """
+
+    def __init__(self, asking, monkeypatch, answer, period=0.1, max_age=1.0):
+        self.asking, self.answer, self.period, self.max_age = asking, answer, period, max_age
+        self.now, self.began, self.told = 1000.0, {}, {}
+        monkeypatch.setattr(continuous, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.queries = ContinuousQueries(asking.cameras, asking.parameters.__getitem__, self.refusal)
+
+    def refusal(self, frame):
+        return "too old" if self.now - stamp_ns(frame.message.header) * 1e-9 > self.max_age else ""
+
+    def show(self):
+        """The newest frame of each camera, of which one comes in each period."""
+        stamp = int(self.now / self.period + 1e-6) * self.period
+        for camera in self.asking.cameras.values():
+            newest, _ = camera.frames.peek()
+            if newest is None or newest.stamp * 1e-9 < stamp - self.period / 2:
+                image = Image()
+                image.header.stamp = Time(sec=int(stamp), nanosec=round(stamp % 1 * 1e9) % 10**9)
+                camera.frames.put(Frame(image))
+
+    def run(self, duration):
+        until = self.now + duration
+        while self.now < until:
+            self.show()
+            batch, wait = self.queries.due()
+            if not batch:
+                self.now += min(wait, 0.05)
+                continue
+            camera = batch[0].query.camera
+            self.queries.asked(camera)
+            frame = self.asking.cameras[camera].frames.newest()
+            left, began = list(batch), self.now
+            for request in batch:
+                told = self.told if frame is None or self.refusal(frame) else self.began
+                if told is self.told and self.now > began:
+                    break  # the frame became too old while the others were answered
+                told.setdefault((camera, request.query.written), []).append(self.now)
+                left.remove(request)
+                self.now += self.answer if told is self.began else 0.0
+            self.queries.put_back(camera, left)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("answer", [0.01, 0.3, 1.2, 5.0])
+def test_each_query_has_its_turn_however_slow_the_model(asking, monkeypatch, answer, count):
+    asking.parameters |= {"queries": [f"thing {n}" for n in range(count)], "rate": 1.0}
+    slow = SlowModel(asking, monkeypatch, answer)
+    duration = max(60.0, 6 * answer * count * 2)
+    slow.run(duration)
+    assert len(slow.began) == 2 * count  # both cameras
+    times = [len(one) for one in slow.began.values()]
+    assert max(times) - min(times) <= 1
+    assert max(times) <= duration * asking.parameters["rate"] + 1
+    capacity = duration / (answer * 2 * count)
+    assert min(times) >= 0.9 * min(capacity, duration / 1.2) - 1
+    for began in slow.began.values():
+        assert all(b - a >= 1 / asking.parameters["rate"] - 1e-6 for a, b in zip(began, began[1:], strict=False))
+
+
+def test_a_camera_that_is_slower_than_its_frames_may_be_old_is_shared_in_turns(asking, monkeypatch):
+    """A frame every 2 s serves one query; the others are told STALE, and have the next ones."""
+    asking.parameters |= {"queries": ["@wrist a", "@wrist b", "@wrist c"], "rate": 1.0}
+    slow = SlowModel(asking, monkeypatch, 1.2, period=2.0)
+    slow.run(60.0)
+    times = [len(one) for one in slow.began.values()]
+    assert len(times) == 3 and max(times) - min(times) <= 1 and sum(times) >= 25
+    assert set(slow.told) == set(slow.began)
+
+
+def test_what_was_put_back_is_asked_first_and_without_a_new_frame(asking):
+    asking.parameters["queries"] = ["@wrist a", "@wrist b", "@wrist c"]
+    asking.see("wrist")
+    batch, _ = asking.queries.due()
+    asking.cameras["wrist"].frames.newest()
+    asking.queries.asked("wrist")
+    asking.queries.put_back("wrist", batch[1:])
+    assert asking.due() == ("wrist", ["@wrist b", "@wrist c"])
+    assert asking.due() is None
+
+
+def test_one_lost_object_is_hurried_once_in_a_round(asking):
+    asking.parameters["queries"] = ["@wrist a", "@wrist b"]
+    asking.see("wrist")
+    assert asking.due()
+    asking.queries.hurry("wrist", "@wrist b")
+    assert asking.due() == ("wrist", ["@wrist b"])
+    asking.queries.hurry("wrist", "@wrist b")
+    assert asking.due() is None
