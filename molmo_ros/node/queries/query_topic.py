@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -29,7 +29,7 @@ class QueryTopic:
     def __init__(self, node: Any, on_message: Callable[[String], None]) -> None:
         self._node, self._on_message = node, on_message
         self._heard: deque[tuple[int, str]] = deque(maxlen=2 * BURST)
-        kinds, on_sent = [ReliabilityPolicy.RELIABLE], on_message
+        kinds, on_sent = [ReliabilityPolicy.RELIABLE], cast(Callable[..., None], on_message)
         if hasattr(Subscription, "CallbackType"):  # rclpy of Humble does not say when a message was sent
             kinds.append(ReliabilityPolicy.BEST_EFFORT)
             on_sent = self._on_sent_message  # rclpy looks how many arguments it takes
