@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.molmo.catalog import hub
-from molmo_ros.molmo.catalog.model_store import FetchNote, models_home
+from molmo_ros.molmo.catalog.model_store import FetchNote, home_or_none, models_home
 from molmo_ros.molmo.catalog.registry import PRECISIONS, ModelEntry, find_model
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
@@ -62,7 +63,10 @@ def _folder(written: str) -> Path:
         raise argparse.ArgumentTypeError(
             f"the folder's name is empty: {written!r}; the one you are in is '.'"
         )
-    return Path(written)
+    try:
+        return Path(written).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{written!r}: {error}") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         entry = find_model(args.model)
         if entry.hub_id is None:
-            print(f"{entry.name} is part of this package: there is nothing to fetch")
+            say(f"{entry.name} is part of this package: there is nothing to fetch")
             return 0
-        folder = (args.folder or models_home() / entry.name).expanduser().absolute()
+        folder = (args.folder or models_home() / entry.name).absolute()
         if args.verify:
             verify(entry, folder)
         else:
@@ -81,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         print("\nmolmo-ros: interrupted; the same command goes on where it ended", file=sys.stderr)
         return 130
     except (MolmoError, OSError) as error:
-        print(f"molmo-ros: {error}", file=sys.stderr)
+        complain(error)
         return 2 if isinstance(error, RegistryError) else 1
     return 0
 
@@ -109,11 +113,11 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
     if note is not None and note.complete and revision in (None, note.commit):
         try:
             if verify_checksums(folder):
-                print(f"{entry.name} is there already: {folder} at commit {note.commit}")
+                say(f"{entry.name} is there already: {printable(folder)} at commit {printable(note.commit)}")
                 return print_start(entry, folder)
         except CheckpointError as error:
             suspicious = True
-            print(f"molmo-ros: {error}", file=sys.stderr)
+            complain(error)
     asked = revision or (note.commit if note else entry.revision) or "main"
     listing = hub.list_files(entry.hub_id, asked)
     # Another commit may have other files of the same name and size.
@@ -134,7 +138,7 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
         entry.check(MolmoConfig.from_folder(folder), str(folder))
         hub.download(listing, folder)
         settle(folder, listing)
-    print(f"{entry.name} is complete: {len(listing.files)} files, every hash as the hub says")
+    say(f"{entry.name} is complete: {len(listing.files)} files, every hash as the hub says")
     return print_start(entry, folder)
 
 
@@ -153,21 +157,22 @@ def verify(entry: ModelEntry, folder: Path) -> None:
     with hub.HashingBar(sum(path.stat().st_size for path in folder.iterdir() if path.is_file())) as bar:
         verify_checksums(folder, full=True, progress=bar)
     entry.check(MolmoConfig.from_folder(folder), str(folder))
-    print(f"{entry.name} is intact: {folder} at commit {note.commit}")
+    say(f"{entry.name} is intact: {printable(folder)} at commit {printable(note.commit)}")
 
 
 def print_needs(entry: ModelEntry, folder: Path, listing: hub.Listing, missing: int) -> None:
     """Says what will be downloaded, and what the model needs."""
     memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in PRECISIONS)
     free = shutil.disk_usage(existing(folder)).free
-    print(f"{entry.name}: {entry.hub_id} at commit {listing.commit}, licence {entry.licence}")
+    say(f"{entry.name}: {entry.hub_id} at commit {listing.commit}, licence {entry.licence}")
     if entry.notes:
-        print(f"  note      {entry.notes}")
-    print(f"  folder    {folder}")
-    print(
+        say(f"  note      {entry.notes}")
+    say(f"  folder    {printable(folder)}")
+    say(
         f"  disk      {listing.size / GB:.2f} GB, {missing / GB:.2f} GB still to come; {free / GB:.1f} GB are free"
     )
-    print(f"  memory    {memory}, of the GPU or the machine, and some for pictures and answers", flush=True)
+    say(f"  memory    {memory}, of the GPU or the machine, and some for pictures and answers")
+    sys.stdout.flush()
 
 
 def check_space(folder: Path, missing: int) -> None:
@@ -271,6 +276,8 @@ def settle(folder: Path, listing: hub.Listing) -> None:
         except CheckpointError as error:
             refuse_damaged(listing, folder, str(error))
             raise
+    # What the hub knows by git's hash alone was compared with nothing yet, where it holds tensors.
+    refuse_damaged(replace(listing, files=tuple(one for one in listing.files if not one.sha256)), folder)
     hub.discard_parts(folder)
     note = FetchNote.read(folder)
     assert note is not None, "the note was written before the download"
@@ -293,9 +300,10 @@ def refuse_damaged(
 
 def print_start(entry: ModelEntry, folder: Path) -> None:
     """The line to start the node with."""
-    name = entry.name if folder == (models_home() / entry.name).absolute() else str(folder)
-    print(f"  ros2 launch molmo_ros molmo.launch.py model:={name}")
-    print(f'  molmo-ros point picture.png "red cube" --model {name}')
+    home = home_or_none()
+    name = entry.name if home and folder == (home / entry.name).absolute() else str(folder)
+    say(f"  ros2 launch molmo_ros molmo.launch.py model:={printable(name)}")
+    say(f'  molmo-ros point picture.png "red cube" --model {printable(name)}')
 
 
 def existing(folder: Path) -> Path:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from molmo_ros.cli.printable import complain, say
 from molmo_ros.cli.table import aligned
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         entries = [find_model(args.name)] if args.name else list(registry().values())
     except MolmoError as error:
-        print(f"molmo-ros: {error}", file=sys.stderr)
+        complain(error)
         return 2 if args.name else 1
     if args.json:
         print(json.dumps({"models": [_plain(entry, args.image_size) for entry in entries]}))
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     parts = [details(entries[0]) if args.name else overview(entries)]
     if args.image_size:
         parts.append(budget_table(entries, args.image_size))
-    print("\n\n".join(parts))
+    say("\n\n".join(parts))
     return 0
 
 

@@ -13,6 +13,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from molmo_ros.cli.printable import complain, printable, say
+
 if TYPE_CHECKING:
     from molmo_ros.molmo.reference.parity import ParityReport
 
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         folders = find_vector_folders(args.folders)
     except VectorError as error:
-        print(f"molmo-ros parity: {error}", file=sys.stderr)
+        complain(error)
         return 2
     # Several threads sum in another order, which large values show.
     torch.set_num_threads(1)
@@ -56,20 +58,21 @@ def run(args: argparse.Namespace) -> int:
     for folder in folders:
         reports.append(check_folder(folder, args.attention))
         if not args.json:
-            print(describe(reports[-1]), flush=True)
+            say(describe(reports[-1]))
+            sys.stdout.flush()
     passed = all(report.status == "ok" for report in reports)
     if args.json:
         summary = {"ok": passed, "tolerance": TOLERANCE, "variants": [_plain(report) for report in reports]}
         print(json.dumps(summary, indent=1))
     else:
         agreeing = sum(report.status == "ok" for report in reports)
-        print(f"{agreeing} of {len(reports)} agree within {TOLERANCE:g}" + ("" if passed else ": FAILED"))
+        say(f"{agreeing} of {len(reports)} agree within {TOLERANCE:g}" + ("" if passed else ": FAILED"))
     return 0 if passed else 1
 
 
 def describe(report: ParityReport) -> str:
     """A few lines for people."""
-    lines = [f"{report.variant}: {report.status}"]
+    lines = [f"{printable(report.variant)}: {report.status}"]
     lines += [f"  {name:<26}{value:.2e}" for name, value in report.errors.items()]
     if report.greedy_agree is not None:
         verdict = "agree" if report.greedy_agree else "DIFFER"
@@ -77,7 +80,7 @@ def describe(report: ParityReport) -> str:
     for name, value in (report.preprocessing or {}).items():
         lines.append(f"  {'preprocessing ' + name:<26}{'equal' if value == 0 else f'{value:.2e}'}")
     if report.reason:
-        lines.append(f"  {report.reason}")
+        lines.append(f"  {printable(report.reason)}")
     return "\n".join(lines)
 
 

@@ -24,6 +24,10 @@ TURN_ENDS = ("<|endoftext|>", "<|im_end|>")
 """What closes an answer in the training data: of 0924 the first, of Molmo2 and MolmoPoint the second."""
 _NUMBER_SYMBOL = re.compile("(\u0120?)([0-9]+)")
 """Digits in a byte-level vocabulary, which writes a blank as U+0120."""
+MOST_IDS = 2**22
+"""Far more than any vocabulary has; those of released models have 152,000."""
+LARGEST_FILE = 32_000_000
+"""Bytes of tokenizer.json; those of released models have up to 12 MB."""
 QWEN2_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 
@@ -94,14 +98,14 @@ class Tokenizer:
         Raises:
             CheckpointError: The tokenizer has no such token.
         """
-        found = self._backend.token_to_id(name)
+        found = self._backend.token_to_id(name) if _is_text(name) else None
         if found is None:
-            raise CheckpointError(f"the tokenizer has no token {name!r}")
+            raise CheckpointError(f"the tokenizer has no token {name!r:.200}")
         return found
 
     def has(self, name: str) -> bool:
         """Whether the tokenizer has a token of this name."""
-        return self._backend.token_to_id(name) is not None
+        return _is_text(name) and self._backend.token_to_id(name) is not None
 
     def require(self, names: Iterable[str]) -> None:
         """Checks that special tokens exist.
@@ -194,10 +198,14 @@ def _byte_alphabet() -> dict[str, int]:
 def _load_backend(folder: Path) -> Backend:
     path = folder / "tokenizer.json"
     if path.is_file():
+        content = _checked_description(path)
         try:
-            return Backend.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
+            return Backend.from_buffer(content)
+        # The library raises bare Exception, and what its own code does not expect as a BaseException.
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            raise CheckpointError(f"{path} is not a tokenizer: {error!s:.300}") from error
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
         raise CheckpointError(f"{folder} has neither tokenizer.json nor vocab.json with merges.txt")
     name = read_json(folder / "tokenizer_config.json").get("tokenizer_class")
@@ -206,6 +214,7 @@ def _load_backend(folder: Path) -> Backend:
             f"{folder} has no tokenizer.json, and vocab.json does not tell how text is split; that is known for "
             f"tokenizer_class {' and '.join(QWEN2_CLASSES)}, not for {name!r}"
         )
+    _check_ids(folder / "vocab.json", read_json(folder / "vocab.json").values())
     from transformers import Qwen2Tokenizer  # only old folders need it, and it is slow to import
 
     try:
@@ -216,13 +225,47 @@ def _load_backend(folder: Path) -> Backend:
     return loaded.backend_tokenizer
 
 
+def _checked_description(path: Path) -> bytes:
+    """The content of tokenizer.json, after its ids were looked at: the library allocates by the highest one.
+
+    Raises:
+        CheckpointError: It is no such file, or an id is none.
+    """
+    try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise ValueError(f"it has {size} bytes; a tokenizer has {LARGEST_FILE} at most")
+        content = path.read_bytes()
+        raw = json.loads(content)
+        vocabulary, added = raw["model"]["vocab"], raw.get("added_tokens") or []
+        ids = [*vocabulary.values(), *(token["id"] for token in added)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not a tokenizer: {error!s:.300}") from error
+    _check_ids(path, ids)
+    return content
+
+
+def _check_ids(path: Path, ids: Iterable[Any]) -> None:
+    """Refuses ids by which gigabytes would be allocated."""
+    for number in ids:
+        if type(number) is not int or not 0 <= number < MOST_IDS:
+            raise CheckpointError(
+                f"{path} has the id {number!r:.80}; ids are whole numbers from 0 to {MOST_IDS - 1}"
+            )
+
+
+def _is_text(name: str) -> bool:
+    """Whether it is text that a vocabulary can hold: a lone surrogate is no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _special(path: Path, key: str) -> str | None:
     """A token that tokenizer_config.json names, as its text or as an object with `content`."""
     value = read_json(path).get(key)
     text = value.get("content") if isinstance(value, dict) else value
-    if not isinstance(text, str) and value is not None:
+    sound = isinstance(text, str) and _is_text(text)
+    if not sound and value is not None:
         raise CheckpointError(
-            f"{path}: {key} is {value!r:.80}, not a text or an object with a text `content`"
+            f"{path}: {key} is {value!a:.80}, not a text or an object with a text `content`"
         )
     return text
 

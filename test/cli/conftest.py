@@ -1,5 +1,6 @@
 """A server on this machine that speaks the part of the Hugging Face hub's protocol that a download uses."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -26,6 +27,9 @@ class Hub:
         cut_after: By file name: send so many bytes, then close the connection; once.
         spoil: Names of files that are sent with one wrong byte in the middle.
         sizes: By file name: a size that the listing claims instead of the true one.
+        pads: By file name: so many bytes more are sent, without a length.
+        change: Called with the listing before it is sent.
+        large: Endings of files that have a SHA-256.
     """
 
     repository = "lab/Small-1B"
@@ -34,6 +38,7 @@ class Hub:
         self.commits, self.main = {}, ""
         self.requests, self.sent = [], {}
         self.refuse, self.hang_after, self.cut_after, self.spoil, self.sizes = None, {}, {}, set(), {}
+        self.pads, self.change, self.large = {}, lambda body: None, (".safetensors", ".bin")
         self.closing = threading.Event()
         hub = self
 
@@ -95,7 +100,7 @@ class Hub:
                 "size": self.sizes.get(name, len(content)),
                 "blobId": git_blob_id(content),
             }
-            if name.endswith((".safetensors", ".bin")):
+            if name.endswith(tuple(self.large)):
                 sha256 = hashlib.sha256(content).hexdigest()
                 entry["lfs"] = {"sha256": sha256, "size": entry["size"], "pointerSize": 134}
                 entry["blobId"] = git_blob_id(sha256.encode())
@@ -107,6 +112,7 @@ class Hub:
             "private": False,
             "siblings": siblings,
         }
+        self.change(body)
         self.reply(request, 200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def resolve(self, request, commit, name):
@@ -134,6 +140,8 @@ class Hub:
             status = 206
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
         content = content[start:]
+        if name in self.pads:
+            return self.pour(request, content + bytes(self.pads[name]))
         hang, cut = self.hang_after.get(name), self.cut_after.pop(name, None)
         limit = next((end for end in (hang, cut) if end is not None), len(content))
         self.sent[name] = self.sent.get(name, 0) + min(limit, len(content))
@@ -142,6 +150,15 @@ class Hub:
             self.closing.wait(60)
         if hang is not None or cut is not None:
             request.close_connection = True
+
+    def pour(self, request, content):
+        """Sends until the other side hangs up; no header says how much."""
+        request.send_response(200)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.close_connection = True
+        with contextlib.suppress(OSError):
+            request.wfile.write(content)
 
     def fail(self, request, status, code=None):
         self.reply(request, status, b"{}", {"X-Error-Code": code} if code else {})

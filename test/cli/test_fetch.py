@@ -1,8 +1,10 @@
 """`molmo-ros fetch` as people call it, in a process of its own, against a hub on this machine."""
 
 import errno
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +42,7 @@ class Shell:
     """Runs the command with its home in a folder and the hub of this machine."""
 
     def __init__(self, hub, home: Path):
+        self.working_folder = None
         self.hub, self.home, self.folder = hub, home, home / "store" / "models" / "small-1b"
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LD_LIBRARY_PATH") if key in os.environ}
         self.environment = kept | {
@@ -54,6 +57,7 @@ class Shell:
         return subprocess.Popen(
             [sys.executable, "-c", DRIVER, *map(str, arguments)],
             env=self.environment | environment,
+            cwd=self.working_folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -393,3 +397,100 @@ def test_a_repository_without_safetensors(shell, hub):
     hub.commit({"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     code, _, err = shell.fetch()
     assert code == 1 and "holds no safetensors weights" in last_line(err)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_no_more_is_stored_than_the_hub_listed(shell, hub, name):
+    """A server that goes on sending, for as long as the disk lasts: here 30 MB where a few bytes were listed."""
+    hub.sizes[name] = 1000
+    hub.pads[name] = 30_000_000
+    code, _, err = shell.fetch()
+    assert code == 1 and f"more than the 1000 bytes came that {name} has; nothing of it is kept" in last_line(
+        err
+    )
+    kept = sum(path.stat().st_size for path in shell.folder.rglob("*") if path.is_file())
+    assert kept <= sum(map(len, FILES.values())) + 10_000
+    assert not list(shell.folder.glob(f".parts/{name}*")) or all(
+        path.stat().st_size == 0 for path in shell.folder.glob(f".parts/{name}*")
+    )
+    hub.sizes.clear()
+    hub.pads.clear()
+    assert shell.fetch()[0] == 0
+
+
+def test_links_that_somebody_planted_are_not_followed(shell, hub, tmp_path):
+    victim, treasure = tmp_path / "victim", tmp_path / "treasure"
+    victim.write_bytes(b"mine")
+    treasure.mkdir()
+    (treasure / "file").write_bytes(b"mine")
+    digest = hashlib.sha256(FILES[WEIGHTS]).hexdigest()[:16]
+    parts = shell.folder / ".parts"
+    parts.mkdir(parents=True)
+    (parts / f"{WEIGHTS}.{digest}").symlink_to(victim)
+    assert shell.fetch()[0] == 0
+    assert victim.read_bytes() == b"mine" and not (shell.folder / WEIGHTS).is_symlink()
+    shutil.rmtree(shell.folder)
+    shell.folder.mkdir()
+    parts.symlink_to(treasure)
+    (shell.folder / ".molmo_ros.json.new").symlink_to(victim)
+    assert shell.fetch()[0] == 0
+    assert [path.name for path in treasure.iterdir()] == ["file"] and victim.read_bytes() == b"mine"
+    assert not parts.exists() and not parts.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda body: body.update(sha="../../../../etc"), "its commit is '../../../../etc'"),
+        (lambda body: body.update(sha="\x1b]0;owned\x07"), "its commit is"),
+        (lambda body: body["siblings"][0].update(blobId="../../escape"), "has the hash '../../escape'"),
+        (lambda body: body["siblings"][0].pop("blobId"), "has the hash ''"),
+        (lambda body: body["siblings"][0].update(size=-5), "has -5 bytes"),
+        (lambda body: body["siblings"][0].update(size=10**12), "has 1000000000000 bytes, at most 100000000"),
+        (
+            lambda body: body["siblings"].extend([body["siblings"][0]] * 2000),
+            "at most 1000 of different names",
+        ),
+        (
+            lambda body: body["siblings"].extend(
+                {"rfilename": f"{number}.json", "size": 1, "blobId": "a" * 40} for number in range(2000)
+            ),
+            "files, at most 1000",
+        ),
+        (lambda body: body.update(siblings=None), "holds no safetensors weights"),
+        (
+            lambda body: body.update(siblings=[{"rfilename": "\x1b[2J.safetensors", "size": 1}]),
+            "no safetensors",
+        ),
+    ],
+)
+def test_a_listing_that_is_none_of_a_model(shell, hub, change, said):
+    hub.change = change
+    code, out, err = shell.fetch()
+    assert code == 1 and said in last_line(err), err
+    assert not set("\x1b\x07") & set(out + last_line(err))
+    assert not shell.folder.exists() and not hub.paths()
+
+
+def test_weights_that_the_hub_knows_by_git_alone_are_compared(shell, hub):
+    hub.large = ()
+    hub.spoil.add(WEIGHTS)
+    code, _, err = shell.fetch()
+    assert code == 1 and f"Deleted: {WEIGHTS}" in last_line(err)
+    hub.spoil.clear()
+    assert shell.fetch()[0] == 0
+
+
+def test_without_a_home_nothing_is_made(shell, tmp_path):
+    """As a user without an entry, in an empty working directory."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shell.working_folder = empty
+    code, _, err = shell.fetch(HOME="", MOLMO_ROS_HOME="~nobody-of-this-name/models")
+    assert code == 1 and "set MOLMO_ROS_HOME to the folder" in last_line(err)
+    assert not list(empty.iterdir())
+
+
+def test_names_do_not_reach_the_terminal(shell, tmp_path):
+    code, out, err = shell.fetch("--folder", tmp_path / "a\x1b[31m\nb", "--dry-run")
+    assert code == 0 and "\x1b" not in out and r"a\x1b[31m\nb" in out

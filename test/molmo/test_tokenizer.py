@@ -1,6 +1,7 @@
 """The tokenizer: names to ids, text that cannot become a marker, and decoding piece by piece."""
 
 import json
+import os
 import random
 
 import pytest
@@ -260,3 +261,40 @@ def test_a_folder_with_only_vocab_and_merges(write_tokenizer, tmp_path, model_ty
     (old / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "GPT2Tokenizer"}))
     with pytest.raises(CheckpointError, match="GPT2Tokenizer"):
         Tokenizer.from_folder(old)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, -1, 1.5, "7", None])
+@pytest.mark.parametrize("place", ["vocabulary", "added token"])
+def test_an_id_that_would_take_gigabytes(write_tokenizer, tmp_path, number, place):
+    folder = write_tokenizer(tmp_path)
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    if place == "vocabulary":
+        raw["model"]["vocab"]["cup!"] = number
+    else:
+        raw["added_tokens"][-1]["id"] = number
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(
+        CheckpointError, match=r"tokenizer.json has the id .*; ids are whole numbers from 0 to 4194303"
+    ):
+        Tokenizer.from_folder(folder)
+
+
+@pytest.mark.parametrize("key", ["eos_token", "bos_token"])
+@pytest.mark.parametrize("form", ["text", "object"])
+def test_a_special_token_that_is_no_text(write_tokenizer, tmp_path, key, form):
+    folder = write_tokenizer(tmp_path)
+    raw = json.loads((folder / "tokenizer_config.json").read_text())
+    raw[key] = "\ud800" if form == "text" else {"content": "<|\udfff|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(raw))
+    with pytest.raises(CheckpointError, match=f"{key} is .*ud.*, not a text") as error:
+        Tokenizer.from_folder(folder)
+    str(error.value).encode()
+    tokenizer = Tokenizer.from_folder(write_tokenizer(tmp_path / "sound"))
+    assert not tokenizer.has("\ud800")
+    with pytest.raises(CheckpointError, match="has no token"):
+        tokenizer.special_id("\ud800")
+
+
+def test_a_folder_whose_name_is_no_utf8(write_tokenizer, tmp_path):
+    folder = write_tokenizer(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert Tokenizer.from_folder(folder).has("<im_start>")

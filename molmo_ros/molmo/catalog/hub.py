@@ -9,11 +9,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
+import stat
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from molmo_ros.molmo.catalog.model_store import NOTE
 from molmo_ros.molmo.errors import FetchError
@@ -27,6 +31,10 @@ WANTED = (
 # hf_hub_download of huggingface_hub 2.4, local_dir or not, deletes a partial file when it is interrupted and never goes
 # on with one; a shard has 5 GB, so partial files are kept here, under the hash of what they are to become.
 PARTS = ".parts"
+MOST_FILES = 1000
+"""Of one model; the largest released one has 70."""
+LARGEST_SETTINGS = 100 * 10**6
+"""Bytes of a file that holds no tensors; those of released models have up to 12 MB."""
 TIMEOUT = 30
 """How long the hub may take to list a repository [s]."""
 
@@ -100,14 +108,41 @@ def list_files(hub_id: str, revision: str) -> Listing:
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
-    files = tuple(
-        HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
-        for one in info.siblings or ()
-        if any(fnmatchcase(one.rfilename, pattern) for pattern in WANTED) and _plain(one.rfilename)
-    )
-    if info.sha is None or not any(file.is_weights for file in files):
+        files = tuple(
+            HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
+            for one in info.siblings or ()
+            if any(fnmatchcase(one.rfilename, pattern) for pattern in WANTED) and _plain(one.rfilename)
+        )
+        listing = Listing(hub_id, info.sha or "", files)
+    if not any(file.is_weights for file in files):
         raise FetchError(f"{hub_id} at revision {revision!r} holds no safetensors weights")
-    return Listing(hub_id, info.sha, files)
+    _check_listing(listing)
+    return listing
+
+
+def _check_listing(listing: Listing) -> None:
+    """Refuses an answer that cannot be the hub's: its hashes become names of files, its sizes bound what is stored.
+
+    Raises:
+        FetchError: Names what is wrong with it.
+    """
+    wrong = f"the hub's answer about {listing.hub_id} is not one of a model: "
+    if not re.fullmatch("[0-9a-f]{40}", listing.commit):
+        raise FetchError(f"{wrong}its commit is {listing.commit!r:.80}")
+    if len(listing.files) > MOST_FILES or len({file.name for file in listing.files}) < len(listing.files):
+        raise FetchError(
+            f"{wrong}it lists {len(listing.files)} files, at most {MOST_FILES} of different names can be"
+        )
+    for file in listing.files:
+        hashes = (("[0-9a-f]{64}", file.sha256), ("[0-9a-f]{40}", file.git_sha1))
+        sound = [re.fullmatch(pattern, digest) for pattern, digest in hashes if digest is not None]
+        if not sound or None in sound:
+            raise FetchError(f"{wrong}{file.name!r:.80} has the hash {file.digest!r:.80}")
+        largest = sys.maxsize if file.is_weights else LARGEST_SETTINGS
+        if type(file.size) is not int or not 0 <= file.size <= largest:
+            raise FetchError(
+                f"{wrong}{file.name!r:.80} has {file.size!r:.80} bytes, at most {largest} can be"
+            )
 
 
 def missing_bytes(listing: Listing, folder: Path, damaged: Collection[HubFile] = ()) -> int:
@@ -139,9 +174,9 @@ def download(listing: Listing, folder: Path) -> None:
             from huggingface_hub.file_download import http_get
             from huggingface_hub.utils import build_hf_headers
 
-            parts.mkdir(parents=True, exist_ok=True)
+            _make_parts(parts)
             done = _part_size(file, folder)
-            with open(_part(file, folder), "ab" if done else "wb") as part:
+            with _Bounded(_open_part(_part(file, folder), keep=bool(done)), file) as part:
                 http_get(
                     hf_hub_url(listing.hub_id, file.name, revision=listing.commit),
                     part,
@@ -152,6 +187,45 @@ def download(listing: Listing, folder: Path) -> None:
                     displayed_filename=file.name,
                 )
             os.replace(_part(file, folder), target)
+
+
+class _Bounded:
+    """A part that takes no more than its file has, whatever a server sends."""
+
+    def __init__(self, part: BinaryIO, file: HubFile) -> None:
+        self._part, self._file = part, file
+
+    def __enter__(self) -> BinaryIO:
+        return cast(BinaryIO, self)
+
+    def __exit__(self, *exception: object) -> None:
+        self._part.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
+
+    def write(self, data: bytes) -> int:
+        if self._part.tell() + len(data) > self._file.size:
+            self._part.truncate(0)
+            raise FetchError(
+                f"more than the {self._file.size} bytes came that {self._file.name} has; nothing of it is kept"
+            )
+        return self._part.write(data)
+
+
+def _make_parts(parts: Path) -> None:
+    """The folder of parts; a link in its place, which would lead writing elsewhere, is removed."""
+    if parts.is_symlink():
+        parts.unlink()
+    parts.mkdir(parents=True, exist_ok=True)
+
+
+def _open_part(path: Path, keep: bool) -> BinaryIO:
+    """A part for writing at its end, never through a link that somebody planted."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        path.unlink()
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags if keep else flags | os.O_TRUNC, 0o644), "ab")
 
 
 def damaged_files(listing: Listing, folder: Path) -> list[HubFile]:
@@ -169,10 +243,14 @@ def discard(files: Iterable[HubFile], folder: Path) -> None:
 
 def discard_parts(folder: Path) -> None:
     """Deletes what is left of broken-off downloads."""
-    for path in (folder / PARTS).glob("*"):
+    parts = folder / PARTS
+    if parts.is_symlink():  # what it leads to is not this folder's
+        return parts.unlink()
+    for path in parts.glob("*"):
         path.unlink()
-    if (folder / PARTS).is_dir():
-        (folder / PARTS).rmdir()
+    if parts.is_dir():
+        parts.rmdir()
+    return None
 
 
 class HashingBar:
@@ -195,7 +273,8 @@ class HashingBar:
 
 def _plain(name: str) -> bool:
     """Whether it is a visible file at the top of the repository, and none that this package writes itself."""
-    return "/" not in name and "\\" not in name and not name.startswith(".") and name not in (MANIFEST, NOTE)
+    shown = name.isprintable() and len(name) <= 200 and not set(name) & set("/\\")
+    return shown and not name.startswith(".") and name not in (MANIFEST, NOTE)
 
 
 def _part(file: HubFile, folder: Path) -> Path:
@@ -205,7 +284,9 @@ def _part(file: HubFile, folder: Path) -> Path:
 def _part_size(file: HubFile, folder: Path) -> int:
     """Bytes of the file that have come; 0 where its part cannot be a beginning of it."""
     part = _part(file, folder)
-    size = part.stat().st_size if part.is_file() else 0
+    if part.parent.is_symlink() or part.is_symlink() or not part.is_file():
+        return 0
+    size = part.stat().st_size
     return size if size <= file.size else 0
 
 
@@ -226,6 +307,8 @@ def _hub_errors(hub_id: str, revision: str, name: str = "its list of files") -> 
         if error.name != "huggingface_hub":
             raise
         raise FetchError("fetching a model needs the package huggingface_hub: pip install it") from error
+    except FetchError as error:
+        raise FetchError(f"{hub_id}: {error}") from error
     # Not only its own errors: those of the HTTP library come through, which changes with its version.
     except Exception as error:
         raise FetchError(f"{hub_id}: {_reason(error, revision, name)}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,9 +84,15 @@ class FetchNote:
 
     def write(self, folder: Path) -> None:
         """Leaves the note in a folder, in one step."""
-        temporary = folder / f".{NOTE}.new"
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / NOTE)
+        handle, temporary = tempfile.mkstemp(prefix=f".{NOTE}.", dir=folder)  # never through a planted link
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(self), indent=2) + "\n")
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, folder / NOTE)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
 
 def fetched_folder(entry: ModelEntry) -> Path | None:
