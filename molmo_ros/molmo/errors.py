@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+LONGEST = 4000
+"""Characters of a message. What a damaged file holds may be quoted in it, and messages go into logs and answers."""
+
 
 class MolmoError(ValueError):
     """Base of every error in this package that the caller can do something about."""
+
+    def __init__(self, message: str = "") -> None:
+        """A message that is too long loses its middle."""
+        super().__init__(message if len(message) <= LONGEST else f"{message[:3000]} … {message[-900:]}")
 
 
 class CheckpointError(MolmoError):

@@ -58,7 +58,9 @@ def _check_tokens(config: MolmoConfig, tokenizer: Tokenizer, own: Family) -> Non
     for name, expected in named.items():
         if tokenizer.has(name) and tokenizer.special_id(name) != expected:
             found = tokenizer.special_id(name)
-            raise CheckpointError(f"{name} is {found!r} in the tokenizer and {expected!r} in config.json")
+            raise CheckpointError(
+                f"{name} is {found!r:.200} in the tokenizer and {expected!r} in config.json"
+            )
     rows = config.decoder.vocab + config.decoder.extra_vocab
     ids = {name: tokenizer.special_id(name) for name in needed} | {"BOS": tokenizer.bos_id}
     outside = [f"{name} is {number}" for name, number in ids.items() if number >= rows]

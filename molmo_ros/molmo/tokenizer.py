@@ -212,7 +212,7 @@ def _load_backend(folder: Path) -> Backend:
     if name not in QWEN2_CLASSES:
         raise CheckpointError(
             f"{folder} has no tokenizer.json, and vocab.json does not tell how text is split; that is known for "
-            f"tokenizer_class {' and '.join(QWEN2_CLASSES)}, not for {name!r}"
+            f"tokenizer_class {' and '.join(QWEN2_CLASSES)}, not for {name!r:.200}"
         )
     _check_ids(folder / "vocab.json", read_json(folder / "vocab.json").values())
     from transformers import Qwen2Tokenizer  # only old folders need it, and it is slow to import

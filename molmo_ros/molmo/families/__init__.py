@@ -26,7 +26,9 @@ def family(name: str) -> Family:
         UnsupportedModelError: No such family.
     """
     if name not in FAMILIES:
-        raise UnsupportedModelError(f"family {name!r} is not supported; supported: {', '.join(FAMILIES)}")
+        raise UnsupportedModelError(
+            f"family {name!r:.200} is not supported; supported: {', '.join(FAMILIES)}"
+        )
     return FAMILIES[name]
 
 
@@ -51,10 +53,10 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
         raise
     except KeyError as missing:
         raise CheckpointError(
-            f"config.json of model_type {model_type!r} lacks the key {missing}"
+            f"config.json of model_type {model_type!r:.200} lacks the key {missing!s:.200}"
         ) from missing
     except (TypeError, ValueError, AttributeError, ArithmeticError) as wrong:
         raise CheckpointError(
-            f"config.json of model_type {model_type!r} has a wrong value: {wrong}"
+            f"config.json of model_type {model_type!r:.200} has a wrong value: {wrong!s:.200}"
         ) from wrong
     return config

@@ -144,7 +144,7 @@ def _qk_norm(text: dict[str, Any]) -> Literal["none", "head", "full"]:
     kind = text.get("qk_norm_type", "qwen3")
     if kind not in QK_NORMS:
         raise UnsupportedModelError(
-            f"qk_norm_type {kind!r} is not supported; supported: {', '.join(QK_NORMS)}"
+            f"qk_norm_type {kind!r:.200} is not supported; supported: {', '.join(QK_NORMS)}"
         )
     return QK_NORMS[kind]
 
@@ -155,7 +155,7 @@ def _rope_scaling(text: dict[str, Any]) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind != "yarn":
-        raise UnsupportedModelError(f"rope_type {kind!r} is not supported; supported: default, yarn")
+        raise UnsupportedModelError(f"rope_type {kind!r:.200} is not supported; supported: default, yarn")
     for key in ("mscale", "mscale_all_dim"):
         require(scaling, key, None)
     if scaling.get("truncate") is False:

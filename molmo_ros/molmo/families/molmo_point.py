@@ -48,7 +48,7 @@ def read_config(raw: dict[str, Any]) -> MolmoConfig:
     adapter, text = raw["adapter_config"], raw["text_config"]
     if adapter.get("positional_embeddings") is not None:
         raise UnsupportedModelError(
-            f"positional_embeddings is {adapter['positional_embeddings']!r}, not null"
+            f"positional_embeddings is {adapter['positional_embeddings']!r:.200}, not null"
         )
     vision = molmo2.read_vision(raw["vit_config"], adapter)
     connector = molmo2.read_connector(adapter, vision, text["hidden_size"])

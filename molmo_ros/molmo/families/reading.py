@@ -18,7 +18,7 @@ ACTIVATION_NAMES = {value: name for name, value in ACTIVATIONS.items()}
 def require(raw: dict[str, Any], key: str, value: Any) -> None:
     """Refuses another value of a setting that has only one in the released models."""
     if raw.get(key, value) != value:
-        raise UnsupportedModelError(f"{key} is {raw[key]!r}; only {value!r} is supported")
+        raise UnsupportedModelError(f"{key} is {raw[key]!r:.200}; only {value!r} is supported")
 
 
 def flag(raw: dict[str, Any], key: str, absent: bool = False) -> bool:
@@ -33,7 +33,7 @@ def activation(name: str) -> Literal["quick_gelu", "gelu_tanh"]:
     """The vision tower's activation of this name."""
     if name not in ACTIVATIONS:
         names = ", ".join(ACTIVATIONS)
-        raise UnsupportedModelError(f"vision activation {name!r} is not supported; supported: {names}")
+        raise UnsupportedModelError(f"vision activation {name!r:.200} is not supported; supported: {names}")
     return ACTIVATIONS[name]
 
 

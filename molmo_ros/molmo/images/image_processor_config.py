@@ -47,7 +47,9 @@ class ImageProcessorConfig:
 
     def __post_init__(self) -> None:
         if self.style not in STYLES:
-            raise CheckpointError(f"Image processor style {self.style!r} is not one of {', '.join(STYLES)}.")
+            raise CheckpointError(
+                f"Image processor style {self.style!r:.200} is not one of {', '.join(STYLES)}."
+            )
         lowest = {"crop_size": 1, "patch_size": 1, "max_crops": 0 if self.style == "stretched" else 1}
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -92,7 +94,9 @@ class ImageProcessorConfig:
             MolmoError: It is not a whole number from 1 to `MAX_CROPS`.
         """
         if isinstance(max_crops, bool) or not isinstance(max_crops, int) or not 1 <= max_crops <= MAX_CROPS:
-            raise MolmoError(f"max_crops is {max_crops!r}; it must be a whole number from 1 to {MAX_CROPS}")
+            raise MolmoError(
+                f"max_crops is {max_crops!r:.200}; it must be a whole number from 1 to {MAX_CROPS}"
+            )
         return replace(self, max_crops=max_crops)
 
     @classmethod
@@ -148,7 +152,7 @@ class ImageProcessorConfig:
             raise
         except (AttributeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
             raise CheckpointError(
-                f"Image processor settings in {folder} cannot be read: {error!r}."
+                f"Image processor settings in {folder} cannot be read: {error!r:.200}."
             ) from error
 
 
@@ -185,7 +189,7 @@ def _style(settings: dict[str, Any], model: dict[str, Any], folder: Path) -> str
     if not name and not settings:
         raise CheckpointError(f"{folder} holds neither preprocessor_config.json nor config.json.")
     raise CheckpointError(
-        f"{folder} is for {name or 'an unnamed model'!r}; image_processor_type or model_type must be one of "
+        f"{folder} is for {name or 'an unnamed model'!r:.200}; image_processor_type or model_type must be one of "
         "Molmo2ImageProcessor, MolmoImageProcessor, molmo, molmoe, molmo2, molmo_point."
     )
 
@@ -195,7 +199,7 @@ def _require(settings: dict[str, Any], **required: Any) -> None:
     for key, value in required.items():
         found = settings.get(key)
         if found is not None and found != value:
-            raise CheckpointError(f"Processor setting {key} is {found!r}; only {value!r} is supported.")
+            raise CheckpointError(f"Processor setting {key} is {found!r:.200}; only {value!r} is supported.")
 
 
 def _molmo_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class VideoConfig:
         except CheckpointError:
             raise
         except (AttributeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
-            raise CheckpointError(f"Video settings in {folder} cannot be read: {error!r}.") from error
+            raise CheckpointError(f"Video settings in {folder} cannot be read: {error!r:.200}.") from error
 
     def check_times(self, frames: int, times: Sequence[float]) -> tuple[float, ...]:
         """The moments of the frames of one video.

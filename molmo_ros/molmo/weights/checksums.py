@@ -133,11 +133,13 @@ def read_checksums(folder: str | Path) -> Manifest | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["version"] != VERSION:
-            raise ValueError(f"version {raw['version']!r}; this package reads version {VERSION}")
+            raise ValueError(f"version {raw['version']!r:.200}; this package reads version {VERSION}")
         files = tuple(FileChecksum(**entry) for entry in raw["files"])
         origin = {str(key): str(value) for key, value in raw.get("origin", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {error!r}; delete it or fetch the model again") from error
+        raise CheckpointError(
+            f"{path} is damaged: {error!r:.200}; delete it or fetch the model again"
+        ) from error
     for entry in files:
         sound = isinstance(entry.name, str) and isinstance(entry.size, int) and _is_sha256(entry.sha256)
         if not sound or not isinstance(entry.changed_ns, int | None):
@@ -213,7 +215,9 @@ def _inside(folder: Path, name: str) -> Path:
     """The path of a listed name, which may not lead out of the folder."""
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name:
-        raise CheckpointError(f"{folder / MANIFEST}: {name!r} is not the name of a file below the folder")
+        raise CheckpointError(
+            f"{folder / MANIFEST}: {name!r:.200} is not the name of a file below the folder"
+        )
     return folder / pure
 
 

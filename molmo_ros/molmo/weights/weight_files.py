@@ -220,7 +220,7 @@ def _read_index(path: Path) -> tuple[dict[str, str], float | None]:
         if not all(isinstance(shard, str) for shard in weight_map.values()):
             raise TypeError("a shard's name is not text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} holds no weight map: {error!r}") from error
+        raise CheckpointError(f"{path} holds no weight map: {error!r:.200}") from error
     shards: dict[str, list[str]] = defaultdict(list)
     for name, shard in weight_map.items():
         shards[shard].append(name)
