@@ -170,6 +170,16 @@ def test_what_is_not_found_clears_the_markers(running, make, listener):
     assert points.poses == []
 
 
+def test_a_picture_that_cannot_be_drawn_takes_nothing_with_it(running, make, listener):
+    """A JPEG has at most 65500 px in a direction."""
+    listener.listen("annotated/compressed", "annotated", "objects", "markers", "pixels")
+    running.send_frame(make.picture(70000, 8))
+    result, _ = listener.hear("at 0.5,0.5", "annotated", "objects", "markers", "pixels")
+    assert result["status"] == "FOUND" and not listener.heard["annotated/compressed"]
+    send(running, make)
+    listener.hear("at 0.5,0.5", "annotated/compressed")
+
+
 def test_a_question_is_answered_in_words(running, make, listener):
     listener.listen("answer", "points", "pixels")
     send(running, make)

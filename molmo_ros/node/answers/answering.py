@@ -156,7 +156,8 @@ class Answerer:
             deliver(outcome, sight)
             if fatal:
                 raise FatalModelError(fatal)
-        self._kept = sight if any(request.preempted for request in batch) else None
+        if batch[0].continuous:
+            self._kept = sight if any(request.preempted for request in batch) else None
         return []
 
     @property

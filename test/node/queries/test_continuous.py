@@ -168,7 +168,9 @@ def test_each_query_has_its_turn_however_slow_the_model(asking, monkeypatch, ans
     capacity = duration / (answer * 2 * count)
     assert min(times) >= 0.9 * min(capacity, duration / 1.2) - 1
     for began in slow.began.values():
-        assert all(b - a >= 1 / asking.parameters["rate"] - 1e-6 for a, b in zip(began, began[1:], strict=False))
+        assert all(
+            b - a >= 1 / asking.parameters["rate"] - 1e-6 for a, b in zip(began, began[1:], strict=False)
+        )
 
 
 def test_a_camera_that_is_slower_than_its_frames_may_be_old_is_shared_in_turns(asking, monkeypatch):

@@ -273,3 +273,28 @@ def test_client_that_vanishes_hurts_nobody(seeing):
     seeing.publish("query", String(data="size"))
     seeing.spin_until(lambda: len(seeing.heard["result"]) == 3)
     assert [one["status"] for one in seeing.results()] == ["FOUND", "FOUND", "NOT_FOUND"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"min_confidence": float("nan")}, "0 to 1"),
+        ({"min_confidence": 2.0}, "0 to 1"),
+        ({"min_confidence": -1.0}, "0 to 1"),
+        ({"max_points": 2**32 - 1}, "0 to 10000"),
+        ({"max_new_tokens": 8193}, "1 to 8192"),
+        ({"time_limit": Duration(sec=-1)}, "0 to 3600"),
+        ({"max_frame_age": Duration(sec=2**31 - 1)}, "0 to 3600"),
+    ],
+)
+def test_limits_out_of_range_are_refused_with_the_range(seeing, limits, reason):
+    status, result = seeing.goal(prompt="at 0.5,0.5", **limits).end()
+    assert (status, result.status) == ("ABORTED", "ERROR")
+    assert next(iter(limits)) in result.reason and reason in result.reason
+
+
+def test_an_image_of_which_a_part_is_missing_is_no_reason_to_look_at_a_camera(seeing, make):
+    image = make.picture()
+    image.height = 0
+    status, result = seeing.goal(prompt="at 0.5,0.5", image=image).end()
+    assert (status, result.status) == ("ABORTED", "ERROR") and "64x0" in result.reason

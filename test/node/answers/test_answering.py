@@ -1,0 +1,130 @@
+"""Which frame a request is answered about: interrupted rounds go on with theirs; none outlives a jump of the clock."""
+
+import array
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from builtin_interfaces.msg import Time  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
+from molmo_ros.node.answers.answering import Answerer  # noqa: E402
+from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
+from molmo_ros.node.parameters import SPECS  # noqa: E402
+from molmo_ros.node.queries.query import parse_query  # noqa: E402
+from molmo_ros.node.queries.request import Request, Source  # noqa: E402
+
+
+class Model:
+    """Finds a point at once; `during` is called while it answers."""
+
+    def __init__(self):
+        self.encoded, self.during = 0, lambda label: None
+
+    def encode(self, image):
+        self.encoded += 1
+        return image
+
+    def limit_crops(self, *_):
+        pass
+
+    def point(self, image, label, *, cancel, **_):
+        self.during(label)
+        if cancel.is_set():
+            return Answer(Status.CANCELLED)
+        return Answer(Status.FOUND, "", (Point(1.0, 1.0, label),))
+
+
+class Desk:
+    """An answerer with one camera, a clock, and what was delivered."""
+
+    def __init__(self):
+        self.now, self.delivered, self.model = 100.0, [], Model()
+        self.parameters = {name: spec.default for name, spec in SPECS.items()} | {"use_depth": False}
+        self.cameras = camera_inputs(["camera"], lambda *_: None)
+        self.cameras["camera"].now = lambda: round(self.now * 1e9)
+        self.answerer = Answerer(
+            self.model,
+            dict,
+            cameras=self.cameras,
+            value=self.parameters.__getitem__,
+            now=lambda: round(self.now * 1e9),
+            transforms=None,
+            log=SimpleNamespace(error=print, warning=print),
+        )
+
+    def show(self):
+        image = Image(height=2, width=2, encoding="rgb8", step=6, data=array.array("B", bytes(12)))
+        image.header.stamp = Time(sec=int(self.now), nanosec=round(self.now % 1 * 1e9))
+        self.cameras["camera"].on_image(image)
+
+    def ask(self, *texts, source=Source.CONTINUOUS):
+        """What came of each: status and stamp [s]; and the texts that are to be asked again."""
+        batch = [Request(parse_query(f"@camera {text}"), source) for text in texts]
+        self.batch, self.delivered = batch, []
+        left = self.answerer.answer(batch, lambda _: True, lambda outcome, _: self.delivered.append(outcome))
+        return (
+            [(one.status.value, one.stamp * 1e-9) for one in self.delivered],
+            [one.query.texts[0] for one in left],
+        )
+
+    def preempt(self):
+        for request in self.batch:
+            request.preempted = True
+            request.cancel.set()
+
+
+@pytest.fixture
+def desk():
+    one = Desk()
+    one.show()
+    return one
+
+
+def test_an_interrupted_round_goes_on_with_its_frame(desk):
+    desk.model.during = lambda label: desk.preempt() if label == "b" else None
+    outcomes, _ = desk.ask("a", "b", "c")
+    assert [status for status, _ in outcomes] == ["FOUND", "CANCELLED", "CANCELLED"] and desk.answerer.resumes
+    desk.now += 0.5
+    desk.show()
+    assert desk.ask("d", source=Source.SERVICE)[0] == [("FOUND", 100.5)]
+    desk.model.during = lambda label: None
+    assert desk.ask("b", "c")[0] == [("FOUND", 100.0)] * 2
+    assert desk.model.encoded == 2 and not desk.answerer.resumes
+    assert desk.ask("a")[0] == [("FOUND", 100.5)]
+
+
+@pytest.mark.parametrize("what", ["age", "jump"])
+def test_an_interrupted_round_goes_on_with_no_frame_from_another_time(desk, what):
+    desk.model.during = lambda label: desk.preempt()
+    desk.ask("a")
+    desk.model.during = lambda label: None
+    if what == "age":
+        desk.now += desk.parameters["max_frame_age"] + 0.1
+    else:
+        desk.now = 50.0
+        desk.cameras["camera"].jumped(50 * 10**9)
+        desk.answerer.forget("the clock jumped")
+    desk.show()
+    assert desk.ask("a")[0] == [("FOUND", pytest.approx(desk.now))]
+
+
+@pytest.mark.parametrize("source", list(Source))
+def test_the_clock_jumps_while_an_answer_is_made(desk, source):
+    desk.model.during = lambda label: desk.answerer.forget("the clock jumped")
+    outcomes, left = desk.ask("a", "b", source=source)
+    assert [status for status, _ in outcomes] == ["STALE"] and left == ["b"]
+    assert desk.delivered[0].points == () and desk.delivered[0].reason == "the clock jumped"
+
+
+def test_what_becomes_too_old_is_handed_back(desk):
+    def slow(_label):
+        desk.now += desk.parameters["max_frame_age"] + 0.2
+
+    desk.model.during = slow
+    outcomes, left = desk.ask("a", "b", "c")
+    assert ([status for status, _ in outcomes], left) == (["FOUND"], ["b", "c"])
+    assert not desk.answerer.resumes
