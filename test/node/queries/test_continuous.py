@@ -202,3 +202,15 @@ def test_one_lost_object_is_hurried_once_in_a_round(asking):
     assert asking.due() == ("wrist", ["@wrist b"])
     asking.queries.hurry("wrist", "@wrist b")
     assert asking.due() is None
+
+
+def test_who_was_asked_longest_ago_is_asked_first_also_in_the_next_round(asking):
+    asking.parameters |= {"queries": ["@wrist a", "@wrist b", "@wrist c"], "rate": 1e6}
+    asking.see("wrist")
+    batch, _ = asking.queries.due()
+    asking.cameras["wrist"].frames.newest()
+    asking.queries.asked("wrist")
+    asking.queries.put_back("wrist", batch[:1])
+    assert asking.due() == ("wrist", ["@wrist a"])
+    asking.see("wrist")
+    assert asking.due() == ("wrist", ["@wrist b", "@wrist c", "@wrist a"])
