@@ -11,6 +11,7 @@ they belong together.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ import numpy as np
 
 from molmo_ros.geometry import PinholeCamera, RigidTransform, TransformBuffer
 from molmo_ros.geometry.optical_frame import BODY_FROM_OPTICAL
+from molmo_ros.geometry.principal_point import contradiction
 from molmo_ros.geometry.quaternion import from_matrix
 from molmo_ros.molmo.answer import Point
 from molmo_ros.node.answers.locate import DepthReading, locate_points
@@ -44,6 +46,7 @@ SIZES = (
     (640, 400),
 )
 SIZES += ((640, 480), (848, 480), (1280, 720))
+LARGER = ((800, 600), (960, 540), (1024, 768), (1280, 800), (1280, 960), (1920, 1080))
 STAMP = 100_000_000_000
 """[ns]"""
 COLOUR, DEPTH = "camera_color_optical_frame", "camera_depth_optical_frame"
@@ -316,6 +319,22 @@ def measured(seeds: Iterator[int] | range) -> dict[str, Result]:
     return results
 
 
+def unseen(centre: float, count: int = 200) -> tuple[int, int]:
+    """Of matrices of one common resolution that are claimed to be of another: how many pass, and how many there were.
+
+    Args:
+        centre: How far off the sensor's centre the lens may be, as a share of the width.
+        count: Matrices of each pair of resolutions.
+    """
+    rng, passed, total = np.random.default_rng(1), 0, 0
+    for own, other in itertools.permutations((*SIZES, *LARGER), 2):
+        for x, y in rng.uniform(-centre, centre, (count, 2)) * other[0]:
+            focal, cx, cy = 0.9 * other[0], other[0] / 2 - 0.5 + x, other[1] / 2 - 0.5 + y
+            passed += contradiction(focal, focal, cx, cy, *own) == ""
+            total += 1
+    return passed, total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -330,6 +349,10 @@ def main() -> None:
         largest = f"{max(one.placed) * 1e3:.1f} mm" if one.placed else "-"
         counts = f"{len(one.placed) + len(one.refused)} | {len(one.placed)}"
         print(f"| {kind} | {counts} | {largest} | {' | '.join(f'{cell * 1e3:.1f} mm' for cell in cells)} |")
+    print("\n| lens up to so much of the width off the centre | K of another resolution that passes |")
+    print("|---|---|")
+    for centre in (0.003, 0.006, 0.01):
+        print("| {:.1%} | {} of {} |".format(centre, *unseen(centre)))
 
 
 if __name__ == "__main__":

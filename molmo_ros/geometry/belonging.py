@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.frame_names import plain, shown
+from molmo_ros.geometry.principal_point import is_sdf_default
 
 
 class MismatchError(ValueError):
@@ -118,7 +119,15 @@ class Belonging:
         Raises:
             MismatchError: It is not.
         """
-        if info is not None:
+        if info is None:
+            self.assumed.append("camera_matrix is used instead of camera_info")
+        else:
+            if self.rules.trust_camera_info:
+                self.assumed.append("camera_info is the picture's (trust_camera_info)")
+            elif is_sdf_default(camera.fx, camera.fy, camera.cx, camera.cy):
+                self.assumed.append(
+                    "K, which is SDF's default, is meant: the camera's view is 60 degrees wide"
+                )
             self._require_frame(
                 info,
                 "trust_camera_info",

@@ -42,7 +42,7 @@ def contradiction(
         why = f"its principal point is cx={cx:g}, cy={cy:g}, the centre is at {width / 2:g}, {height / 2:g}"
     elif trusted:
         return ""
-    elif _is_sdf_default(fx, fy, cx, cy) and (width, height) != SDF_SIZE:
+    elif is_sdf_default(fx, fy, cx, cy) and (width, height) != SDF_SIZE:
         why = f"fx={fx:g}, cx={cx:g}, cy={cy:g} are what simulators publish where SDF's <lens><intrinsics> are not set"
     elif _is_scaled(off_x, off_y) or _is_of_another_aspect(off_x, off_y, width / height):
         why = f"its principal point is cx={cx:g}, cy={cy:g}, the centre is at {width / 2:g}, {height / 2:g}"
@@ -54,7 +54,8 @@ def contradiction(
     )
 
 
-def _is_sdf_default(fx: float, fy: float, cx: float, cy: float) -> bool:
+def is_sdf_default(fx: float, fy: float, cx: float, cy: float) -> bool:
+    """Whether a matrix is SDF's default; arguments as in `contradiction`."""
     f, x, y = SDF_DEFAULT
     return all(abs(one - f) < 0.5 for one in (fx, fy)) and abs(cx - x) <= 0.5 and abs(cy - y) <= 0.5
 

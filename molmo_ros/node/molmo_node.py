@@ -312,7 +312,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         for tracker in self._delivery.trackers.values():
             tracker.clear()
         if self._transforms is not None:
-            self._transforms.clear()
+            self._transforms.clear(-jump.delta.nanoseconds)
         if self._answerer is not None:
             self._answerer.forget("the clock jumped: the image belongs to another time")
         self.get_logger().warning("the clock jumped: frames from before are forgotten")

@@ -54,7 +54,16 @@ def test_calibration_of_another_camera_names_both_and_the_cure():
         word in str(refused.value) for word in ("'depth_optical'", "'color_optical'", "trust_camera_info")
     )
     held(trust_camera_info=True).require_calibration(Source("camera_info", "depth_optical"), CAMERA)
-    held().require_calibration(None, CAMERA)  # the user's own matrix
+    own = held()
+    own.require_calibration(None, CAMERA)
+    assert own.assumed == ["camera_matrix is used instead of camera_info"]
+
+
+def test_a_simulators_default_at_its_own_size_is_taken_with_a_word():
+    default = PinholeCamera(277.0, 277.0, 160.0, 120.0, 320, 240)
+    belonging = held(Source("the picture", "optical", 5 * S, (320, 240)))
+    belonging.require_calibration(Source("camera_info", "optical"), default)
+    assert "60 degrees" in belonging.assumed[0]
 
 
 @pytest.mark.parametrize("trust", [False, True])

@@ -18,10 +18,12 @@ from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 from molmo_ros.node import installed_ros
-from molmo_ros.node.cameras.frame import stamp_ns
+from molmo_ros.node.cameras.frame import PastTime, stamp_ns
 
 QUEUED = 100
 """Messages that the middleware holds for each topic, as tf2's listener does."""
+AHEAD = 1.0
+"""So much later than now a transform may be stamped after a jump of the clock [s]: localisation dates its own ahead."""
 WARNED_EVERY = 10.0
 """How often ignored transforms are logged [s]."""
 
@@ -78,10 +80,15 @@ class Transforms:
         """All frames that are known, by their children's names."""
         return self._listener.parents() if self._listener else {}
 
-    def clear(self) -> None:
-        """Forget the moving frames, because the clock jumped. Those of /tf_static stay."""
+    def clear(self, by: int = 0) -> None:
+        """Forget the moving frames, because the clock jumped. Those of /tf_static stay.
+
+        Args:
+            by: How far it went back [ns]: what comes late from before is not used, except by tf2_ros, which has no way
+                to refuse it. 0 where another clock took over.
+        """
         if self._listener:
-            self._listener.clear()
+            self._listener.clear(by)
 
     def close(self) -> None:
         """End the subscriptions."""
@@ -93,7 +100,7 @@ class Transforms:
 class _Listener(Protocol):
     def lookup(self, target: str, source: str, stamp_ns: int, patience_s: float) -> RigidTransform: ...
     def parents(self) -> dict[str, str]: ...
-    def clear(self) -> None: ...
+    def clear(self, by: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -136,7 +143,7 @@ class _Tf2Listener:
             return {}
         return {str(child): about["parent"] for child, about in frames.items()}
 
-    def clear(self) -> None:
+    def clear(self, by: int) -> None:
         self._buffer.clear()
 
     def close(self) -> None:
@@ -148,6 +155,7 @@ class _TopicListener:
 
     def __init__(self, message_type: Any, node: Node, group: CallbackGroup | None) -> None:
         self._node, self._buffer = node, TransformBuffer()
+        self._past: PastTime | None = None
         # The qualities of tf2's listener: every broadcaster is reliable, and a lost transform is a gap.
         moving = QoSProfile(depth=QUEUED, reliability=ReliabilityPolicy.RELIABLE)
         static = QoSProfile(
@@ -168,7 +176,9 @@ class _TopicListener:
     def parents(self) -> dict[str, str]:
         return self._buffer.parents()
 
-    def clear(self) -> None:
+    def clear(self, by: int) -> None:
+        if by > 0:
+            self._past = PastTime(self._now(), by, self._past, AHEAD)
         self._buffer.clear()
 
     def close(self) -> None:
@@ -181,8 +191,17 @@ class _TopicListener:
     def _on_static(self, message: Any) -> None:
         self._store(message, static=True)
 
+    def _now(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
     def _store(self, message: Any, static: bool) -> None:
         for stamped in message.transforms:
+            if (
+                not static
+                and self._past is not None
+                and self._past.holds(stamp_ns(stamped.header), self._now())
+            ):
+                continue
             parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
                 transform = _from_message(stamped.transform)

@@ -104,10 +104,11 @@ class CameraInput:
 
     def unsubscribe(self, node: Any) -> None:
         """Listen no more, and forget all pictures."""
-        for subscription in self._subscriptions:
-            node.destroy_subscription(subscription)
-        self._subscriptions.clear()
-        self._latched = None
+        with self._informed:
+            self._latched = None
+            for subscription in self._subscriptions:
+                node.destroy_subscription(subscription)
+            self._subscriptions.clear()
         self.clear()
 
     def clear(self, reason: str = "") -> None:
@@ -160,17 +161,19 @@ class CameraInput:
 
     def _listen_latched(self) -> None:
         """Looks now and then for a calibration that was published once, until one has come."""
-        now = time.monotonic()
-        if self._latched is None or now - self._looked < LOOK_INTERVAL:
-            return
-        self._looked = now
-        if (subscription := self._latched()) is not None:
-            self._subscriptions.append(subscription)
-            self._latched = None
+        with self._informed:
+            now = time.monotonic()
+            if self._latched is None or now - self._looked < LOOK_INTERVAL:
+                return
+            self._looked = now
+            if (subscription := self._latched()) is not None:
+                self._subscriptions.append(subscription)
+                self._latched = None
 
     def _await_info(self, patience: float) -> None:
         with self._informed:
             if self.info is None and not self._waited_in_vain:
+                self._listen_latched()
                 self._waited_in_vain = not self._informed.wait_for(lambda: self.info is not None, patience)
 
     def on_image(self, message: Any) -> None:

@@ -65,10 +65,11 @@ class PastTime:
         now: The node's time after the jump [ns].
         by: How far it went back [ns].
         before: What an earlier jump left behind; None where there was none.
+        skew: How much later than now, or earlier than the jump, a message of the present may be stamped [s].
     """
 
-    def __init__(self, now: int, by: int, before: PastTime | None = None) -> None:
-        self._start, self._end = now, now + by
+    def __init__(self, now: int, by: int, before: PastTime | None = None, skew: float = FUTURE_SKEW) -> None:
+        self._start, self._end, self._skew = now, now + by, round(skew * 1e9)
         if before is not None and before._end > now:
             self._end = max(self._end, before._end)
 
@@ -79,5 +80,4 @@ class PastTime:
             stamp: Of the message [ns].
             now: The node's time [ns].
         """
-        skew = round(FUTURE_SKEW * 1e9)
-        return now < self._end and not self._start - skew <= stamp <= now + skew
+        return now < self._end and not self._start - self._skew <= stamp <= now + self._skew

@@ -207,6 +207,24 @@ def test_images_header_must_say_where_and_when(listening, source, stamp, said):
         transforms.lookup("base", source, stamp, 0.0)
 
 
+@own_only
+def test_transforms_from_before_a_jump_are_not_used_whenever_they_come(listening):
+    """The clock goes back by 3 s, less than the history: interpolation would reach into the time before."""
+    transforms = listening.listen()
+    now = [8 * S]
+    transforms._listener._now = lambda: now[0]
+    listening.send(transform("base", "camera", 7 * S, (7.0, 0.0, 0.0)))
+    transforms.lookup("base", "camera", 7 * S, 10.0)
+    now[0] = 5 * S
+    transforms.clear(3 * S)
+    late = transform("base", "camera", 7 * S + S // 2, (99.0, 0.0, 0.0))
+    listening.send(late, transform("base", "camera", 5 * S - S // 2, (4.5, 0.0, 0.0)))
+    listening.send(late, transform("base", "camera", 5 * S + S // 2, (5.5, 0.0, 0.0)))
+    assert transforms.lookup("base", "camera", 5 * S, 10.0).translation[0] == pytest.approx(5.0)
+    with pytest.raises(TransformError, match="after the newest"):
+        transforms.lookup("base", "camera", 6 * S, 0.0)
+
+
 def test_close_ends_the_subscriptions(listening):
     def subscribers():
         return [listening.node.count_subscribers(topic) for topic in ("/tf", "/tf_static")]
