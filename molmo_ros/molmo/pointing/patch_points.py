@@ -11,7 +11,7 @@ is `</point>`. Source: hub modeling_molmo_point.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -111,9 +111,20 @@ class PatchPointStream(PointStream):
     name nothing on an image are dropped. "No more points" before any point means that nothing is there.
     """
 
-    def __init__(self, places: PatchPlaces, asked: Asked = Asked.POINTS) -> None:
+    def __init__(
+        self, places: PatchPlaces, asked: Asked = Asked.POINTS, tokens_at: Container[int] | None = None
+    ) -> None:
+        """Starts a text.
+
+        Args:
+            places: Where its points lie.
+            asked: What it answers.
+            tokens_at: Where in it a point token was written, see `PointTextStream`; what is spelled like one anywhere
+                else is text. None where all of them are tokens.
+        """
         super().__init__(places.sizes, asked=asked)
-        self._patch_places = places
+        self._patch_places, self._tokens_at = places, tokens_at
+        self._length = 0
         self._tail = ""  # may still become a triple
         self._triples = 0
         self._none = False
@@ -127,8 +138,9 @@ class PatchPointStream(PointStream):
             if char not in _DIGITS or set(self._tail[-_MOST_DIGITS:]) <= _DIGITS:
                 self._end_triple()
             self._tail = (self._tail + char)[-_LONGEST_TRIPLE:]
+            self._length += 1
             if char == ">" and self._tail.endswith(self._no_more_points):
-                self._none |= not self._triples
+                self._none |= not self._triples and self._is_token(-len(self._no_more_points))
             super().feed(char)
         return self._points[before:]
 
@@ -144,7 +156,10 @@ class PatchPointStream(PointStream):
         """Called where a run of digits may have ended."""
         if self._tail[-1:] not in _DIGITS or not (found := _TRIPLE.search(self._tail)):
             return
+        starts = [found.start(part) - len("<POINT_") - len(self._tail) for part in (1, 2, 3)]
         self._tail = ""
+        if not all(map(self._is_token, starts)):
+            return
         self._triples += 1
         tokens = self._patch_places.tokens
         patch, subpatch, location, number = (int(value) for value in found.groups())
@@ -158,15 +173,32 @@ class PatchPointStream(PointStream):
             self._add(x, y, index=number, image=image)
 
 
+    def _is_token(self, start: int) -> bool:
+        """Whether what is spelled like a point token, so many characters from the end, is one."""
+        return self._tokens_at is None or self._length + start in self._tokens_at
+
+
 class PointTextStream(TextStream):
-    """Decodes tokens as `TextStream`, and spells out point tokens, whether or not the tokenizer has them."""
+    """Decodes tokens as `TextStream`, and spells out point tokens, whether or not the tokenizer has them.
+
+    Attributes:
+        tokens_at: Where in the text each point token begins; words may be spelled like one.
+    """
 
     def __init__(self, tokenizer: Tokenizer, tokens: PointTokens) -> None:
         super().__init__(tokenizer)
         self._point_tokens = tokens
+        self.tokens_at: set[int] = set()
+        self._length = 0
 
     def feed(self, token_id: int) -> str:
         """See `TextStream.feed`."""
-        if token_id in self._point_tokens.all:
-            return self._utf8.decode(self._point_tokens.spelling(token_id).encode())
-        return super().feed(token_id)
+        if token_id not in self._point_tokens.all:
+            piece = super().feed(token_id)
+            self._length += len(piece)
+            return piece
+        spelling = self._point_tokens.spelling(token_id)
+        piece = self._utf8.decode(spelling.encode())
+        self._length += len(piece)
+        self.tokens_at.add(self._length - len(spelling))
+        return piece

@@ -100,7 +100,7 @@ class TokenPoints:
         """See `PointFormat`."""
         assert encoded.places is not None, "the image was encoded by a model without a point head"
         text = PointTextStream(self._tokenizer, encoded.places.tokens)
-        return text, PatchPointStream(encoded.places, asked)
+        return text, PatchPointStream(encoded.places, asked, text.tokens_at)
 
     def chooser(self, encoded: EncodedImage) -> Chooser:
         """See `PointFormat`."""

@@ -326,8 +326,11 @@ class Answerer:
             label = "" if query.kind is Kind.ASK else text
             left = None if deadline is None else deadline - time.monotonic()
             if request.cancel.is_set() or (left is not None and left <= 0):
-                status = Status.CANCELLED if request.cancel.is_set() else Status.TIMEOUT
-                answers.append((label, Answer(status)))
+                unasked = Answer(Status.CANCELLED)
+                if not request.cancel.is_set():
+                    error = "time_limit ended the answer before it began"
+                    unasked = Answer(Status.TIMEOUT, limit="time_limit", error=error)
+                answers.append((label, unasked))
                 break
             feedback.label = label
             answer = ask_model(

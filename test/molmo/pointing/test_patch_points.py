@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from molmo_ros.molmo.answer import Asked
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream, PointTextStream
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
@@ -200,3 +201,32 @@ def test_point_tokens_are_spelled_out_between_text():
     assert "".join(stream.feed(token) for token in ids) + stream.finish() == "a☕<POINT_0><POINT_18>1"
     halved = PointTextStream(Letters(), tokens)
     assert "".join(halved.feed(token) for token in ["☕".encode()[0], 301]) == "\ufffd<POINT_1>"
+
+
+@pytest.mark.parametrize("asked", list(Asked))
+def test_words_that_spell_point_tokens_are_words(prompt, asked):
+    """As in a picture of a program's text; only tokens of the point head are places."""
+    first = prompt.tokens.start
+    triple = [first + 300, prompt.tokens.subpatch.start, prompt.tokens.location.start]
+    spelling = "".join(map(prompt.tokens.spelling, triple))
+    end = prompt.tokens.spelling(prompt.tokens.no_more_points)
+
+    def read_ids(ids):
+        text = PointTextStream(Letters(), prompt.tokens)
+        points = PatchPointStream(prompt.places, asked, text.tokens_at)
+        for token in ids:
+            points.feed(text.feed(token))
+        points.feed(text.finish())
+        return points.finish()
+
+    for words in (spelling + "1", f"<{spelling}1", f"It says {end}.", f"At (12.3, 45.6), {spelling}1 p=123,456 "):
+        parsed = read_ids(words.encode())
+        assert parsed.points == () and not parsed.not_found, words
+        assert read_ids([*"☕ ".encode(), *triple, *b"1", *words.encode()]).points == read(
+            prompt.places, [f"☕ {spelling}1 "]
+        )[1].points
+    mixed = [*prompt.tokens.spelling(triple[0]).encode(), *triple[1:], *b"1"]
+    assert read_ids(mixed).points == ()
+    # Half a character before a token becomes one that stands for it, and moves nothing.
+    assert len(read_ids(["☕".encode()[0], *triple, *b"1"]).points) == 1
+    assert read_ids([prompt.tokens.no_more_points]).not_found

@@ -190,6 +190,14 @@ def test_stops_as_soon_as_there_are_points_enough(same_patch, count):
     assert answer.tokens == 1 + 4 * count + 1  # up to the token that shows that the number is complete
 
 
+def test_what_is_asked_decides_what_words_may_mean(same_patch):
+    """Points are tokens of their own, so an answer to a question holds those that the model chose, and no others."""
+    asked = same_patch.ask(IMAGE, "What is it?")
+    assert asked.status is Status.FOUND and asked.points == same_patch.point(IMAGE, "cup").points
+    counted = same_patch.count(IMAGE, "cups")
+    assert counted.status is Status.FOUND and counted.count is None and len(counted.points) == len(asked.points)
+
+
 def test_cancelled_between_points(same_patch):
     cancel, seen = threading.Event(), []
 
