@@ -85,12 +85,16 @@ class AnswerStream:
             self.confidence.feed(choice, piece)
         return self._take(piece)
 
-    def finish(self) -> ParsedPoints:
-        """Ends the answer and returns its points, at most `max_points`."""
+    def finish(self, whole: bool = True) -> ParsedPoints:
+        """Ends the answer and returns its points, at most `max_points`.
+
+        Args:
+            whole: Whether the model ended it.
+        """
         if self._decoded is None or self._points is None:
             return ParsedPoints()
         self._take(self._decoded.finish())
-        parsed = self._points.finish(self._label)
+        parsed = self._points.finish(self._label, whole)
         self._score(len(self.text), len(parsed.points) - len(self._scores))
         points = [self._finished(*one) for one in zip(parsed.points, self._scores, strict=True)]
         points = points[: self._max_points]

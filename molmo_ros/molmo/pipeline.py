@@ -355,7 +355,7 @@ class Molmo:
             encoded.asked = True
             stream.start(*self.point_format.reading(encoded, asked))
             generation = self._generate(encoded, text, stream, options.tokens(asked is Asked.COUNT), limits)
-        parsed, tokens = stream.finish(), len(generation.token_ids)
+        parsed, tokens = stream.finish(generation.stop is StopReason.EOS), len(generation.token_ids)
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
         if crops is not None and image_timing and generation.stop not in ENDED_EARLY:
             self.crop_budget.measured(crops.timing(timing | image_timing, tokens))

@@ -242,6 +242,13 @@ def test_a_count_in_words(recite, phrases, status, count):
     assert (answer.status, answer.count) == (Status.ANSWERED, None)
 
 
+def test_half_a_number_is_no_count(recite):
+    molmo = recite(["There are ", "12", "3,456", " cups"])
+    assert molmo.count(SMALL, "cups").count == 123_456
+    cut = molmo.count(SMALL, "cups", options=GenerateOptions(max_new_tokens=2))
+    assert (cut.text, cut.count, cut.truncated) == ("There are 12", None, True)
+
+
 def test_a_count_has_room_for_hundreds_of_points(recite):
     """As tokens come, three hundred points of Molmo2 take over 3,000; forty other answers take 448."""
     molmo = recite(["la", "li"], loop=True)

@@ -28,7 +28,8 @@ _LIST_MARK = re.compile(r"^[ \t]*[0-9]{1,3}[.)][ \t]+(?=\S)", re.MULTILINE)
 _NONE = re.compile(
     r"""\W*(?:
         (?P<there>there\ (?:are|is)\ |i\ (?:can\ )?(?:see|count|find)\ )?no(?P<what>(?:\ [^\W\d_]+){1,4}?)
-      | there\ (?:are|is)(?:n['\u2019]t|\ not)\ any(?:\ [^\W\d_]+){0,4}?
+      | (?:there\ (?:are|is)(?:n['\u2019]t|\ not)|i\ (?:do\ not|don['\u2019]t|can['\u2019]t|cannot)\ (?:see|find))
+        \ any(?:\ [^\W\d_]+){0,4}?
       | (?:there\ (?:are|is)\ )?none
     )
     (?:\ (?:visible|present|shown|here))?
@@ -78,6 +79,11 @@ _NAMES = _set(
 )
 _SITUATED = _set("in on at across along from since within by during after before until into inside")
 _DETERMINERS = _set("the these those its their all both this that")
+_PARTS = _set("left right each every per first second third other another")
+_FURTHER = _set(
+    "no none not but except without excluding plus another more other others additional several some many few couple "
+    "per every apiece"
+)
 _POINTED_OUT = _set("the this that each every another which no any some other")
 _NOUN_ENDS = _set(
     "on in with at of that which from near under behind for to and or is are were was have has can"
@@ -158,6 +164,8 @@ def claimed_count(text: str, label: str = "") -> int | None:
     if not numbers or not numbers[0].claim or any(one.grouped or one.vague for one in numbers):
         return None
     first, *others = numbers
+    if _says_more(parts[first.at + 1 :]):
+        return None
     if not others:
         return first.value
     # "There are 5: 2 red, 3 blue"; without the colon those may be further ones.
@@ -175,6 +183,15 @@ def _says_none(text: str, head: str) -> bool:
     return head in map(_singular, none["what"].lower().split()) if head else none["there"] is not None
 
 
+def _says_more(after: Sequence[Token]) -> bool:
+    """Whether what follows a number says that there are others, or that there are so many of them several times."""
+    words = [one.text for one in after]
+    ends = ([], *([sign] for sign in ".,;!"))
+    return bool(_FURTHER.intersection(words)) or any(
+        word == "each" and words[place + 1 : place + 2] in ends for place, word in enumerate(words)
+    )
+
+
 def _number(parts: Sequence[Token], at: int, head: str) -> _Number | None:
     """What a token means as a number; None where it can be no count, whatever else the text says."""
     part, before, after = parts[at], _before(parts, at), [one.text for one in parts[at + 1 : at + 12]]
@@ -182,9 +199,7 @@ def _number(parts: Sequence[Token], at: int, head: str) -> _Number | None:
         return None
     noun = _noun(after)
     claim = _claim(parts, at, before, after)
-    if (
-        part.value is None
-    ):  # "10-12", "3.5": where such a one stands for the count, no other number is the count
+    if part.value is None:  # "10-12", "3.5": where such a one is said to be the count, no other number is
         return _Number(at, -1, claim, True, noun, False) if claim else None
     previous, following = (before[-1:] or [""])[0], (after[:1] or [""])[0]
     if following in _UNITS and head not in map(_singular, noun) or previous in _NAMES:
@@ -198,8 +213,12 @@ def _number(parts: Sequence[Token], at: int, head: str) -> _Number | None:
         place = [word for word in before[-2:] if word not in _DETERMINERS]
         if place and place[-1] in _SITUATED and head not in map(_singular, noun):
             return None  # "in 2024", "on the 2 tables"
+    if at > 1 and parts[at - 1].text == "(" and parts[at - 2].value == part.value:
+        return None  # "twelve (12)"
     grouped = previous == "of" and claim is not _Claim.TOTAL
-    return _Number(at, part.value, claim, _vague(parts, at, before, after), noun, grouped)
+    in_groups = after[len(noun) : len(noun) + 1] == ["of"] and noun != () and head not in map(_singular, noun)
+    vague = in_groups or _vague(parts, at, before, after)  # "2 pairs of shoes"
+    return _Number(at, part.value, claim, vague, noun, grouped)
 
 
 def _before(parts: Sequence[Token], at: int) -> list[str]:
@@ -227,6 +246,8 @@ def _claim(parts: Sequence[Token], at: int, before: list[str], after: list[str])
     for place in range(len(subject) - 1, -1, -1):
         if subject[place] in _TOTALS and len(subject) < len(before):  # "the number of cups is"
             return _Claim.TOTAL if subject[place + 1 : place + 2] in ([], ["of"]) else _Claim.NOT
+    if _PARTS.intersection(before):
+        return _Claim.NOT  # "on the left there are 3"
     verb = before[-1] if before else ""
     if verb in _THERE and "there" in " ".join(before[-4:]):
         return _Claim.COUNT

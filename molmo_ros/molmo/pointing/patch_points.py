@@ -144,10 +144,10 @@ class PatchPointStream(PointStream):
             super().feed(char)
         return self._points[before:]
 
-    def finish(self, label: str = "") -> ParsedPoints:
+    def finish(self, label: str = "", whole: bool = True) -> ParsedPoints:
         """See `PointStream.finish`."""
         self._end_triple()
-        parsed = super().finish(label)
+        parsed = super().finish(label, whole)
         if not self._none or parsed.points:
             return parsed
         return replace(parsed, not_found=True, count=0 if parsed.count is None else parsed.count)
@@ -171,7 +171,6 @@ class PatchPointStream(PointStream):
         if place is not None:
             image, x, y = place
             self._add(x, y, index=number, image=image)
-
 
     def _is_token(self, start: int) -> bool:
         """Whether what is spelled like a point token, so many characters from the end, is one."""

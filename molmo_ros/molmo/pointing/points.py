@@ -136,11 +136,13 @@ class PointStream:
             self._lex(char)
         return self._points[before:]
 
-    def finish(self, label: str = "") -> ParsedPoints:
+    def finish(self, label: str = "", whole: bool = True) -> ParsedPoints:
         """Ends the text. Call once; the stream takes no more pieces after it.
 
         Args:
             label: See `parse_points`.
+            whole: Whether the text ends where its writer ended it; else its last word may be half of one, such as
+                the 12 of 120.
         """
         markup = self._flush_markup()
         for char in markup:
@@ -158,7 +160,10 @@ class PointStream:
         if self._read != self._read_text:
             self._end_block()
         plain = "".join(self._plain)
-        not_found, count = self._said(plain, label)
+        end = len(plain)
+        while not whole and end and not plain[end - 1].isspace() and plain[end - 1] != TAG:
+            end -= 1
+        not_found, count = self._said(plain[:end], label)
         if self._loose is not None:
             late = self._loose.finish()
             if self._asked is not Asked.COUNT or count in (None, len(late)):

@@ -219,12 +219,18 @@ def test_words_that_spell_point_tokens_are_words(prompt, asked):
         points.feed(text.finish())
         return points.finish()
 
-    for words in (spelling + "1", f"<{spelling}1", f"It says {end}.", f"At (12.3, 45.6), {spelling}1 p=123,456 "):
+    for words in (
+        spelling + "1",
+        f"<{spelling}1",
+        f"It says {end}.",
+        f"At (12.3, 45.6), {spelling}1 p=123,456 ",
+    ):
         parsed = read_ids(words.encode())
         assert parsed.points == () and not parsed.not_found, words
-        assert read_ids([*"☕ ".encode(), *triple, *b"1", *words.encode()]).points == read(
-            prompt.places, [f"☕ {spelling}1 "]
-        )[1].points
+        assert (
+            read_ids([*"☕ ".encode(), *triple, *b"1", *words.encode()]).points
+            == read(prompt.places, [f"☕ {spelling}1 "])[1].points
+        )
     mixed = [*prompt.tokens.spelling(triple[0]).encode(), *triple[1:], *b"1"]
     assert read_ids(mixed).points == ()
     # Half a character before a token becomes one that stands for it, and moves nothing.

@@ -195,7 +195,9 @@ def test_what_is_asked_decides_what_words_may_mean(same_patch):
     asked = same_patch.ask(IMAGE, "What is it?")
     assert asked.status is Status.FOUND and asked.points == same_patch.point(IMAGE, "cup").points
     counted = same_patch.count(IMAGE, "cups")
-    assert counted.status is Status.FOUND and counted.count is None and len(counted.points) == len(asked.points)
+    assert (
+        counted.status is Status.FOUND and counted.count is None and len(counted.points) == len(asked.points)
+    )
 
 
 def test_cancelled_between_points(same_patch):

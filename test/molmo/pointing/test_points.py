@@ -538,3 +538,19 @@ def test_the_label_tells_its_number_from_others():
     text = "There are 12 cups on 2 tables."
     assert parse_points(text, [SIZE], asked=Asked.COUNT, label="red cups").count == 12
     assert parse_points(text, [SIZE], asked=Asked.COUNT, label="tables").count is None
+
+
+def test_the_last_word_of_a_text_that_was_cut_off_may_be_half_of_one():
+    block = '<points coords="1 1 100 200">cups</points>'
+    for text, cut, whole in (
+        ("There are 12", None, 12),
+        ("There are 12 cu", 12, 12),
+        ("a total of twenty", None, 20),
+        ("12", None, 12),
+        (f"There are 3 {block}", 3, 3),
+        (f"Counting the {block} shows a total of 3", None, 3),
+    ):
+        for ended, count in ((False, cut), (True, whole)):
+            stream = PointStream([SIZE], asked=Asked.COUNT)
+            stream.feed(text)
+            assert stream.finish(whole=ended).count == count, (text, ended)
