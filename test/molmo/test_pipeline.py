@@ -243,10 +243,10 @@ def test_a_count_in_words(recite, phrases, status, count):
 
 
 def test_half_a_number_is_no_count(recite):
-    molmo = recite(["There are ", "12", "3,456", " cups"])
-    assert molmo.count(SMALL, "cups").count == 123_456
+    molmo = recite(["There are", " 712", ",456", " mugs here"])
+    assert molmo.count(SMALL, "cups").count == 712_456
     cut = molmo.count(SMALL, "cups", options=GenerateOptions(max_new_tokens=2))
-    assert (cut.text, cut.count, cut.truncated) == ("There are 12", None, True)
+    assert (cut.text, cut.count, cut.truncated) == ("There are 712", None, True)
 
 
 def test_a_count_has_room_for_hundreds_of_points(recite):
