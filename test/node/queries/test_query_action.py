@@ -282,7 +282,7 @@ def test_client_that_vanishes_hurts_nobody(seeing):
         ({"min_confidence": 2.0}, "0 to 1"),
         ({"min_confidence": -1.0}, "0 to 1"),
         ({"max_points": 2**32 - 1}, "0 to 10000"),
-        ({"max_new_tokens": 8193}, "1 to 8192"),
+        ({"max_new_tokens": 8193}, "0 to 8192"),
         ({"time_limit": Duration(sec=-1)}, "0 to 3600"),
         ({"max_frame_age": Duration(sec=2**31 - 1)}, "0 to 3600"),
     ],
