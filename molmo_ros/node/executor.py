@@ -35,7 +35,9 @@ class NodeExecutor(Executor):
         on_error: Called, from any thread, with what a callback was for, such as `topic /clock`, and what it raised.
     """
 
-    def __init__(self, num_threads: int, on_error: Callable[[str, Exception], object], **options: Any) -> None:
+    def __init__(
+        self, num_threads: int, on_error: Callable[[str, Exception], object], **options: Any
+    ) -> None:
         super().__init__(**options)
         self._on_error = on_error
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="molmo_callback")

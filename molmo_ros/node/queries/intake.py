@@ -58,6 +58,10 @@ class Intake:
             reason = f"the node is {self._node.state}: activate it first"
             self._turn_away(request, Status.ERROR, "not_active", reason)
         elif not self._queue.submit(request, capacity):
+            if self._queue.closed:  # since a moment ago
+                reason = "the node is being deactivated"
+                self._turn_away(request, Status.ERROR, "not_active", reason)
+                return
             reason = f"{capacity} queries are waiting already (max_queued_queries)"
             self._turn_away(request, Status.BUSY, "queue_full", reason)
 

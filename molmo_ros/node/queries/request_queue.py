@@ -108,6 +108,12 @@ class RequestQueue:
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken."""
+        with self._changed:
+            return self._closed
+
     def open(self) -> None:
         """Take requests again."""
         with self._changed:
