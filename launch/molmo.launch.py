@@ -66,7 +66,7 @@ PARAMETERS = [
     Parameter("target_frame", str, "Frame of the points in metres, through TF."),
     Parameter("tracking", bool, "Track points between answers, at camera rate.", BOOL),
     Parameter("image_transport", str, "compressed subscribes to IMAGE/compressed.", ("raw", "compressed")),
-    Parameter("depth_transport", str, "How depth comes; see image_transport.", ("raw", "compressedDepth")),
+    Parameter("depth_transport", str, "How depth comes.", ("raw", "compressedDepth", "compressed")),
     Parameter("max_crops", int, "Most tiles of one image."),
     Parameter("latency_target", float, "Time that a query should take [s]."),
     Parameter("autostart", bool, "Configure and activate at once; false: a manager does.", BOOL),
@@ -174,7 +174,11 @@ def remappings(values, cameras):
     A topic of image_transport, such as image/compressed, is one of its own and goes where its image goes.
     """
     pairs = [("query", values["query_topic"])]
-    for topic, transport in (("image", "compressed"), ("depth", "compressedDepth"), ("camera_info", None)):
+    for topic, transports in (
+        ("image", ("compressed",)),
+        ("depth", ("compressedDepth", "compressed")),
+        ("camera_info", ()),
+    ):
         wanted = values[topic]
         if "{camera}" in wanted and not cameras:
             raise ValueError(f"{topic}:={wanted} is refused: the argument cameras must say for which cameras")
@@ -186,8 +190,7 @@ def remappings(values, cameras):
             own = f"{camera}/{topic}" if len(cameras) > 1 else topic
             source = wanted.replace("{camera}", camera)
             pairs.append((own, source))
-            if transport:
-                pairs.append((f"{own}/{transport}", f"{source}/{transport}"))
+            pairs += [(f"{own}/{transport}", f"{source}/{transport}") for transport in transports]
     return pairs
 
 

@@ -32,7 +32,7 @@ ROS = {
     "vision_msgs",
     "visualization_msgs",
 }
-ALONE = ("molmo/", "geometry/", "tracking/")
+ALONE = ("molmo/", "geometry/", "tracking/", "pictures/")
 WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py", "sim/sim_camera.py")
 
 

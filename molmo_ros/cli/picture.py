@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from molmo_ros.molmo.errors import ImageError
+from molmo_ros.pictures.bit_depth import is_black, stretched
+from molmo_ros.pictures.coded_picture import PictureError
+from molmo_ros.pictures.decode import Bounds, decode, is_known, look_through
+from molmo_ros.pictures.exif import upright
+
+BOUNDS = Bounds(1 << 30, 16 << 30)
+"""What a file that somebody has chosen may take: OpenCV's own limit of pixels, and 16 GiB."""
+
+
+def print_note(text: str) -> None:
+    """A line on stderr."""
+    print(f"molmo-ros: {text}", file=sys.stderr)
 
 
 def is_picture(text: str) -> bool:
@@ -16,26 +30,56 @@ def is_picture(text: str) -> bool:
     return os.path.isfile(text) and cv2.haveImageReader(text)
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Reads a picture file as stored; an EXIF rotation is not applied, so points match the stored pixels.
+def read_picture(path: Path, tell: Callable[[str], None] = print_note) -> np.ndarray:
+    """Reads a picture file as people look at it: an EXIF orientation is applied, so points are in the upright picture.
+
+    Samples of more than 8 bits are stretched by the range of their values where they leave most of it empty, as those
+    of cameras with 10 to 14 bits do.
+
+    Args:
+        path: The file.
+        tell: Called with what was assumed about the picture, one line each; prints it on stderr where none is given.
 
     Returns:
         uint8 [h, w, 3] RGB. Grey pictures are repeated into three channels, transparency is dropped.
 
     Raises:
-        ImageError: there is no such file, or it is no picture that OpenCV reads.
+        ImageError: there is no such file, or it is no picture that can be read.
     """
     try:
         if not path.is_file():
             raise ImageError(f"no such image file: {path}")
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(data, flags) if data.size else None
+        data = path.read_bytes()
+        pixels, orientation = _decoded(data)
     except (OSError, cv2.error) as error:
         raise ImageError(f"cannot read {str(path):.200}: {str(error):.300}") from error
-    if image is None:
-        raise ImageError(f"{path} is not an image that can be read (PNG, JPEG, WebP, BMP, TIFF, ...)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    except PictureError as error:
+        raise ImageError(f"{path} is not an image that can be read: {error}") from error
+    note = ""
+    if pixels.dtype != np.uint8:
+        pixels, note = stretched(pixels)
+    if note:
+        tell(f"{path}: {note}")
+    if is_black(pixels):
+        tell(f"{path} is nearly black: its largest value is {int(pixels.max())} of 255")
+    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(np.ascontiguousarray(upright(pixels, orientation)), code)
+
+
+def _decoded(data: bytes) -> tuple[np.ndarray, int]:
+    """The pixels as stored, [h, w] gray or [h, w, 3] BGR of any depth, and their orientation."""
+    if not data:
+        raise PictureError("it is empty")
+    if is_known(data):
+        picture = look_through(data)
+        return decode(picture, BOUNDS), picture.orientation
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise PictureError(
+            f"it is no picture (PNG, JPEG, WebP, TIFF, BMP, ...), it starts with {data[:8].hex(' ')}"
+        )
+    return pixels, 1
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

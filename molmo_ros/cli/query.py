@@ -23,9 +23,9 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IMAGE",
-        help="picture file; an EXIF rotation is not applied. Several go into one prompt, for Molmo2 and MolmoPoint "
-        "(tiny has learnt from single pictures and takes every point to be in the first). Options stand before the "
-        "first or after the words",
+        help="picture file; an EXIF rotation is applied, points are in the upright picture. Several go into one "
+        "prompt, for Molmo2 and MolmoPoint (tiny has learnt from single pictures and takes every point to be in the "
+        "first). Options stand before the first or after the words",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from molmo_ros.node.cameras.optical_frames import optical_frame_error
 from molmo_ros.node.queries.query import MAX_CONTINUOUS, MAX_QUERY_CHARS, QueryError, continuous_queries
+from molmo_ros.pictures.bit_depth import LEAST
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 CAMERA_NAME = re.compile(r"[A-Za-z]\w*")
@@ -63,6 +64,8 @@ class ParameterSpec:
             return f"{self.name} = {shown} is refused: it must be {self.type_name}, {self.allowed}"
         if self.name == "queries":
             return _queries_error(value)
+        if self.name == "image_bits" and 0 < value < LEAST:
+            return f"image_bits = {value} is refused: it must be 0 or {LEAST} to {self.maximum:g}"
         return _cameras_error(value) if self.name == "cameras" else ""
 
     def _accepts(self, value: Any) -> bool:
@@ -161,9 +164,18 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "depth_transport",
         "raw",
-        "How depth comes: `raw` on `depth`, or `compressedDepth` on `depth/compressedDepth`.",
-        choices=("raw", "compressedDepth"),
+        "How depth comes: `raw` on `depth`, `compressedDepth` on `depth/compressedDepth`, or `compressed` (16-bit PNG "
+        "or TIFF) on `depth/compressed`.",
+        choices=("raw", "compressedDepth", "compressed"),
         read_only=True,
+    ),
+    ParameterSpec(
+        "image_bits",
+        0,
+        "How many bits of 16-bit pictures (mono16, bayer_rggb16, a 16-bit PNG, ...) the cameras use, 8 to 16; 0 means "
+        "as many as the largest value so far takes, for each camera, and the log says how many. Depth is not affected.",
+        0,
+        16,
     ),
     ParameterSpec(
         "queries",

@@ -19,8 +19,8 @@ from molmo_ros.node.answers.outcome import Outcome, joined
 from molmo_ros.node.answers.sure_points import sure_points
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.frame import Frame, refusal
-from molmo_ros.node.cameras.image_transport import picture_of
 from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.cameras.picture_reader import PictureReader
 from molmo_ros.node.queries.query import Kind
 from molmo_ros.node.queries.request import Request
 
@@ -60,6 +60,7 @@ class Sight:
         timing_ms: What that took; of the first request alone.
         depth: Its depth image, once it was found.
         epoch: When it was taken, see `Answerer.forget`.
+        note: What was assumed about the picture, and whether it is black; mostly empty.
     """
 
     camera: CameraInput | None
@@ -69,6 +70,7 @@ class Sight:
     timing_ms: dict[str, float]
     epoch: int = 0
     depth: Any = None
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -245,12 +247,17 @@ class Answerer:
         if camera is not None:
             camera.depths.want(frame.stamp)
         begin = time.perf_counter()
-        picture = picture_of(frame.message)
+        reader = camera.reader if camera is not None else PictureReader()
+        picture = reader.read(frame.message, self._value("image_bits"))
+        if picture.news:
+            self._log.warning(
+                f"{camera.name if camera is not None else 'the image of a query'}: {picture.news}"
+            )
         decoded = time.perf_counter()
-        encoded = self._model.encode(picture)
+        encoded = self._model.encode(picture.pixels)
         timing = {"wait": (begin - frame.arrived) * 1e3, "decode_image": (decoded - begin) * 1e3}
         timing |= getattr(encoded, "timing_ms", {})
-        return Sight(camera, frame, picture, encoded, timing, epoch)
+        return Sight(camera, frame, picture.pixels, encoded, timing, epoch, note=picture.note)
 
     def _about(self, request: Request, sight: Sight, start_age: float) -> Outcome:
         """One request about a frame that has been encoded."""
@@ -289,7 +296,8 @@ class Answerer:
             points=points,
             frame_id=locator.frame_id if placed else "",
             viewpoint=locator.viewpoint,
-            reason="; ".join(filter(None, (answer.error, reason, unsure))),
+            # Where nothing was found, what was assumed about the picture may be why.
+            reason="; ".join(filter(None, (answer.error, reason, unsure, "" if points else sight.note))),
             start_age=start_age,
             timing_ms=timing,
             dropped_points=dropped,

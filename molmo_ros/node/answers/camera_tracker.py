@@ -19,7 +19,6 @@ from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.frame import Frame, stamp_ns
-from molmo_ros.node.cameras.image_transport import picture_of
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
 CATCH_UP_STEPS = 24
@@ -101,7 +100,7 @@ class CameraTracker:
         """
         started, asked = time.perf_counter(), self._value("queries")
         self._give_up_old(asked)
-        picture = picture_of(frame.message)
+        picture = self._camera.reader.read(frame.message, self._value("image_bits")).pixels
         gray = self._history.add(frame.stamp, picture)
         stepped = self._tracker.step(gray)
         tracks = {

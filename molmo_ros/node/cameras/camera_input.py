@@ -18,6 +18,7 @@ from molmo_ros.node.cameras.calibration import camera_from_message
 from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.frame import Frame, PastTime, stamp_ns
 from molmo_ros.node.cameras.mailbox import Mailbox
+from molmo_ros.node.cameras.picture_reader import PictureReader
 
 LOOK_INTERVAL = 0.5
 """How often publishers of a calibration are looked for while none has come [s]."""
@@ -29,7 +30,7 @@ class Transport:
 
     Attributes:
         image: "raw" or "compressed".
-        depth: "raw", "compressedDepth", or "" where no depth is wanted.
+        depth: "raw", "compressedDepth", "compressed", or "" where no depth is wanted.
     """
 
     image: str = "raw"
@@ -46,6 +47,7 @@ class CameraInput:
 
     Attributes:
         frames: The newest picture.
+        reader: Reads its pictures.
         depths: The newest depth images.
         info: The newest CameraInfo; None while none has come.
         cleared: Since when no picture has come, for people; empty once one has, and where nothing was forgotten.
@@ -59,6 +61,7 @@ class CameraInput:
     def __init__(self, name: str, prefix: str, on_frame: Callable[[CameraInput, Frame], None]) -> None:
         self.name = name
         self.frames: Mailbox[Frame] = Mailbox()
+        self.reader = PictureReader()
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
         self.topic = f"{prefix}image"

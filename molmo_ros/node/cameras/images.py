@@ -14,6 +14,12 @@ import cv2
 import numpy as np
 
 from molmo_ros.node import installed_ros
+from molmo_ros.pictures.bit_depth import to_eight_bits, used_bits
+
+MAX_PIXELS = 100_000_000
+"""A message that has, or claims, more [px] is refused before it is decoded."""
+BitDepth = Callable[[np.ndarray], int]
+"""How many bits of a picture's uint16 samples are used, 8 to 16."""
 
 
 class ImageMessageError(ValueError):
@@ -24,21 +30,16 @@ def _swap(code: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: cv2.cvtColor(pixels, code)
 
 
-def _eight_bit(pixels: np.ndarray) -> np.ndarray:
-    """uint16 to uint8 so that 65535 becomes 255, rounded."""
-    return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
-
-
-def _sixteen(then: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda pixels: then(_eight_bit(pixels))
-
-
-def _sixteen_bayer(code: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda pixels: _eight_bit(cv2.cvtColor(pixels, code))
-
-
 def _as_is(pixels: np.ndarray) -> np.ndarray:
     return pixels
+
+
+def _nv24(pixels: np.ndarray) -> np.ndarray:
+    """[3h, w]: brightness, and below it both colours of each pixel. As UYVY of twice the width, which OpenCV reads."""
+    height = len(pixels) // 3
+    chroma = pixels[height:].reshape(height, -1, 2)
+    pairs = np.dstack([chroma[..., 0], pixels[:height], chroma[..., 1], pixels[:height]])
+    return cv2.cvtColor(pairs.reshape(height, -1, 2), cv2.COLOR_YUV2RGB_UYVY)[:, ::2]
 
 
 _GRAY = _swap(cv2.COLOR_GRAY2RGB)
@@ -51,7 +52,7 @@ _BAYER = {
     "grbg": cv2.COLOR_BayerGB2RGB,
 }
 
-# encoding -> (dtype, channels, conversion to RGB of an array [h, w, channels] or [h, w])
+# encoding -> (dtype, channels, conversion to RGB of an array [h, w, channels] or [h, w] of uint8)
 _PICTURES: dict[str, tuple[type, int, Callable[[np.ndarray], np.ndarray]]] = {
     "rgb8": (np.uint8, 3, _as_is),
     "bgr8": (np.uint8, 3, _BGR),
@@ -61,18 +62,24 @@ _PICTURES: dict[str, tuple[type, int, Callable[[np.ndarray], np.ndarray]]] = {
     "8UC4": (np.uint8, 4, _BGRA),
     "mono8": (np.uint8, 1, _GRAY),
     "8UC1": (np.uint8, 1, _GRAY),
-    "mono16": (np.uint16, 1, _sixteen(_GRAY)),
-    "16UC1": (np.uint16, 1, _sixteen(_GRAY)),
-    "rgb16": (np.uint16, 3, _sixteen(_as_is)),
-    "bgr16": (np.uint16, 3, _sixteen(_BGR)),
+    "mono16": (np.uint16, 1, _GRAY),
+    "16UC1": (np.uint16, 1, _GRAY),
+    "rgb16": (np.uint16, 3, _as_is),
+    "bgr16": (np.uint16, 3, _BGR),
+    "16UC3": (np.uint16, 3, _BGR),
+    "rgba16": (np.uint16, 4, _as_is),  # transparency is gone when 16 bits have become 8
+    "bgra16": (np.uint16, 4, _BGR),
+    "16UC4": (np.uint16, 4, _BGR),
     "uyvy": (np.uint8, 2, _swap(cv2.COLOR_YUV2RGB_UYVY)),
     "yuv422": (np.uint8, 2, _swap(cv2.COLOR_YUV2RGB_UYVY)),
     "yuyv": (np.uint8, 2, _swap(cv2.COLOR_YUV2RGB_YUYV)),
     "yuv422_yuy2": (np.uint8, 2, _swap(cv2.COLOR_YUV2RGB_YUYV)),
+    "yvyu": (np.uint8, 2, _swap(cv2.COLOR_YUV2RGB_YVYU)),
     "nv12": (np.uint8, 1, _swap(cv2.COLOR_YUV2RGB_NV12)),
     "nv21": (np.uint8, 1, _swap(cv2.COLOR_YUV2RGB_NV21)),
+    "nv24": (np.uint8, 1, _nv24),
     **{f"bayer_{name}8": (np.uint8, 1, _swap(code)) for name, code in _BAYER.items()},
-    **{f"bayer_{name}16": (np.uint16, 1, _sixteen_bayer(code)) for name, code in _BAYER.items()},
+    **{f"bayer_{name}16": (np.uint16, 1, _swap(code)) for name, code in _BAYER.items()},
 }
 _DEPTHS: dict[str, type] = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
 
@@ -80,17 +87,19 @@ PICTURE_ENCODINGS = tuple(_PICTURES)
 DEPTH_ENCODINGS = tuple(_DEPTHS)
 
 
-def decode_picture(message: Any) -> np.ndarray:
+def decode_picture(message: Any, bits: BitDepth = used_bits) -> np.ndarray:
     """The picture of a sensor_msgs/Image.
 
     Args:
         message: Anything with the fields of sensor_msgs/Image.
+        bits: Called with the samples of a 16-bit picture, of which cameras may use 8 to 16 bits.
 
     Returns:
         uint8 [h, w, 3] RGB, C-contiguous; a view of the message's data where it is rgb8 without padding.
 
     Raises:
-        ImageMessageError: Unknown encoding, zero size, `step` smaller than a row, too little data.
+        ImageMessageError: Unknown encoding, zero size, more than `MAX_PIXELS`, `step` smaller than a row, too little
+            data.
     """
     encoding = message.encoding
     if encoding not in _PICTURES:
@@ -108,24 +117,47 @@ def decode_picture(message: Any) -> np.ndarray:
         raise ImageMessageError(f"{encoding} needs an even width, got {message.width}x{message.height}")
     if encoding.startswith("bayer") and min(message.width, message.height) < 2:
         raise ImageMessageError(f"{encoding} needs at least 2x2 px, got {message.width}x{message.height}")
+    if encoding == "nv24":
+        return to_rgb(_nv24_planes(message), encoding)
     pixels = _view(message, dtype, channels, rows)
     if encoding == "rgb8":
         return np.ascontiguousarray(pixels)  # cv_bridge would copy
     bridged = _by_cv_bridge(message, pixels)
-    return to_rgb(pixels, encoding) if bridged is None else bridged
+    return to_rgb(pixels, encoding, bits) if bridged is None else bridged
 
 
-def to_rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
+def to_rgb(pixels: np.ndarray, encoding: str, bits: BitDepth = used_bits) -> np.ndarray:
     """Pixels of one of `PICTURE_ENCODINGS`, without row padding in the shape, as uint8 [h, w, 3] RGB."""
-    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-    return np.ascontiguousarray(_PICTURES[encoding][2](native))
+    if pixels.dtype.itemsize == 2:
+        opaque = pixels[..., :3] if pixels.ndim == 3 else pixels
+        samples = np.ascontiguousarray(opaque, pixels.dtype.newbyteorder("="))
+        pixels = to_eight_bits(samples, bits(samples))
+    return np.ascontiguousarray(_PICTURES[encoding][2](np.ascontiguousarray(pixels)))
+
+
+def _nv24_planes(message: Any) -> np.ndarray:
+    """The planes of an NV24 image one below the other, uint8 [3h, w]; a row of the second has twice the bytes."""
+    width, height = message.width, message.height
+    tight = (
+        len(message.data) == 3 * width * height
+    )  # of `step` there are two readings: of a plane, of the whole
+    step = width if tight else message.step
+    luma = _view(message, np.uint8, 1, height, step)
+    needed = 3 * step * height - 2 * (step - width)
+    if len(message.data) < needed:
+        raise ImageMessageError(
+            f"data has {len(message.data)} bytes, {width}x{height} px in nv24 with step {step} needs {needed}"
+        )
+    strides = (2 * step, 1)
+    chroma = np.ndarray((height, 2 * width), np.uint8, message.data, step * height, strides)
+    return np.vstack([luma, chroma.reshape(2 * height, width)])
 
 
 def _by_cv_bridge(message: Any, pixels: np.ndarray) -> np.ndarray | None:
     """The picture by the installed cv_bridge; None where there is none, or it cannot read this message."""
     library = installed_ros.module("cv_bridge")
-    # It shears rows whose padding is no whole number of pixels, and swaps bytes by a method that numpy 2 lacks.
-    if library is None or pixels.strides[0] % pixels[0, :1].nbytes or not pixels.dtype.isnative:
+    # It shears rows whose padding is no whole number of pixels, and takes all 16 bits of a sample to be used.
+    if library is None or pixels.strides[0] % pixels[0, :1].nbytes or pixels.itemsize > 1:
         return None
     try:
         return np.ascontiguousarray(library.CvBridge().imgmsg_to_cv2(message, "rgb8"))
@@ -150,9 +182,9 @@ def depth_view(message: Any) -> np.ndarray:
     return _view(message, _DEPTHS[message.encoding], 1, message.height)
 
 
-def _view(message: Any, dtype: type, channels: int, rows: int) -> np.ndarray:
-    """The message's bytes as an array, row padding skipped; no copy."""
-    width, height, step = message.width, message.height, message.step
+def _view(message: Any, dtype: type, channels: int, rows: int, step: int = 0) -> np.ndarray:
+    """The message's bytes as an array, row padding skipped; no copy. `step` 0 means the message's own."""
+    width, height, step = message.width, message.height, step or message.step
     if width < 1 or height < 1:
         raise ImageMessageError(f"the image is empty: {width}x{height}")
     kind = np.dtype(dtype)
@@ -169,6 +201,8 @@ def _view(message: Any, dtype: type, channels: int, rows: int) -> np.ndarray:
         )
     if kind.itemsize > 1 and bool(message.is_bigendian) != (sys.byteorder == "big"):
         kind = kind.newbyteorder()
+    if width * height > MAX_PIXELS:
+        raise ImageMessageError(f"the image has {width}x{height} px; valid: 1 to {MAX_PIXELS} px")
     axes = 2 if channels == 1 else 3
     shape, strides = (rows, width, channels), (step, channels * kind.itemsize, kind.itemsize)
     return np.ndarray(shape[:axes], kind, buffer=message.data, strides=strides[:axes])

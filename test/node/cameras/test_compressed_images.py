@@ -123,8 +123,8 @@ def jpeg_that_claims(width, height):
     ("data", "format", "reason"),
     [
         (b"", "jpeg", "is empty"),
-        (b"\xff", "jpeg", "neither JPEG nor PNG.*valid: jpeg, png"),
-        (b"GIF89a" + bytes(50), "gif", "'gif'.*neither JPEG nor PNG"),
+        (b"\xff", "jpeg", "neither JPEG, PNG.*valid: jpeg, png, webp, tiff"),
+        (b"GIF89a" + bytes(50), "gif", "'gif'.*are a GIF.*valid: jpeg, png, webp, tiff"),
         (bytes(5000), "h264", "'h264'.*they start with 00 00"),
         (coded(RGB, ".jpg")[:-2], "jpeg", "truncated"),
         (coded(RGB, ".jpg")[: len(coded(RGB, ".jpg")) // 2], "jpeg", "truncated"),
@@ -227,11 +227,11 @@ def test_rvl_of_the_reference_encoder(encoding):
     [
         (b"", "16UC1; compressedDepth png", "data has 0 bytes"),
         (HEADER, "16UC1; compressedDepth png", "data has 12 bytes"),
-        (HEADER + b"hello", "16UC1; compressedDepth png", "neither JPEG nor PNG"),
+        (HEADER + b"hello", "16UC1; compressedDepth png", "neither JPEG, PNG"),
         (HEADER + coded(DEPTH, ".png")[:-30], "16UC1; compressedDepth png", "truncated"),
         (HEADER + png_that_claims(100_000, 100_000), "16UC1; compressedDepth png", "claims"),
-        (HEADER + coded(RGB, ".png"), "16UC1; compressedDepth png", "has 3 of 8"),
-        (HEADER + coded(RGB[..., 0], ".png"), "16UC1; compressedDepth png", "has 1 of 8"),
+        (HEADER + coded(RGB, ".png"), "16UC1; compressedDepth png", "have 3 of 8"),
+        (HEADER + coded(RGB[..., 0], ".png"), "16UC1; compressedDepth png", "have 1 of 8"),
         (HEADER + coded(DEPTH, ".png"), "32FC1; compressedDepth png", "a=0, b=0"),
         (coded(RGB, ".jpg"), "bgr8; jpeg compressed bgr8", "valid: one of 16UC1, mono16, 32FC1"),
         (coded(DEPTH, ".png"), "32FC1; png compressed", "compressedDepth"),
@@ -245,7 +245,11 @@ def test_rvl_of_the_reference_encoder(encoding):
         (HEADER + struct.pack("<II", 4, 3), "16UC1; compressedDepth rvl", "end after 0 of 12"),
         (HEADER + struct.pack("<II", 4, 3) + RVL_BYTES[:4], "16UC1; compressedDepth rvl", "RVL data"),
         (HEADER + struct.pack("<II", 5, 2) + RVL_BYTES, "16UC1; compressedDepth rvl", "do not fit 10 pixels"),
-        (HEADER + struct.pack("<II", 4, 3) + b"\xff" * 40, "16UC1; compressedDepth rvl", "RVL data end"),
+        (
+            HEADER + struct.pack("<II", 4, 3) + b"\xff" * 40,
+            "16UC1; compressedDepth rvl",
+            "a number of 240 bits",
+        ),
         (HEADER + struct.pack("<II", 4, 3) + bytes(40), "16UC1; compressedDepth rvl", "do not fit"),
     ],
 )

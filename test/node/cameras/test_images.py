@@ -53,6 +53,10 @@ COLORED = {
     "16UC1": (GRAY.astype(np.uint16) * 257, np.dstack([GRAY] * 3)),
     "rgb16": (RGB.astype(np.uint16) * 257, RGB),
     "bgr16": (RGB[..., ::-1].astype(np.uint16) * 257, RGB),
+    "16UC3": (RGB[..., ::-1].astype(np.uint16) * 257, RGB),
+    "rgba16": (with_alpha(RGB).astype(np.uint16) * 257, RGB),
+    "bgra16": (with_alpha(RGB[..., ::-1]).astype(np.uint16) * 257, RGB),
+    "16UC4": (with_alpha(RGB[..., ::-1]).astype(np.uint16) * 257, RGB),
 }
 
 
@@ -83,7 +87,7 @@ COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128), (250, 200, 30)
 
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("padding", [0, 6])
-@pytest.mark.parametrize("encoding", ["yuyv", "yuv422_yuy2", "uyvy", "yuv422", "nv12", "nv21"])
+@pytest.mark.parametrize("encoding", ["yuyv", "yuv422_yuy2", "uyvy", "yuv422", "yvyu", "nv12", "nv21"])
 def test_yuv_of_one_color(encoding, padding, color):
     """BT.601 in studio range, by its published formula."""
     r, g, b = (value / 255 for value in color)
@@ -95,7 +99,8 @@ def test_yuv_of_one_color(encoding, padding, color):
         chroma = [u, v] if encoding == "nv12" else [v, u]
         sent = np.vstack([np.full((6, 8), y), np.tile(chroma, (3, 4))]).astype(np.uint8)
     else:
-        pair = [y, u, y, v] if encoding in ("yuyv", "yuv422_yuy2") else [u, y, v, y]
+        pair = {"yuyv": [y, u, y, v], "yuv422_yuy2": [y, u, y, v], "yvyu": [y, v, y, u]}
+        pair = pair.get(encoding, [u, y, v, y])
         sent = np.tile(np.array(pair, np.uint8), (6, 4))
     decoded = decode_picture(message(sent, encoding, width=8, height=6, padding=padding))
     assert decoded.shape == (6, 8, 3)
@@ -116,8 +121,60 @@ def test_bayer_of_one_color(pattern, bits):
     )
 
 
+@pytest.mark.parametrize("layout", ["tight", "padded", "step of the whole"])
+def test_nv24_has_a_colour_for_each_pixel(layout):
+    """Columns in turn of two colours, which the formats with half of the colours cannot show."""
+    yuv = []
+    for r, g, b in ((1, 0, 0), (0, 0, 1)):  # BT.601 in studio range, by its published formula
+        yuv.append(
+            (
+                16 + 65.481 * r + 128.553 * g + 24.966 * b,
+                128 - 37.797 * r - 74.203 * g + 112.0 * b,
+                128 + 112.0 * r - 93.786 * g - 18.214 * b,
+            )
+        )
+    columns = np.rint(np.array(yuv * 3)).astype(np.uint8)  # [6, 3]
+    luma, chroma = np.tile(columns[:, 0], (5, 1)), np.tile(columns[:, 1:].reshape(-1), (5, 1))
+    if layout == "padded":  # V4L2: a row of the second plane is twice as long, padding included
+        luma, chroma = np.pad(luma, ((0, 0), (0, 2))), np.pad(chroma, ((0, 0), (0, 4)))
+    data = array.array("B", luma.tobytes() + chroma.tobytes())
+    step = {"tight": 6, "padded": 8, "step of the whole": 18}[layout]
+    sent = SimpleNamespace(width=6, height=5, encoding="nv24", is_bigendian=0, step=step, data=data)
+    expected = np.broadcast_to([(255, 0, 0), (0, 0, 255)] * 3, (5, 6, 3))
+    np.testing.assert_allclose(decode_picture(sent).astype(int), expected, atol=4)
+    sent.data = data[:-20]
+    with pytest.raises(ImageMessageError, match="nv24"):
+        decode_picture(sent)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1", "rgb16", "bgr16", "rgba16", "bayer_rggb16"])
+def test_samples_that_leave_upper_bits_empty_are_not_black(encoding, bits):
+    """A camera of 10 bits sends 1023 for white."""
+    full = np.rint(RGB * ((2**bits - 1) / 255)).astype(np.uint16)
+    full[0, 0], full[-1, -1] = 2**bits - 1, 0
+    if encoding in ("mono16", "16UC1", "bayer_rggb16"):
+        full = full[..., 0]
+    sent = full[..., ::-1] if encoding == "bgr16" else full
+    sent = np.dstack([sent, np.full(sent.shape[:2], 65535, np.uint16)]) if encoding == "rgba16" else sent
+    decoded = decode_picture(message(np.ascontiguousarray(sent), encoding))
+    eight = np.rint(full * (255 / (2**bits - 1))).astype(np.uint8)
+    if encoding == "bayer_rggb16":
+        np.testing.assert_array_equal(decoded, decode_picture(message(eight, "bayer_rggb8")))
+    else:
+        expected = eight if eight.ndim == 3 else np.dstack([eight] * 3)
+        np.testing.assert_allclose(decoded.astype(int), expected, atol=1)
+
+
+def test_a_message_of_more_pixels_than_any_camera_has_is_refused():
+    sent = SimpleNamespace(width=1 << 16, height=2000, encoding="mono8", is_bigendian=0, step=1 << 16)
+    sent.data = np.broadcast_to(np.uint8(0), (1 << 27,))  # no memory is behind it
+    with pytest.raises(ImageMessageError, match="65536x2000 px; valid: 1 to 100000000 px"):
+        decode_picture(sent)
+
+
 def test_every_encoding_is_tested_here():
-    yuv = {"yuyv", "yuv422_yuy2", "uyvy", "yuv422", "nv12", "nv21"}
+    yuv = {"yuyv", "yuv422_yuy2", "uyvy", "yuv422", "yvyu", "nv12", "nv21", "nv24"}
     bayer = {f"bayer_{p}{bits}" for p in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)}
     assert set(PICTURE_ENCODINGS) == set(COLORED) | yuv | bayer
 
