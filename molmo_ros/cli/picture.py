@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from molmo_ros.cli.printable import complain
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.pictures.bit_depth import is_black, stretched
 from molmo_ros.pictures.coded_picture import PictureError
@@ -20,17 +20,12 @@ BOUNDS = Bounds(1 << 30, 16 << 30)
 """What a file that somebody has chosen may take: OpenCV's own limit of pixels, and 16 GiB."""
 
 
-def print_note(text: str) -> None:
-    """A line on stderr."""
-    print(f"molmo-ros: {text}", file=sys.stderr)
-
-
 def is_picture(text: str) -> bool:
     """Whether these words are the path of a picture file that can be read."""
     return os.path.isfile(text) and cv2.haveImageReader(text)
 
 
-def read_picture(path: Path, tell: Callable[[str], None] = print_note) -> np.ndarray:
+def read_picture(path: Path, tell: Callable[[str], None] = complain) -> np.ndarray:
     """Reads a picture file as people look at it: an EXIF orientation is applied, so points are in the upright picture.
 
     Samples of more than 8 bits are stretched by the range of their values where they leave most of it empty, as those
