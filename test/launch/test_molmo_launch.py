@@ -144,6 +144,7 @@ def test_topics_of_one_camera():
         "image/compressed": "/camera/color/image_raw/compressed",
         "depth": "/d",
         "depth/compressedDepth": "/d/compressedDepth",
+        "depth/compressed": "/d/compressed",
         "camera_info": "/i",
         "query": "/ask",
     }
