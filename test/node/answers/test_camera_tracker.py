@@ -18,6 +18,7 @@ from molmo_ros.node.answers.camera_tracker import CameraTracker  # noqa: E402
 from molmo_ros.node.answers.locate import LocatedPoint  # noqa: E402
 from molmo_ros.node.answers.outcome import Outcome  # noqa: E402
 from molmo_ros.node.cameras.frame import Frame  # noqa: E402
+from molmo_ros.node.cameras.picture_reader import PictureReader  # noqa: E402
 from molmo_ros.node.queries.query import parse_query  # noqa: E402
 from molmo_ros.node.queries.request import Request, Source  # noqa: E402
 
@@ -33,12 +34,17 @@ class Following:
             "queries": ["cup", "plate"],
             "rate": 10.0,
             "target_frame": "",
+            "image_bits": 0,
             "use_depth": False,
             "depth_sync_tolerance": 0.1,
             "depth_patience": 0.0,
         }
         self.published, self.lost = [], []
-        camera = SimpleNamespace(name="camera", depths=SimpleNamespace(nearest=lambda *_: (None, "none")))
+        camera = SimpleNamespace(
+            name="camera",
+            reader=PictureReader(),
+            depths=SimpleNamespace(nearest=lambda *_: (None, "none")),
+        )
         self.tracker = CameraTracker(
             camera,
             value=self.parameters.__getitem__,
