@@ -135,7 +135,9 @@ def _run(args: argparse.Namespace) -> int:
         output = ResultBag(path, force=args.force, without=unwanted)
         _say_topics(topics)
         model, options = load_model(
-            ModelChoice(args.model, args.device, args.dtype, args.engine, args.engine_path or "")
+            ModelChoice(
+                args.model, args.device, args.dtype, args.engine, args.engine_path or "", args.threads
+            )
         )
         try:
             with _set_at_signals(stop), output, _Bar((run.end - run.start) * 1e-9) as bar:

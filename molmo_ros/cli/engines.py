@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.cli.table import aligned
-from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
 from molmo_ros.engine.store.build_folder import remove_engine
 from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
@@ -61,7 +61,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked for; returns the exit code."""
     try:
-        return int(args.act(args))
+        with system_errors("the engines cannot be read"):
+            return int(args.act(args))
     except MolmoError as error:
         print(f"molmo-ros: {error}", file=sys.stderr)
         return 2

@@ -95,6 +95,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="ENGINE",
         help="folder or name of the engine (default: the newest that was built for this model)",
     )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads of the CPU that the model computes with (default: all cores, or OMP_NUM_THREADS)",
+    )
 
 
 def positive_number(text: str) -> float:
@@ -154,6 +161,7 @@ def run_query(
             dtype=args.dtype,
             max_crops=args.max_crops,
             latency_target=args.latency,
+            threads=args.threads,
         )
         options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from molmo_ros.engine.build_plan import BuildPlan
-from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.errors import EngineError, system_errors
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.quality import QualityThreshold
@@ -88,9 +88,10 @@ def build(
             kept for the next build.
         CheckpointError: The checkpoint cannot be read.
     """
-    return _Build(plan, home or engines_home(), progress or (lambda *_: None)).run(
-        calibration, gate, threshold or QualityThreshold(), force
-    )
+    with system_errors(f"the engine {plan.name} cannot be built"):
+        return _Build(plan, home or engines_home(), progress or (lambda *_: None)).run(
+            calibration, gate, threshold or QualityThreshold(), force
+        )
 
 
 class _Build:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from molmo_ros.molmo.errors import MolmoError
 
 
@@ -19,3 +23,29 @@ class EngineMismatchError(EngineError):
 
 class TamperedEngineError(EngineError):
     """An engine or its manifest is not what was built, or others could have written it."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, or the part of it that is allowed, is full."""
+
+
+@contextmanager
+def system_errors(doing: str) -> Iterator[None]:
+    """What the system refuses becomes an `EngineError` that says during what, which file, why, and the way out.
+
+    Args:
+        doing: Such as "the engine cannot be built".
+
+    Raises:
+        EngineError: The block raised an OSError.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader of our output went away: no error
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        cure = "; make room there, what is finished is kept" if error.errno in FULL else ""
+        raise EngineError(
+            f"{doing}: {where}{error.strerror or error or type(error).__name__}{cure}"
+        ) from error

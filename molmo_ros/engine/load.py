@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.shapes import MOST_TILES, Shapes
@@ -20,7 +21,6 @@ from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.engine.store.scratch_folder import ScratchFolder
 from molmo_ros.engine.store.trust import read_verified, verify_files
 from molmo_ros.engine.tensorrt.module import (
     TENSORRT,
@@ -30,7 +30,7 @@ from molmo_ros.engine.tensorrt.module import (
     version_numbers,
 )
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
-from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.pipeline import Molmo
@@ -42,6 +42,8 @@ ENGINES = (AUTO, TORCH, ONNX, TENSORRT)
 RUNTIMES = {ONNX: (ONNX,), TENSORRT: (TENSORRT, TENSORRT_RTX)}
 """What can be in a manifest for each of them."""
 OLDEST_ONNXRUNTIME = (1, 32)
+MOST_THREADS = 1024
+LOG = logging.getLogger(__name__)
 SMALL = 256 << 20
 """Weights in float32 up to this size [bytes] are exported for onnxruntime whenever they are loaded, in a second."""
 
@@ -55,31 +57,43 @@ def load_molmo(
     dtype: str = "float32",
     max_crops: int | None = None,
     latency_target: float | None = None,
+    threads: int = 0,
 ) -> Molmo:
     """Loads a model.
 
     Args:
         model: See `Molmo.from_pretrained`.
         engine: "torch"; "onnx" or "tensorrt", an engine of `molmo-ros build`; or "auto": onnxruntime where that is the
-            faster way to the same answers (a small model in float32 on the CPU), else torch.
+            faster way to the same answers (a small model in float32 on the CPU), else torch. Where onnxruntime turns
+            out not to work, a warning is logged and torch runs the model.
         engine_path: An engine's folder or name; default: the one that was built for this model.
         device: A torch device. Engines of TensorRT run on "cuda" or "cuda:N", and on "cuda" where this is "cpu".
         dtype: Of torch's weights; an engine has its own.
         max_crops: See `Molmo.limit_crops`.
         latency_target: See `Molmo.limit_crops`.
+        threads: Of the CPU, that a model may use at a time; 0 for as many as torch takes by itself: all cores, or
+            OMP_NUM_THREADS. torch has one such number for the whole process.
 
     Raises:
         CheckpointError: See `Molmo.from_pretrained`.
         EngineError: There is no such engine, it may not be trusted, or it does not fit this machine or model.
-        MolmoError: `engine` is not one of `ENGINES`, or does not go with another argument.
+        MolmoError: `engine` is not one of `ENGINES`, or does not go with another argument; `threads` is out of range.
     """
+    if type(threads) is not int or not 0 <= threads <= MOST_THREADS:
+        raise MolmoError(
+            f"threads is {threads!r:.80}; it must be a whole number from 1 to {MOST_THREADS}, or 0 for all cores"
+        )
     if engine not in ENGINES:
         raise MolmoError(f"engine {engine!r:.80} is not known; it must be one of {', '.join(ENGINES)}")
     if engine_path and engine not in RUNTIMES:
         raise MolmoError(f"engine_path goes with engine onnx or tensorrt, not with {engine}")
     folder = checkpoint_folder(model)
+    if threads:
+        torch.set_num_threads(threads)
+    runtime: EngineRuntime | None = None
     if engine == AUTO:
-        engine = ONNX if _exports_at_once(folder, device, dtype) else TORCH
+        runtime = _fastest(folder, device, dtype, threads)
+        engine = TORCH if runtime is None else ONNX
     if engine == TORCH:
         return Molmo.from_pretrained(
             model, device=device, dtype=dtype, max_crops=max_crops, latency_target=latency_target
@@ -88,12 +102,14 @@ def load_molmo(
         raise MolmoError(
             f"dtype {dtype} goes with engine torch; an engine has the precision it was built with"
         )
-    if engine_path or not (engine == ONNX and _exports_at_once(folder, device, dtype)):
-        runtime = open_engine(
-            _engine_folder(engine, model, folder, engine_path), folder, device, RUNTIMES[engine]
-        )
-    else:
-        runtime = _export_and_open(folder)
+    with system_errors(f"engine {engine} cannot run {model}"):
+        if runtime is None and (
+            engine_path or not (engine == ONNX and _exports_at_once(folder, device, dtype))
+        ):
+            chosen = _engine_folder(engine, model, folder, engine_path)
+            runtime = open_engine(chosen, folder, device, RUNTIMES[engine], threads)
+        elif runtime is None:
+            runtime = _export_and_open(folder, threads)
     most = runtime.shapes.max_crops
     if max_crops is not None and most < max_crops <= MOST_TILES:
         raise EngineError(
@@ -106,7 +122,7 @@ def load_molmo(
 
 
 def open_engine(
-    engine: Path, checkpoint: Path, device: str = "cpu", runtimes: Sequence[str] = ()
+    engine: Path, checkpoint: Path, device: str = "cpu", runtimes: Sequence[str] = (), threads: int = 0
 ) -> EngineRuntime:
     """An engine that was built, for a checkpoint.
 
@@ -118,6 +134,7 @@ def open_engine(
         checkpoint: The checkpoint's folder, for token embeddings and point head.
         device: See `load_molmo`.
         runtimes: What may run it; nothing for anything.
+        threads: See `load_molmo`.
 
     Raises:
         EngineError: See `load_molmo`.
@@ -139,7 +156,9 @@ def open_engine(
         from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
         verified = verify_files(engine, manifest)
-        on_cpu = OnnxRunner(engine, stored.config.decoder, shapes.max_context, dtype, manifest.command)
+        on_cpu = OnnxRunner(
+            engine, stored.config.decoder, shapes.max_context, dtype, manifest.command, threads
+        )
         verified.check_unchanged()
         return with_look_ups(stored, shapes, on_cpu, manifest.command)
     if gpu is None:
@@ -182,6 +201,22 @@ def _engine_folder(engine: str, model: str | Path, checkpoint: Path, path: str |
     )
 
 
+def _fastest(folder: Path, device: str, dtype: str, threads: int) -> EngineRuntime | None:
+    """The model in onnxruntime where that is the faster way; None where torch is, or where it does not work."""
+    if not _exports_at_once(folder, device, dtype):
+        return None
+    try:
+        return _export_and_open(folder, threads)
+    except CheckpointError:  # torch could not read it either
+        raise
+    except (
+        Exception
+    ) as error:  # whatever a broken installation, a small machine or another version's library raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        LOG.warning("onnxruntime cannot run %s, so torch does, more slowly: %.300s", folder, reason)
+        return None
+
+
 def _exports_at_once(folder: Path, device: str, dtype: str) -> bool:
     """Whether the model is small, and everything for onnxruntime is here."""
     if device != "cpu" or dtype != "float32":
@@ -199,18 +234,17 @@ def _onnxruntime_is_new() -> bool:
         return False
 
 
-def _export_and_open(folder: Path) -> EngineRuntime:
-    """The model in onnxruntime, for images and contexts of any size that it takes."""
-    from molmo_ros.engine.graphs.export import export_graphs
+def _export_and_open(folder: Path, threads: int) -> EngineRuntime:
+    """The model in onnxruntime, for images and contexts of any size that it takes; nothing is written anywhere."""
+    from molmo_ros.engine.graphs.export import graphs_in_memory
     from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 
     stored = StoredParameters(folder)
     context = stored.config.decoder.max_positions
-    with ScratchFolder() as into:
-        export_graphs(
-            into, stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
-        )
-        runner = OnnxRunner(into, stored.config.decoder, context, torch.float32)
+    graphs = graphs_in_memory(
+        stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
+    )
+    runner = OnnxRunner(graphs, stored.config.decoder, context, torch.float32, threads=threads)
     return with_look_ups(stored, Shapes.of_context(context), runner)
 
 

@@ -6,12 +6,14 @@ tokens, reading points, confidences) is the same whatever runs the networks.
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.model import ImageFeatures
 from molmo_ros.molmo.network.point_head import PointHead
@@ -47,6 +49,27 @@ class StepOutput(NamedTuple):
 
     logits: Tensor
     states: Tensor | None
+
+
+class OwnProcess:
+    """The process that a runtime was made in. A fork of it has none of the threads that do the work, nor the GPU: it
+    would wait for them forever."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def check(self, runtime: str) -> None:
+        """To be called before the work of a runtime by that name.
+
+        Raises:
+            MolmoError: This is a fork of that process.
+        """
+        if os.getpid() != self._pid:
+            raise MolmoError(
+                f"this model was loaded by process {self._pid} and is asked in its fork {os.getpid()}, which has none "
+                f"of the threads that {runtime} computes with. Load the model in the process that asks it, and start "
+                "that one with multiprocessing.get_context('spawn')"
+            )
 
 
 class Cache(Protocol):

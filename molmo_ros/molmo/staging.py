@@ -23,7 +23,7 @@ class Staging:
             return value.to(self._device, dtype)
         if self.nbytes < value.nbytes:
             self._memory, self.nbytes = (
-                torch.empty(value.nbytes, dtype=torch.uint8, pin_memory=True),
+                torch.empty(value.nbytes, dtype=torch.uint8, device="cpu", pin_memory=True),
                 value.nbytes,
             )
             self._sent = torch.cuda.Event()

@@ -71,7 +71,7 @@ class StaticDecode:
         """New memory, which all recordings have to be made for again."""
         self.graphs: CudaGraphs[tuple[Tensor, Tensor]] = CudaGraphs(self._device)
         self._cache = KVCache(self._decoder.config, slots, dtype=self._dtype, device=self._device)
-        self._columns = torch.arange(slots, device=self._device)
+        self._columns = torch.arange(slots, dtype=torch.int64, device=self._device)
         self._written = 0
 
     def cache(self, max_len: int, old: Cache | None) -> KVCache:

@@ -23,7 +23,7 @@ def torch_device(device: str | torch.device) -> torch.device:
     if found.type in WITHOUT_MEMORY:
         raise CheckpointError(f"{_asked(device)} holds no values; {_there()}")
     try:
-        torch.zeros(1, device=found).item()
+        torch.zeros(1, dtype=torch.float32, device=found).item()
     # A torch without the device asserts, or raises NotImplementedError or what the device's library has.
     except Exception as error:
         reason = " ".join(str(error).split(". ")[0].split())

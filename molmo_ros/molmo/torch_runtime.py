@@ -7,7 +7,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
-from molmo_ros.molmo.runtime import Cache, ImageTensors, StepOutput
+from molmo_ros.molmo.runtime import Cache, ImageTensors, OwnProcess, StepOutput
 from molmo_ros.molmo.staging import Staging
 from molmo_ros.molmo.static_decode import StaticDecode
 
@@ -36,12 +36,14 @@ class TorchRuntime:
         self.max_context = model.config.decoder.max_positions
         self.embedding, self.point_head = model.decoder.embedding, model.point_head
         self._staging = Staging(self.device)
+        self._process = OwnProcess()
         if static is None:
             static = self.device.type == "cuda" and not model.config.decoder.experts
         self.static = StaticDecode(model.decoder, self.dtype, self.device) if static else None
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
+        self._check_process()
         crops = self._staging.send(image.crops, self.dtype)
         tables = {"masks": image.masks, "input_idx": image.input_idx, "pooling": image.pooling}
         on_device = {name: None if table is None else table.to(self.device) for name, table in tables.items()}
@@ -72,10 +74,11 @@ class TorchRuntime:
         logits_for: Tensor | None = None,
     ) -> StepOutput:
         """See `Runtime`."""
+        self._check_process()
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
         if positions is None:
             end = cache.length + embeddings.shape[1]
-            positions = torch.arange(cache.length, end, device=self.device).unsqueeze(0)
+            positions = torch.arange(cache.length, end, dtype=torch.int64, device=self.device).unsqueeze(0)
         chosen = slice(-1, None) if logits_for is None else logits_for
         output = self.model.decoder(embeddings, positions, mask, cache, chosen)
         if self.static is not None:
@@ -84,9 +87,15 @@ class TorchRuntime:
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
+        self._check_process()
         if self.static is not None:
             return self.static.decode(embedding, cache)
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
-        position = torch.full((1, 1), cache.length, device=self.device)
+        position = torch.full((1, 1), cache.length, dtype=torch.int64, device=self.device)
         output = self.model.decoder(embedding, position, None, cache)
         return StepOutput(output.logits, output.states)
+
+    def _check_process(self) -> None:
+        """One thread on the CPU works in a fork too: it is the thread that asks."""
+        if self.device.type != "cpu" or torch.get_num_threads() > 1:
+            self._process.check(self.name)

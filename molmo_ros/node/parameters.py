@@ -142,6 +142,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         read_only=True,
     ),
     ParameterSpec(
+        "threads",
+        0,
+        "Threads of the CPU that the model computes with; 0 means all cores, or OMP_NUM_THREADS where that is set. "
+        "They sleep between queries.",
+        minimum=0,
+        maximum=1024,
+        read_only=True,
+    ),
+    ParameterSpec(
         "autostart",
         True,
         "Configure and activate at start. Off for a life-cycle manager, which does it itself.",

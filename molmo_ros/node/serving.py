@@ -17,7 +17,6 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from molmo_ros.engine.store.scratch_folder import remove_all
 from molmo_ros.node.answers.inference import ModelFactory, load_model
 from molmo_ros.node.executor import NodeExecutor
 from molmo_ros.node.molmo_node import MolmoNode
@@ -50,7 +49,6 @@ def serve(stop: threading.Event, args: list[str] | None, model_factory: ModelFac
     try:
         # In this order, last to first, and each of them whatever the others raise.
         with ExitStack() as end:
-            end.callback(remove_all)  # a model that was loading had exported its graphs
             end.callback(
                 rclpy.try_shutdown
             )  # others need not wait until its lease ends to know that it is gone

@@ -1,6 +1,7 @@
 """Opening models with each engine: what is chosen, what is refused, and that nothing breaks where a package lacks."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -191,3 +192,87 @@ except EngineError as error:
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("TorchRuntime\n")
     assert "molmo-ros build" in result.stdout
+
+
+def asked_in_a_process(before, engine="auto", **environment):
+    """Which runtime answers where the machine is as `before` makes it; the answer's text, and stderr."""
+    code = f"""{before}
+import logging
+logging.basicConfig(level="WARNING")
+import numpy as np
+from molmo_ros.engine.load import load_molmo
+from molmo_ros.molmo.errors import MolmoError
+try:
+    molmo = load_molmo("tiny", engine={engine!r})
+except MolmoError as error:
+    print("refused:", error)
+else:
+    print(molmo.runtime.name, molmo.ask(np.zeros((240, 320, 3), np.uint8), "how many things are there?").text)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+    )
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
+    return result.stdout.strip(), result.stderr
+
+
+def test_auto_needs_no_folder_to_write_to(tmp_path):
+    """A temporary folder that is none, a home that is none, and a disk on which no file may have a byte."""
+    no_folder = tmp_path / "file"
+    no_folder.write_text("")
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    nowhere = {name: str(no_folder) for name in ("TMPDIR", "TEMP", "TMP", "HOME", "MOLMO_ROS_HOME")}
+    for engine in ("auto", "onnx"):
+        said, error = asked_in_a_process(full, engine, **nowhere, PYTHONDONTWRITEBYTECODE="1")
+        assert said.startswith("onnx ") and error == ""
+
+
+def test_an_export_leaves_nothing_behind_however_it_ends(tmp_path):
+    """Killed, it has no time to clear up: so nothing may be there at any time."""
+    code = (
+        "from molmo_ros.engine.load import load_molmo\nprint('loading', flush=True)\n"
+        "while True: load_molmo('tiny', engine='onnx'); print('loaded', flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    seen = set()
+    for line in process.stdout:
+        seen |= set(os.listdir(tmp_path))
+        if line.startswith("loaded"):
+            break
+    process.terminate()
+    process.wait(timeout=60)
+    assert not seen and not os.listdir(tmp_path)
+
+
+BROKEN = {
+    "import": "import sys; sys.modules['onnxruntime'] = None",
+    "session": """
+import onnxruntime
+def refuse(*_, **__):
+    raise RuntimeError("no such operator")
+onnxruntime.InferenceSession = refuse
+""",
+    "export": """
+import molmo_ros.engine.graphs.export as export
+def full(*_, **__):
+    raise OSError(28, "No space left on device", "/tmp/x")
+export.graphs_in_memory = full
+""",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_auto_is_what_works(kind):
+    said, error = asked_in_a_process(BROKEN[kind])
+    assert said.startswith("torch ") and "onnxruntime cannot run" in error and "so torch does" in error
+    said, error = asked_in_a_process(BROKEN[kind], "onnx")
+    assert said.startswith("refused: ") and error == ""

@@ -167,7 +167,7 @@ def _rotary_caches(graph: GraphWriter, config: DecoderConfig, context: int) -> l
     caches = []
     for number, scaling in enumerate(scalings):
         rotary = RotaryEmbedding(config.head_dim, config.rope_theta, scaling)
-        parts = rotary(torch.arange(context).unsqueeze(0))
+        parts = rotary(torch.arange(context, dtype=torch.int64, device="cpu").unsqueeze(0))
         half = [part[0, 0, :, : config.head_dim // 2].contiguous() for part in parts]
         caches.append(
             (graph.table(f"rotary_{number}.cosine", half[0]), graph.table(f"rotary_{number}.sine", half[1]))

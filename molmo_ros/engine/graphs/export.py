@@ -1,4 +1,4 @@
-"""A model's two graphs, written into a folder."""
+"""A model's two graphs, in a folder or in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
-from molmo_ros.engine.graphs.graph_writer import Read
+from molmo_ros.engine.graphs.graph_writer import GraphInMemory, Read
 from molmo_ros.engine.graphs.vision_graph import vision_graph
 from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
 from molmo_ros.molmo.config import MolmoConfig
@@ -48,3 +48,13 @@ def export_graphs(
             decoder_graph(config, max_context, dtype, read, quantised).save(folder / DECODER, progress)
     except OSError as error:
         raise EngineError(f"the graphs cannot be written to {folder}: {error.strerror or error}") from error
+
+
+def graphs_in_memory(
+    config: MolmoConfig, max_context: int, dtype: torch.dtype, read: Read
+) -> dict[str, GraphInMemory]:
+    """Both graphs by their files' names, for a model that is small. Arguments and errors as of `export_graphs`."""
+    return {
+        VISION: vision_graph(config, dtype, read).in_memory(),
+        DECODER: decoder_graph(config, max_context, dtype, read).in_memory(),
+    }

@@ -6,11 +6,12 @@ external data file, so that exporting needs the memory of the largest one.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import onnx
@@ -58,6 +59,21 @@ class Weight:
     shape: tuple[int, ...]
     onnx_type: int
     read: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class GraphInMemory:
+    """A graph that is in no file.
+
+    Attributes:
+        model: The serialised graph.
+        location: What it calls the file of its weights.
+        weights: The content of that.
+    """
+
+    model: bytes
+    location: str
+    weights: memoryview
 
 
 class GraphWriter:
@@ -125,7 +141,7 @@ class GraphWriter:
 
     def scalar(self, value: float, dtype: torch.dtype | None = None) -> str:
         """A zero-dimensional constant of the graph's dtype, or of another."""
-        return self.tensor(torch.tensor(value, dtype=dtype or self.dtype))
+        return self.tensor(torch.tensor(value, dtype=dtype or self.dtype, device="cpu"))
 
     def constant(self, array: np.ndarray) -> str:
         """A constant that is kept in the graph itself; equal ones are kept once."""
@@ -187,52 +203,61 @@ class GraphWriter:
         data = path.with_suffix(".weights")
         new_data, new_path = data.with_suffix(".weights.new"), path.with_suffix(".onnx.new")
         try:
-            initializers = self._write_weights(new_data, data.name, progress)
-            graph = helper.make_graph(
-                self._nodes, self.name, self._inputs, self._outputs, initializer=initializers
-            )
-            domains = {node.domain for node in self._nodes} - {""}
-            model = helper.make_model(
-                graph,
-                ir_version=IR_VERSION,
-                opset_imports=[helper.make_opsetid("", OPSET)]
-                + [helper.make_opsetid(one, 1) for one in domains],
-                producer_name="molmo_ros",
-            )
-            new_path.write_bytes(model.SerializeToString())
+            with new_data.open("wb") as file:
+                model = self._model(file, data.name, progress)
+            new_path.write_bytes(model)
             os.replace(new_data, data)
             os.replace(new_path, path)
         finally:
             new_data.unlink(missing_ok=True)
             new_path.unlink(missing_ok=True)
 
+    def in_memory(self) -> GraphInMemory:
+        """The graph and its weights, without any file."""
+        weights, location = io.BytesIO(), f"{self.name}.weights"
+        return GraphInMemory(self._model(weights, location, None), location, weights.getbuffer())
+
+    def _model(self, weights: IO[bytes], location: str, progress: Callable[[int], None] | None) -> bytes:
+        """Writes the weights, and returns the graph that says where in them each one is."""
+        initializers = self._write_weights(weights, location, progress)
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, initializer=initializers
+        )
+        domains = {node.domain for node in self._nodes} - {""}
+        model = helper.make_model(
+            graph,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)] + [helper.make_opsetid(one, 1) for one in domains],
+            producer_name="molmo_ros",
+        )
+        return bytes(model.SerializeToString())
+
     def _write_weights(
-        self, path: Path, location: str, progress: Callable[[int], None] | None
+        self, file: IO[bytes], location: str, progress: Callable[[int], None] | None
     ) -> list[TensorProto]:
         initializers = []
         for name, constant in self._constants.items():
             constant.name = name
             initializers.append(constant)
-        with path.open("wb") as file:
-            for weight in self._weights.values():
-                offset = -(-file.tell() // ALIGNMENT) * ALIGNMENT
-                file.write(bytes(offset - file.tell()))
-                length = _write(file, weight)
-                if progress is not None:
-                    progress(length)
-                proto = TensorProto(
-                    name=weight.name,
-                    data_type=weight.onnx_type,
-                    dims=weight.shape,
-                    data_location=TensorProto.EXTERNAL,
-                )
-                for key, value in (("location", location), ("offset", offset), ("length", length)):
-                    proto.external_data.add(key=key, value=str(value))
-                initializers.append(proto)
+        for weight in self._weights.values():
+            offset = -(-file.tell() // ALIGNMENT) * ALIGNMENT
+            file.write(bytes(offset - file.tell()))
+            length = _write(file, weight)
+            if progress is not None:
+                progress(length)
+            proto = TensorProto(
+                name=weight.name,
+                data_type=weight.onnx_type,
+                dims=weight.shape,
+                data_location=TensorProto.EXTERNAL,
+            )
+            for key, value in (("location", location), ("offset", offset), ("length", length)):
+                proto.external_data.add(key=key, value=str(value))
+            initializers.append(proto)
         return initializers
 
 
-def _write(file: Any, weight: Weight) -> int:
+def _write(file: IO[bytes], weight: Weight) -> int:
     """Appends a weight's values; returns their size [bytes]."""
     value = weight.read()
     if value.dtype != torch.uint8 and tuple(value.shape) != weight.shape:

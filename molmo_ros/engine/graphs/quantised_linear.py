@@ -64,7 +64,7 @@ class _Stored:
         scale = self._weight(
             "input_scale", (), graph.type, lambda: _present(self.read().input_scale).to(graph.dtype)
         )
-        zero = graph.tensor(torch.zeros((), dtype=_torch_type(self.format)))
+        zero = graph.tensor(torch.zeros((), dtype=_torch_type(self.format), device="cpu"))
         return graph.node("DequantizeLinear", graph.node("QuantizeLinear", x, scale, zero), scale, zero)
 
     def matrix(self) -> str:

@@ -79,7 +79,7 @@ def open_before_blocks(folder: Path, dtype: str = "float32") -> Molmo:
     with torch.device("meta"):
         model = MolmoModel(stored.config)
     state = {
-        name: torch.empty(shape, dtype=torch_dtype(dtype))
+        name: torch.empty(shape, dtype=torch_dtype(dtype), device="cpu")
         for name, shape in stored.shapes.items()
         if name.startswith(BEFORE_BLOCKS)
     }

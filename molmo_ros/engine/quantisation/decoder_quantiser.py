@@ -107,7 +107,7 @@ def _forward(config: DecoderConfig, layer: int, block: DecoderBlock, x: Tensor, 
     scaling = config.rope_scaling
     scaled = scaling is not None and layer in scaling.layers
     rotary = RotaryEmbedding(config.head_dim, config.rope_theta, scaling if scaled else None)
-    positions = torch.arange(x.shape[1], device=x.device).unsqueeze(0)
+    positions = torch.arange(x.shape[1], dtype=torch.int64, device=x.device).unsqueeze(0)
     return block(x, rotary(positions), mask, None, 0)
 
 

@@ -70,4 +70,8 @@ class InputRecorder:
         first_word = len(tokens) - words
         for part in (tokens[:first_word], tokens[first_word:]):
             count = min(self._tokens // 2, len(part))
-            self._samples[name].append(part[torch.linspace(0, len(part) - 1, count).round().long()])
+            self._samples[name].append(
+                part[
+                    torch.linspace(0, len(part) - 1, count, dtype=torch.float32, device="cpu").round().long()
+                ]
+            )

@@ -98,7 +98,9 @@ def quantise(
     input_scale = None
     if form.quantises_inputs:
         reach = NOMINAL_RANGE if input_range is None else input_range
-        step = torch.tensor(max(reach / form.largest, SMALLEST_SCALE), device=weight.device)
+        step = torch.tensor(
+            max(reach / form.largest, SMALLEST_SCALE), dtype=torch.float32, device=weight.device
+        )
         input_scale = step.to(dtype)
     values = _rounded(_steps(grouped, scales.float()).flatten(1), form)
     return QuantisedLinear(form, pack(values) if form.packed else values, scales, input_scale)

@@ -15,7 +15,7 @@ from molmo_ros.molmo.network.connector import image_table
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.network.point_head import PointHead
-from molmo_ros.molmo.runtime import Cache, ImageTensors, StepOutput
+from molmo_ros.molmo.runtime import Cache, ImageTensors, OwnProcess, StepOutput
 
 
 class EngineCache:
@@ -70,9 +70,11 @@ class EngineRuntime:
         self.max_context = shapes.max_context
         self.rebuild = rebuild
         self._cache = EngineCache(shapes.max_context)
+        self._process = OwnProcess()
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
+        self._process.check(self.name)
         vision, connector = self.config.vision, self.config.connector
         count = len(image.crops)
         if image.crops.shape[1:] != (vision.patches, vision.patch_values):
@@ -136,11 +138,12 @@ class EngineRuntime:
         logits_for: Tensor | None = None,
     ) -> StepOutput:
         """See `Runtime`."""
+        self._process.check(self.name)
         start, count = self._reserve(cache, embeddings.shape[1]), embeddings.shape[1]
         if positions is None:
-            positions = torch.arange(start, start + count, device=self.device).unsqueeze(0)
+            positions = torch.arange(start, start + count, dtype=torch.int64, device=self.device).unsqueeze(0)
         if logits_for is None:
-            logits_for = torch.tensor([count - 1], device=self.device)
+            logits_for = torch.tensor([count - 1], dtype=torch.int64, device=self.device)
         logits, states = [], []
         for first, last in self._passes(mask, start):
             here = logits_for[(logits_for >= first) & (logits_for < last)] - first
@@ -152,7 +155,7 @@ class EngineRuntime:
                     positions[:, first:last],
                     mask[:, :, first:last, : start + last],
                     start + first,
-                    torch.tensor([0], device=self.device) if wanted is None else wanted,
+                    torch.tensor([0], dtype=torch.int64, device=self.device) if wanted is None else wanted,
                 )
                 logits.append(output.logits[:, : 0 if wanted is None else len(wanted)])
             states.append(output.states)
@@ -162,6 +165,7 @@ class EngineRuntime:
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
+        self._process.check(self.name)
         output = self.runner.decode(embedding, self._reserve(cache, 1))
         cache.length += 1
         return output
@@ -182,7 +186,7 @@ class EngineRuntime:
             yield 0, count
             return
         # How far each token and all before it see, in tokens of this call.
-        columns = torch.arange(mask.shape[3], device=mask.device)
+        columns = torch.arange(mask.shape[3], dtype=torch.int64, device=mask.device)
         reach = ((mask[0, 0] * columns).amax(-1).cummax(0).values - start).tolist()
         ends = [token + 1 for token in range(count) if reach[token] <= token]
         first = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ except ImportError as error:
         "engines of onnxruntime need it: pip install 'onnxruntime>=1.32', on Python 3.11 or newer"
     ) from error
 
+if TYPE_CHECKING:
+    from molmo_ros.engine.graphs.graph_writer import GraphInMemory
+
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
 VISION_INPUTS = {"crops", "pooling", "coverage"}
 QUIET = 3
@@ -35,20 +39,22 @@ class OnnxRunner:
 
     def __init__(
         self,
-        folder: Path,
+        graphs: Path | Mapping[str, GraphInMemory],
         config: DecoderConfig,
         max_context: int,
         dtype: torch.dtype,
         rebuild: str = "molmo-ros build",
+        threads: int = 0,
     ) -> None:
-        """Opens vision.onnx and decoder.onnx of a folder.
+        """Opens vision.onnx and decoder.onnx.
 
         Args:
-            folder: Holds the graphs and their weights.
+            graphs: The folder that holds them and their weights, or they themselves by name.
             config: The decoder's shape.
             max_context: Slots of the cache that the decoder was exported with.
             dtype: What the graphs' values are: float32 or float16.
             rebuild: The command that builds them, for messages.
+            threads: Of the CPU, for one pass; 0 for as many as torch takes.
 
         Raises:
             EngineMismatchError: The graphs are those of another version of this package.
@@ -57,10 +63,12 @@ class OnnxRunner:
         if config.experts:
             _check_experts(onnxruntime.__version__)
         self.device, self.dtype, self._config = torch.device("cpu"), dtype, config
-        self._vision, self._decoder = _session(folder / "vision.onnx"), _session(folder / "decoder.onnx")
+        self._vision, self._decoder = (
+            _session(graphs, f"{part}.onnx", threads) for part in ("vision", "decoder")
+        )
         if unknown := {one.name for one in self._vision.get_inputs()} - VISION_INPUTS:
             raise EngineMismatchError(
-                f"{folder} was built by another version of molmo_ros: its vision graph takes "
+                f"{graphs} was built by another version of molmo_ros: its vision graph takes "
                 f"{', '.join(sorted(unknown))}. Build it again: {rebuild}"
             )
         self._has_states = any(output.name == "states" for output in self._decoder.get_outputs())
@@ -70,10 +78,10 @@ class OnnxRunner:
         self._vocab = next(
             output.shape[2] for output in self._decoder.get_outputs() if output.name == "logits"
         )
-        self._everything = torch.ones(1, 1, 1, max_context, dtype=torch.bool)
-        self._last = torch.zeros(1, dtype=torch.int64)
+        self._everything = torch.ones(1, 1, 1, max_context, dtype=torch.bool, device=self.device)
+        self._last = torch.zeros(1, dtype=torch.int64, device=self.device)
         shape = (2 * config.layers, 1, config.kv_heads, max_context, config.head_dim)
-        self._cache = torch.zeros(shape, dtype=dtype)
+        self._cache = torch.zeros(shape, dtype=dtype, device=self.device)
         self._binding = self._decoder.io_binding()
         names = [f"{part}_{layer}" for layer in range(config.layers) for part in ("key", "value")]
         for name, tensor in zip(names, self._cache, strict=True):
@@ -87,11 +95,11 @@ class OnnxRunner:
         inputs = {"crops": crops.to(self.dtype), "pooling": pooling}
         if masks is not None:
             inputs["coverage"] = masks.to(torch.float32)
-        tokens = torch.empty(len(pooling), self._config.width, dtype=self.dtype)
+        tokens = self._empty(len(pooling), self._config.width)
         outputs = {"tokens": tokens}
         if self._patches is not None:
             count = len(crops if masks is None else masks) * crops.shape[1]
-            outputs["patches"] = torch.empty(count, self._patches, dtype=self.dtype)
+            outputs["patches"] = self._empty(count, self._patches)
         self._run(self._vision, binding, inputs, outputs)
         return tokens, outputs.get("patches")
 
@@ -103,10 +111,12 @@ class OnnxRunner:
             "embeddings": embeddings,
             "positions": positions,
             "mask": mask,
-            "write_index": torch.tensor([write_index]),
+            "write_index": torch.tensor([write_index], dtype=torch.int64, device=self.device),
             "logits_for": logits_for,
         }
-        outputs = {"logits": torch.empty(1, len(logits_for), self._vocab)}
+        outputs = {
+            "logits": torch.empty(1, len(logits_for), self._vocab, dtype=torch.float32, device=self.device)
+        }
         if self._has_states:
             outputs["states"] = torch.empty_like(embeddings, memory_format=torch.contiguous_format)
         self._run(self._decoder, self._binding, inputs, outputs)
@@ -114,12 +124,16 @@ class OnnxRunner:
 
     def decode(self, embedding: Tensor, length: int) -> StepOutput:
         """See `GraphRunner`."""
-        mask, position = self._everything[..., : length + 1], torch.tensor([[length]])
+        mask = self._everything[..., : length + 1]
+        position = torch.tensor([[length]], dtype=torch.int64, device=self.device)
         return self.decoder(embedding, position, mask, length, self._last)
 
     def memory(self) -> dict[str, int]:
         """See `GraphRunner`; onnxruntime does not tell what its weights and buffers take."""
         return {"kv_cache": self._cache.nbytes}
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     def _run(self, session: Any, binding: Any, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
         inputs = {name: value.contiguous() for name, value in inputs.items()}  # kept until the run is over
@@ -142,10 +156,23 @@ def _check_experts(version: str) -> None:
         )
 
 
-def _session(path: Path) -> Any:
+def _session(graphs: Path | Mapping[str, GraphInMemory], name: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), QUIET
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.log_severity_level = QUIET
+    for kind in ("intra_op", "inter_op"):
+        # A thread that spins for the next pass takes a whole core from its machine for as long as it waits.
+        options.add_session_config_entry(f"session.{kind}.allow_spinning", "0")
+    where, model = name, b""
+    if isinstance(graphs, Path):
+        where = str(graphs / name)
+    else:
+        graph = graphs[name]
+        model = graph.model
+        options.add_external_initializers_from_files_in_memory(
+            [graph.location], [graph.weights], [len(graph.weights)]
+        )
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model or where, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base but this
-        raise EngineError(f"onnxruntime cannot open {path}: {error}") from error
+        raise EngineError(f"onnxruntime cannot open {where}: {error}") from error

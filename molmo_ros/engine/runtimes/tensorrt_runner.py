@@ -101,7 +101,7 @@ class TensorRTRunner:
         self._vision_context = self._vision.context(self._scratch)
         self._prefill_context = self._decoder.context(self._scratch)
         # What a decoded token takes and gives.
-        self._columns = torch.arange(slots, device=self.device)
+        self._columns = torch.arange(slots, dtype=torch.int64, device=self.device)
         self._mask = torch.zeros(1, 1, 1, slots, dtype=torch.bool, device=self.device)
         self._slot = torch.zeros(1, dtype=torch.int64, device=self.device)
         self._first = torch.zeros(1, dtype=torch.int64, device=self.device)
@@ -138,7 +138,7 @@ class TensorRTRunner:
                 "embeddings": embeddings,
                 "positions": positions,
                 "mask": mask,
-                "write_index": torch.full((1,), write_index, device=self.device),
+                "write_index": torch.full((1,), write_index, dtype=torch.int64, device=self.device),
                 "logits_for": logits_for,
             }
             outputs = self._decoder_outputs(embeddings.shape[1], len(logits_for))
@@ -191,7 +191,7 @@ class TensorRTRunner:
     def _decoder_outputs(self, count: int, scored: int) -> dict[str, Tensor]:
         config = self._config.decoder
         vocab = config.vocab + (config.extra_vocab if config.extra_head else 0)
-        outputs = {"logits": torch.empty(1, scored, vocab, device=self.device)}
+        outputs = {"logits": torch.empty(1, scored, vocab, dtype=torch.float32, device=self.device)}
         if self._config.point_head is not None:
             outputs["states"] = self._empty(1, count, config.width)
         return outputs

@@ -1,6 +1,6 @@
-"""The process that builds one engine: `python -m molmo_ros.engine.tensorrt.build_process REQUEST.json`.
+"""The process that builds one engine: `python -m molmo_ros.engine.tensorrt.build_process`.
 
-Prints one JSON object a line: progress, and at last a report or an error.
+Reads the request as JSON from its input. Prints one JSON object a line: progress, and at last a report or an error.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Builds what the file describes."""
+    """Builds what the request describes."""
     # Without the process that asked for it, nobody wants the engine.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # ignored where this was started in the background
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large is an OSError
-    request = json.loads(Path(sys.argv[1]).read_text())
+    request = json.load(sys.stdin)
     try:
         _print(report=_build(request))
     except EngineError as error:

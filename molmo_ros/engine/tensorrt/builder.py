@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.errors import EngineError, system_errors
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase's name, how many of its steps are done, and how many there are."""
@@ -67,6 +68,7 @@ class BuildReport:
     warnings: tuple[str, ...]
 
 
+@system_errors("the engine cannot be built")
 def build_engine(request: BuildRequest, progress: Progress | None = None) -> BuildReport:
     """Builds an engine; it appears under its name only when it is complete.
 
@@ -80,21 +82,20 @@ def build_engine(request: BuildRequest, progress: Progress | None = None) -> Bui
         EngineError: The graph is refused, a guard found it wrong, the build ran out of memory or disk, or TensorRT
             is missing; the message has TensorRT's own last lines.
     """
-    with (
-        tempfile.NamedTemporaryFile("w+", suffix=".json") as described,
-        tempfile.TemporaryFile("w+") as noise,
-    ):
-        json.dump(asdict(request), described, default=str)
-        described.flush()
+    # Where the engine goes there is room; and a file without a name is gone with the last process that has it.
+    with tempfile.TemporaryFile("w+", dir=request.engine.parent) as noise:
         process = subprocess.Popen(
-            [sys.executable, "-m", "molmo_ros.engine.tensorrt.build_process", described.name],
+            [sys.executable, "-m", "molmo_ros.engine.tensorrt.build_process"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,
             text=True,
             start_new_session=True,  # Ctrl-C comes here, and this ends the build
         )
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
         try:
+            with suppress(BrokenPipeError), process.stdin:  # it ended before it read; `_failure` says of what
+                json.dump(asdict(request), process.stdin, default=str)
             result = _follow(process.stdout, progress)
             process.wait()
         finally:

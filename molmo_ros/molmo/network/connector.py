@@ -76,7 +76,9 @@ class Connector(nn.Module):
         """
         filled = table >= 0
         batch, tokens, slots = table.shape
-        starts = torch.arange(batch, device=table.device)[:, None, None] * features.shape[1]
+        starts = (
+            torch.arange(batch, dtype=torch.int64, device=table.device)[:, None, None] * features.shape[1]
+        )
         # index_select, because its backward pass is much faster on a CPU than that of advanced indexing.
         members = features.flatten(0, 1).index_select(0, (table.clamp(min=0) + starts).flatten())
         members = members.view(batch * tokens, slots, -1) * filled.view(-1, slots, 1).to(features.dtype)
@@ -107,9 +109,11 @@ def crop_table(grid: tuple[int, int], pool: tuple[int, int], crops: int) -> Tens
     """
     rows, columns = grid
     pad = (0, -columns % pool[1], 0, -rows % pool[0])
-    index = functional.pad(torch.arange(rows * columns).view(rows, columns), pad, value=-1)
+    index = functional.pad(
+        torch.arange(rows * columns, dtype=torch.int64, device="cpu").view(rows, columns), pad, value=-1
+    )
     windows = index.unfold(0, pool[0], pool[0]).unfold(1, pool[1], pool[1]).reshape(-1, pool[0] * pool[1])
-    offsets = (torch.arange(crops) * rows * columns).view(-1, 1, 1)
+    offsets = (torch.arange(crops, dtype=torch.int64, device="cpu") * rows * columns).view(-1, 1, 1)
     return torch.where(windows < 0, -1, windows + offsets)
 
 

@@ -231,7 +231,9 @@ class MolmoModel(nn.Module):
         """
         embeddings = self.embed(input_ids, image_features, is_patch)
         if positions is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
+            positions = torch.arange(
+                input_ids.shape[1], dtype=torch.int64, device=input_ids.device
+            ).unsqueeze(0)
         if mask is None:
             mask = self.prefill_mask(self.is_image_token(input_ids) if is_image is None else is_image)
         return self.decoder(embeddings, positions, mask, cache, logits_for)
@@ -239,7 +241,7 @@ class MolmoModel(nn.Module):
 
 def prefill_mask(is_image: Tensor, image_block: bool, start: int = 0) -> Tensor:
     """Boolean [B, 1, L - start, L]: causal, or (with `image_block`) both query and key are image tokens ([B, L])."""
-    positions = torch.arange(is_image.shape[1], device=is_image.device)
+    positions = torch.arange(is_image.shape[1], dtype=torch.int64, device=is_image.device)
     mask = (positions <= positions[start:].unsqueeze(1)).unsqueeze(0)
     if image_block:
         mask = mask | (is_image[:, start:].unsqueeze(2) & is_image.unsqueeze(1))

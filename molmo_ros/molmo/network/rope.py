@@ -11,7 +11,7 @@ from molmo_ros.molmo.config import RopeScaling
 
 # The first cosine of a process sets up a vector library. Several threads at once now and then get it half set up and
 # compute with an error of 1e-4 (torch 2.13 on x86); a single value is computed by one thread.
-torch.zeros(1).cos()
+torch.zeros(1, dtype=torch.float32, device="cpu").cos()
 
 
 class RotaryEmbedding:

@@ -84,7 +84,9 @@ class PointChooser:
         self._grammar = PointGrammar(self.tokens)
         # They stand for parts of points in embeddings and scores; none is ever written.
         self._never = torch.tensor(
-            [config.patch_id, config.subpatch_id, config.location_id], device=runtime.device
+            [config.patch_id, config.subpatch_id, config.location_id],
+            dtype=torch.int64,
+            device=runtime.device,
         )
         self._input: int | None = None
         self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches

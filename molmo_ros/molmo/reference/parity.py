@@ -171,7 +171,7 @@ class _Comparison:
             self._note("logits_if_fully_causal", logits[:, -count:])
         if "text_only_logits" in self.expected:
             count = self.expected["text_only_logits"].shape[1]
-            text = torch.zeros(1, count, dtype=torch.bool)
+            text = torch.zeros(1, count, dtype=torch.bool, device="cpu")
             logits = self._logits(self.model.embed(ids[:, -count:]), self.model.prefill_mask(text))
             self._note("text_only_logits", logits)
         if "moe_block0_in" in self.expected:
@@ -206,7 +206,9 @@ class _Comparison:
     def _pictures(self) -> list[tuple[Tensor, Tensor]]:
         """Crops and pooling table of each image, whose patches are numbered from 0."""
         crops, pooling = self.inputs["pixel_values"], self.inputs["image_token_pooling"]
-        counts = self.inputs.get("image_num_crops", torch.tensor([len(crops)])).tolist()
+        counts = self.inputs.get(
+            "image_num_crops", torch.tensor([len(crops)], dtype=torch.int64, device="cpu")
+        ).tolist()
         if len(counts) == 1:
             return [(crops, pooling)]
         tables = pooling_by_image(
@@ -223,7 +225,9 @@ class _Comparison:
         output = self.model.decoder(embeddings, _positions(embeddings), mask)
         for hook in hooks:
             hook.remove()
-        kept = self.expected.get("positions", torch.arange(embeddings.shape[1]))
+        kept = self.expected.get(
+            "positions", torch.arange(embeddings.shape[1], dtype=torch.int64, device="cpu")
+        )
         self._note("logits", output.logits[:, kept])
         if "hidden_states" in self.expected:
             self._note("hidden_states", torch.stack([*states, output.hidden])[:, :, kept])
@@ -238,7 +242,7 @@ class _Comparison:
         for number in range(len(wanted)):
             token = steps[-1].argmax().view(1, 1)
             self.report.greedy_tokens.append(int(token))
-            position = torch.full((1, 1), length + number)
+            position = torch.full((1, 1), length + number, dtype=torch.int64, device="cpu")
             output = self.model.decoder(self.model.embed(token), position, None, cache)
             steps.append(output.logits[0, -1])
         self.report.greedy_agree = self.report.greedy_tokens == wanted
@@ -260,4 +264,4 @@ class _Comparison:
 
 
 def _positions(embeddings: Tensor) -> Tensor:
-    return torch.arange(embeddings.shape[1]).unsqueeze(0)
+    return torch.arange(embeddings.shape[1], dtype=torch.int64, device="cpu").unsqueeze(0)

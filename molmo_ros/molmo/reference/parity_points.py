@@ -41,7 +41,7 @@ def compare_points(
     """
     ids, steps = (
         inputs["input_ids"],
-        expected.get("steps", torch.empty(0, dtype=torch.long)).flatten().tolist(),
+        expected.get("steps", torch.empty(0, dtype=torch.int64, device="cpu")).flatten().tolist(),
     )
     is_patch = model.is_patch_token(ids)
     pointable = ids[is_patch] == model.config.token_ids["im_patch"]
@@ -58,7 +58,7 @@ def compare_points(
 
     def note_if_stored(name: str, value: Tensor | None) -> None:
         if name in expected:
-            note(name, torch.empty(0) if value is None else value)
+            note(name, torch.empty(0, dtype=torch.float32, device="cpu") if value is None else value)
 
     assert images.keys is not None and model.point_head is not None, "the prompt has just made the keys"
     if "prefill_logits" in expected:
@@ -70,7 +70,7 @@ def compare_points(
     note_if_stored("patch_k_mask", images.keys.pointable.unsqueeze(0))
     slots = patches.values[patches.pooling.clamp(min=0)] * (patches.pooling >= 0).unsqueeze(-1)
     note_if_stored("subpatch_k", model.point_head.subpatch_keys(slots).unsqueeze(0))
-    note_if_stored("bounds", torch.tensor(_bounds(chooser.tokens)))
+    note_if_stored("bounds", torch.tensor(_bounds(chooser.tokens), dtype=torch.int64, device="cpu"))
     for number, token in enumerate(steps):
         scores = chooser.scores(runtime.decode(chooser.embed(token), cache))
         for name, value in zip(STEP, scores, strict=True):

@@ -79,10 +79,10 @@ def continuation_probability(runtime: Runtime, cache: Cache, tokens: Sequence[in
     length, count = cache.length, len(tokens) - 1
     if length + count > cache.max_len:
         return 1.0
-    ids = torch.tensor([list(tokens)], device=runtime.device)
+    ids = torch.tensor([list(tokens)], dtype=torch.int64, device=runtime.device)
     past = torch.ones(count, length, dtype=torch.bool, device=runtime.device)
     mask = torch.cat([past, past.new_ones(count, count).tril()], dim=1)[None, None]
-    every = torch.arange(count, device=runtime.device)
+    every = torch.arange(count, dtype=torch.int64, device=runtime.device)
     output = runtime.prefill(runtime.embedding(ids[:, :-1]), mask, cache, logits_for=every)
     cache.truncate(length)
     logarithms = torch.log_softmax(output.logits[0].float(), dim=-1)

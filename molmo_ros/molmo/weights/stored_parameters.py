@@ -72,7 +72,7 @@ class StoredParameters:
         Raises:
             CheckpointError: See `fill`.
         """
-        value = torch.empty(self.shapes[name], dtype=dtype)
+        value = torch.empty(self.shapes[name], dtype=dtype, device="cpu")
         self.fill({name: value})
         return value
 

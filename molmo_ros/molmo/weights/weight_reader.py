@@ -54,7 +54,8 @@ class WeightReader:
             self._open(tensor.path)
         self._touched += size
         try:
-            return self._file.get_slice(tensor.key)[first:last]
+            with torch.device("cpu"):  # where the file is; safetensors itself asks torch's default
+                return self._file.get_slice(tensor.key)[first:last]
         except SafetensorError as error:
             raise CheckpointError(f"{tensor.path}: tensor {tensor.name} cannot be read: {error}") from error
 

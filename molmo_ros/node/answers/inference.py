@@ -20,6 +20,7 @@ class ModelChoice:
     dtype: str = "float32"
     engine: str = "auto"
     engine_path: str = ""
+    threads: int = 0
 
     def __str__(self) -> str:
         path = f" {self.engine_path}" if self.engine_path else ""
@@ -45,6 +46,7 @@ def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
         engine_path=choice.engine_path or None,
         device=choice.device,
         dtype=choice.dtype,
+        threads=choice.threads,
     )
     return molmo, GenerateOptions
 

@@ -233,7 +233,9 @@ def test_a_killed_build_is_told_as_out_of_memory(graphs, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_ends_the_build(graphs, tmp_path):
-    child = in_child(replace(graphs["decoder"], engine=tmp_path / "decoder.engine"))
+    # Ignored where the tests run in the background.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    child = in_child(replace(graphs["decoder"], engine=tmp_path / "decoder.engine"), heard)
     for line in child.stdout:
         if line.startswith("Building engine"):
             break
@@ -250,3 +252,21 @@ def test_an_interrupt_ends_the_build(graphs, tmp_path):
 
 def children(pid):
     return map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def test_a_build_hears_an_interrupt_that_its_parent_ignores(graphs, tmp_path):
+    """As those of a shell's background jobs do; the process that builds ends, and the one that asked says so."""
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    child = in_child(replace(graphs["decoder"], engine=tmp_path / "decoder.engine"), deaf)
+    for line in child.stdout:
+        if line.startswith("Building engine"):
+            break
+    os.kill(next(children(child.pid)), signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 1 and f"ended with {-signal.SIGINT}" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_none_is_told(graphs, tmp_path):
+    with pytest.raises(EngineError, match="the engine cannot be built: .*nowhere.*No such file"):
+        build_engine(replace(graphs["vision"], engine=tmp_path / "nowhere" / "vision.engine"))
