@@ -26,7 +26,7 @@ case " $* " in *" ros "*) interfaces=(interfaces/molmo_msgs interfaces/tf2_msgs)
 # One stamp per set of names; it holds the hash of everything that decides what is installed.
 stamp=$venv/.installed-$(IFS=-; echo "$*")
 sources() {
-  cat "${files[@]}" requirements/constraints.txt requirements/install.sh setup.py setup.cfg
+  cat "${files[@]}" requirements/constraints.txt requirements/hashes.txt requirements/install.sh setup.py setup.cfg
   [ ${#interfaces[@]} = 0 ] || find interfaces \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -o -type f -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum
 }
@@ -111,9 +111,17 @@ for file in "${files[@]}"; do requirements+=(--requirement "$file"); done
 # One line per package is progress enough; the file has all of it, as pip often names the cause long before
 # its last line (a refused certificate ends as "conflicting dependencies").
 log=$venv/pip.log
-"${pip[@]}" "${requirements[@]}" 2>&1 | tee "$log" | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
+install() {
+  # First whatever is pinned, each file held against its hash, where all of the names are installed as `make` does; then
+  # torch by its version alone, whose files differ from index to index.
+  if [ "$*" = "core ros sim engine rtx dev" ]; then
+    "${pip[@]:0:5}" --require-hashes --no-deps --requirement requirements/hashes.txt || return
+  fi
+  "${pip[@]}" "${requirements[@]}"
+}
+install "$@" 2>&1 | tee "$log" | { grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR|  *ERROR|error|Downloading .*(MB|GB))' || true; } |
   sed -u 's| (from .*||' | cut -c1-120 || {
-  { grep -E '^WARNING: Retrying|^Could not fetch|No space left' "$log" || true; } | tail -n 1 | cut -c1-400 >&2
+  { grep -E '^WARNING: Retrying|^Could not fetch|No space left|HASHES' "$log" || true; } | tail -n 1 | cut -c1-400 >&2
   fail "pip could not install everything. Is the network reachable, is the disk large enough (2 GB; with CUDA several more)? All that pip said: .venv/pip.log"
 }
 if [ ${#interfaces[@]} != 0 ]; then
