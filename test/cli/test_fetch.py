@@ -433,8 +433,10 @@ def test_links_that_somebody_planted_are_not_followed(shell, hub, tmp_path):
     shell.folder.mkdir()
     parts.symlink_to(treasure)
     (shell.folder / ".molmo_ros.json.new").symlink_to(victim)
+    before = treasure.stat().st_mtime_ns
     assert shell.fetch()[0] == 0
     assert [path.name for path in treasure.iterdir()] == ["file"] and victim.read_bytes() == b"mine"
+    assert treasure.stat().st_mtime_ns == before, "nothing was written there, not even for a moment"
     assert not parts.exists() and not parts.is_symlink()
 
 
