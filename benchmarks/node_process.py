@@ -18,7 +18,7 @@ from std_msgs.msg import Float64MultiArray
 
 from benchmarks.moving_patch import find_patch
 from molmo_ros.molmo.answer import Answer, Point, Status
-from molmo_ros.node import process
+from molmo_ros.node import process, serving
 from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.molmo_node import MolmoNode
 
@@ -98,7 +98,7 @@ def main() -> int:
         "patch": lambda _choice: (PatchModel(arguments.answer_time), dict),
         "real": load_model,
     }
-    process.MolmoNode = TimedNode  # the process as it is, signals and executor included
+    serving.MolmoNode = TimedNode  # the process as it is, signals and executor included
     return process.main(model_factory=factories[arguments.model])
 
 

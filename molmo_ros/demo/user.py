@@ -46,6 +46,9 @@ LISTENED_TO = {
 }
 """The node's topics."""
 
+CLOSE_TIMEOUT = 5.0
+"""How long the last callback may take when all ends [s]."""
+
 Record = Callable[[str, Any, int], None]
 
 
@@ -96,12 +99,12 @@ class User:
         self._listen(TFMessage, "/tf_static", latched)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="ros")
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         rclpy.try_shutdown()
-        self._thread.join()
+        self._thread.join(CLOSE_TIMEOUT)
 
     def frames_seen(self) -> int:
         """How many frames came, 2 at most."""
@@ -234,6 +237,7 @@ class User:
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            while rclpy.ok():  # with a time-out: the wake-up of a shutdown may be lost
+                self._executor.spin_once(timeout_sec=0.2)
         except ExternalShutdownException:
             return

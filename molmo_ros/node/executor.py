@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -14,11 +13,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
 
-CLOCK_PERIOD = 0.01
-"""How often the time of `/clock` is taken at most [s]. A simulator sends it at up to 1000 Hz, and every message costs
-more than half a millisecond of the interpreter; the ones between are replaced by the newest."""
-CLOCK_PAUSE = 1.0
-"""After so long without one, it is waited for like any other topic [s]."""
+from molmo_ros.node.clock_feed import ClockFeed
 
 
 class NodeExecutor(Executor):
@@ -42,7 +37,7 @@ class NodeExecutor(Executor):
         self._on_error = on_error
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="molmo_callback")
         self._begun: list[tuple[Any, Any, Future[None]]] = []
-        self._clock_due = -CLOCK_PAUSE
+        self._clock_feed = ClockFeed(self.wake, self._report)
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Begin with one callback that is ready, waiting for it up to `timeout_sec` [s].
@@ -52,30 +47,32 @@ class NodeExecutor(Executor):
             Exception: The middleware cannot be waited for.
         """
         self._forget_done()
-        if time.monotonic() < self._clock_due + CLOCK_PAUSE:
-            # Always the same: at another time-out, rclpy begins anew with the first of what is ready.
-            timeout_sec = CLOCK_PERIOD if timeout_sec is None else min(timeout_sec, CLOCK_PERIOD)
+        self._clock_feed.set_back()
         try:
             ready: tuple[Any, Any, Any] = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
         except (TimeoutException, ShutdownException, ConditionReachedException):
             return
         handler, entity, _ = ready
         if isinstance(entity, (Subscription, Timer)):
-            if _is_clock(entity):
-                self._clock_due = time.monotonic() + CLOCK_PERIOD
             handler()
             self._finish(handler, entity)
         elif all(handler is not one for one, *_ in self._begun):
             self._in_a_thread(handler, entity)
 
     def can_execute(self, entity: Any) -> bool:
-        """Whether to wait for an entity: for `/clock`, only when its next time is due."""
-        if _is_clock(entity) and time.monotonic() < self._clock_due:
+        """Whether to wait for an entity: for `/clock` never, which comes too often for that."""
+        if isinstance(entity, Subscription) and entity.msg_type is Clock:
+            self._clock_feed.follow(entity)
+            return False
+        if self._clock_feed.is_event(
+            entity
+        ):  # with them, the middleware wakes for every message all the same
             return False
         return super().can_execute(entity)
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """Begin with nothing more, and wait for what runs."""
+        self._clock_feed.close()
         done = super().shutdown(timeout_sec)
         self._pool.shutdown(wait=False)
         return done
@@ -119,10 +116,6 @@ class NodeExecutor(Executor):
         # What was destroyed while it was looked at, and what cannot be sent any more at the end, is no error.
         if not isinstance(error, InvalidHandle) and self.context.ok():
             self._on_error(_purpose(entity), error)
-
-
-def _is_clock(entity: Any) -> bool:
-    return isinstance(entity, Subscription) and entity.msg_type is Clock
 
 
 def _purpose(entity: Any) -> str:

@@ -36,6 +36,7 @@ from molmo_ros.node.cameras.frame import Frame
 from molmo_ros.node.guarded_service import guarded
 from molmo_ros.node.health.bond import start_bond
 from molmo_ros.node.health.callback_errors import CallbackErrors
+from molmo_ros.node.health.clock_jumps import ClockJumps
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
@@ -127,6 +128,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         self._intake = Intake(self, self._cameras, self._queue, self._delivery, self._diagnostics)
         Services(self, self._intake)
         self._action = QueryActionServer(self, self._intake)
+        self._clock_jumps = ClockJumps(self)
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
@@ -315,13 +317,14 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._transforms.clear(-jump.delta.nanoseconds)
         if self._answerer is not None:
             self._answerer.forget("the clock jumped: the image belongs to another time")
-        self.get_logger().warning("the clock jumped: frames from before are forgotten")
+        self._clock_jumps.tell(jump)
 
     def _publish_diagnostics(self) -> None:
         if not self.context.ok():
             return
         for camera in self._cameras.values():
             self._diagnostics.record_problem(camera.name, camera.problem, camera.assumed)
+            self._diagnostics.record_losses(camera.name, camera.image_gaps, camera.depth_gaps)
         asked = any(written.strip() for written in self.value("queries"))
         self._diagnostics_out.publish(
             self._diagnostics.message(

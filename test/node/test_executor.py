@@ -17,7 +17,8 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from molmo_ros.node.executor import CLOCK_PERIOD, NodeExecutor  # noqa: E402
+from molmo_ros.node.clock_feed import PERIOD  # noqa: E402
+from molmo_ros.node.executor import NodeExecutor  # noqa: E402
 
 PATIENCE = 20.0
 
@@ -185,23 +186,62 @@ def test_a_message_that_cannot_be_read_leaves_its_topic_alive(sides):
     assert [message.data for message in heard] == ["readable"]
 
 
-def test_a_fast_clock_is_taken_at_most_a_hundred_times_a_second_and_its_newest_time_arrives(sides):
-    heard, words = [], []
+@pytest.fixture
+def clock(sides):
+    """Times that the node took, each with the thread in which it did, and what sends them."""
+    taken = []
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    sides.node.create_subscription(Clock, "/clock", heard.append, qos)
+    sides.node.create_subscription(
+        Clock,
+        "/clock",
+        lambda message: taken.append((message.clock.sec, threading.current_thread())),
+        qos,
+    )
+    out = sides.other.create_publisher(Clock, "/clock", qos)
+    sides.spin_until(out.get_subscription_count)
+
+    def send(seconds):
+        out.publish(Clock(clock=Time(sec=seconds)))
+
+    return taken, send
+
+
+def test_a_fast_clock_is_taken_at_a_steady_pace_and_its_newest_time_arrives(sides, clock):
+    taken, send = clock
+    words = []
     sides.node.create_subscription(String, "words", words.append, 10)
-    clock = sides.other.create_publisher(Clock, "/clock", qos)
     out = sides.other.create_publisher(String, "words", 10)
-    sides.spin_until(lambda: clock.get_subscription_count() and out.get_subscription_count())
-    sides.spin_until(lambda: not clock.publish(Clock()) and heard)
-    heard.clear()
+    sides.spin_until(out.get_subscription_count)
+    sides.spin_until(lambda: send(1) or taken)
+    taken.clear()
     started = time.monotonic()
-    for number in range(1, 2001):
-        clock.publish(Clock(clock=Time(nanosec=number)))
-        sides.executor.spin_once(timeout_sec=0.0)
-        if number == 1000:
-            out.publish(String(data="between"))
+    for seconds in range(2, 1002):
+        send(seconds)
+        time.sleep(0.001)
     took = time.monotonic() - started
-    assert words  # other topics wait for no clock
-    sides.spin_until(lambda: heard and heard[-1].clock.nanosec == 2000)
-    assert len(heard) <= took / CLOCK_PERIOD + 3
+    out.publish(String(data="between"))
+    sides.spin_until(lambda: words and taken[-1][0] == 1001)
+    assert 5 < len(taken) <= took / PERIOD + 3
+    assert [seconds for seconds, _ in taken] == sorted(seconds for seconds, _ in taken)
+
+
+def test_time_that_goes_back_is_set_in_the_thread_of_the_other_messages(sides, clock):
+    taken, send = clock
+    sides.spin_until(lambda: send(100) or taken)
+    for seconds in (50, 51, 52):  # nobody spins meanwhile: the newest counts
+        send(seconds)
+        time.sleep(5 * PERIOD)
+    assert taken[-1][0] == 100
+    sides.spin_until(lambda: taken[-1][0] == 52)
+    assert taken[-1][1] is threading.current_thread()
+    assert {seconds for seconds, _ in taken} == {100, 52}
+
+
+def test_a_time_that_its_callback_does_not_bear_is_handed_over(sides):
+    def fail(_):
+        raise ValueError("outside of time")
+
+    sides.node.create_subscription(Clock, "/clock", fail, 1)
+    out = sides.other.create_publisher(Clock, "/clock", 1)
+    sides.spin_until(lambda: out.publish(Clock()) or sides.errors)
+    assert [(what, str(error)) for what, error in sides.errors][0] == ("topic /clock", "outside of time")

@@ -218,6 +218,8 @@ class Answerer:
             else:
                 since = f" since {camera.cleared}" if camera.cleared else ""
                 reason = f"no image has arrived on {camera.topic}{since}"
+                if known := camera.silence():
+                    reason += f": {known}"
                 return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
             age = (self._now() - frame.stamp) * 1e-9
             if reason := self._too_old(frame, request):
@@ -310,7 +312,8 @@ class Answerer:
             if sight.depth is None:  # others may have been asked about another frame meanwhile
                 tolerance, patience = self._value("depth_sync_tolerance"), self._value("depth_patience")
                 sight.depth, reason = sight.camera.depths.collect(tolerance, patience)
-            return sight.depth, reason
+            lost = sight.camera.depth_gaps.told("depth images") if sight.depth is None else ""
+            return sight.depth, f"{reason}; {lost}" if lost else reason
 
         return Locator(
             sight.camera,

@@ -19,6 +19,8 @@ from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.frame import Frame, PastTime, stamp_ns
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.cameras.picture_reader import PictureReader
+from molmo_ros.node.cameras.stamp_gaps import StampGaps
+from molmo_ros.node.cameras.topic_silence import silence
 
 LOOK_INTERVAL = 0.5
 """How often publishers of a calibration are looked for while none has come [s]."""
@@ -53,6 +55,8 @@ class CameraInput:
         cleared: Since when no picture has come, for people; empty once one has, and where nothing was forgotten.
         now: The node's time [ns].
         from_before: How many pictures and depth images were refused because they are from before a jump of the clock.
+        image_gaps, depth_gaps: What of the pictures and the depth images is lost on the way.
+        silence: Why no picture comes, as far as the graph of nodes knows.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
         problem: Why depth or calibration could not be used when they were last wanted; empty where they could.
         assumed: What was taken for granted then, because no header says so.
@@ -67,6 +71,8 @@ class CameraInput:
         self.topic = f"{prefix}image"
         self.problem = self.assumed = self.cleared = ""
         self.from_before = 0
+        self.image_gaps, self.depth_gaps = StampGaps(), StampGaps()
+        self.silence: Callable[[], str] = lambda: ""
         self.now: Callable[[], int] = lambda: 0
         self._past: PastTime | None = None
         self._informed, self._waited_in_vain = threading.Condition(), False
@@ -93,6 +99,7 @@ class CameraInput:
             self.topic = listen(Image, f"{self._prefix}image", self.on_image)
         else:
             self.topic = listen(CompressedImage, f"{self._prefix}image/{transport.image}", self.on_image)
+        self.silence = partial(silence, node, self._subscriptions[0])
         if not transport.depth:
             return
         if transport.depth == "raw":
@@ -122,6 +129,8 @@ class CameraInput:
         """
         self.frames.clear()
         self.depths.clear(reason)
+        self.image_gaps.clear()
+        self.depth_gaps.clear()
         self.cleared = reason
 
     def jumped(self, by: int) -> None:
@@ -187,6 +196,7 @@ class CameraInput:
         frame = Frame(message)
         self.cleared = ""
         self.depths.expect(frame.stamp)
+        self.image_gaps.add(frame.stamp)
         self.frames.put(frame)
         self._on_frame(self, frame)
 
@@ -194,6 +204,7 @@ class CameraInput:
         """A depth image has come."""
         if not self._is_past(message):
             self.depths.put(message)
+            self.depth_gaps.add(stamp_ns(message.header))
 
     def _is_past(self, message: Any) -> bool:
         past = self._past is not None and self._past.holds(stamp_ns(message.header), self.now())

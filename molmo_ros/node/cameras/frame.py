@@ -50,7 +50,10 @@ def refusal(stamp: int, now: int, max_age: float) -> str:
     if -FUTURE_SKEW <= age <= max_age:
         return ""
     if now == 0:
-        return "the node's clock is at 0: use_sim_time is set and nothing has come on /clock"
+        return (
+            "the node's clock is at 0: use_sim_time is set and nothing has come on /clock. Is the simulation paused, "
+            "does the bag play with --clock?"
+        )
     if stamp == 0:
         return "the image has no stamp (0); max_frame_age 0 accepts it"
     if age < 0:

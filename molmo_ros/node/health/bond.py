@@ -6,11 +6,10 @@ It needs bondpy (apt: ros-DISTRO-bondpy); without it there is none, and a manage
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import Any, Protocol
 
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from molmo_ros.node import installed_ros
@@ -21,6 +20,11 @@ HEARTBEAT_PERIOD = 0.1
 """As nav2's own nodes beat [s]; its manager gives up after `bond_timeout`, 4 s by default."""
 HEARTBEAT_TIMEOUT = 4.0
 """How long the manager may be silent until the bond counts as broken [s]."""
+
+SPIN_TIMEOUT = 0.2
+"""How long the executor waits for a message before it looks whether it is to end [s]."""
+CLOSE_TIMEOUT = 2.0
+"""How long `close` waits for the last callback [s]."""
 
 
 class BondHandle(Protocol):
@@ -74,14 +78,21 @@ class NodeBond:
         if self._closed:
             return
         self._closed = True
-        self._executor.shutdown()
-        self._thread.join()
+        self._executor.wake()
+        self._thread.join(CLOSE_TIMEOUT)
+        self._executor.shutdown(timeout_sec=CLOSE_TIMEOUT)
         self._bond.shutdown()
         self._host.destroy_node()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        # rclpy may lose the wake-up of a shutdown: nobody waits for ever, here or in `close`.
+        while not self._closed:
+            try:
+                self._executor.spin_once(timeout_sec=SPIN_TIMEOUT)
+            except (ExternalShutdownException, ShutdownException):
+                return
+            except Exception as error:  # anyone may send what bondpy was not made for
+                self._log.error(f"topic {TOPIC}: {type(error).__name__}: {error}", throttle_duration_sec=10.0)
 
     def _on_formed(self) -> None:
         self._formed = True

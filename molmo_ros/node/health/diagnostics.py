@@ -17,6 +17,7 @@ from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.node.answers.inference import ModelChoice
 from molmo_ros.node.cameras.frame import refusal
+from molmo_ros.node.cameras.stamp_gaps import StampGaps
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
 
@@ -67,6 +68,8 @@ class CameraRecord:
         depth_missing: Queries whose points found no depth or calibration.
         problem: As reported, until it is reported gone.
         assumed: What no header says and was taken for granted for the last points in metres.
+        images_lost, depths_lost: Shares of those that never arrived, 0 to 1.
+        losses: What is lost, and what cures it; "" where it is next to nothing.
         failure: Why the last query that looked through it got no points in space; "" where that was not so.
     """
 
@@ -78,6 +81,9 @@ class CameraRecord:
     problem: str = ""
     assumed: str = ""
     failure: str = ""
+    images_lost: float = 0.0
+    depths_lost: float = 0.0
+    losses: str = ""
 
 
 @dataclass
@@ -221,6 +227,13 @@ class Diagnostics:
             self._queries.names = dict(names)
             self._queries.failing.clear()
 
+    def record_losses(self, camera: str, images: StampGaps, depths: StampGaps) -> None:
+        """What of a camera's pictures and depth images is lost on the way."""
+        with self._lock:
+            record = self._cameras[camera]
+            record.images_lost, record.depths_lost = images.lost, depths.lost
+            record.losses = images.told("images") or depths.told("depth images")
+
     def record_drop(self, reason: str) -> None:
         """A query was turned away; `reason` is a key such as `queue_full`."""
         self._queries.drops.add(reason)
@@ -347,13 +360,15 @@ class Diagnostics:
     ) -> DiagnosticStatus:
         rate = record.frames.rate
         age = None if record.stamp is None else (now - record.stamp) * 1e-9
-        problem = record.problem or record.failure
+        problem = record.problem or record.failure or record.losses
         values = {
             "frame_rate_hz": _fixed(rate),
             "frame_age_s": _fixed(age),
             "dropped_unseen": str(record.dropped),
             "refused_stale": str(record.stale),
             "depth_missing": str(record.depth_missing),
+            "images_lost_share": _fixed(record.images_lost, 2),
+            "depth_lost_share": _fixed(record.depths_lost, 2),
             "problem": problem,
             "assumed": record.assumed,
         }

@@ -56,7 +56,8 @@ class Listening:
         self.static = self.node.create_publisher(TFMessage, "/tf_static", LATCHED)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin)
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._spin, daemon=True)
         self.thread.start()
         self.transforms = None
 
@@ -72,13 +73,17 @@ class Listening:
     def close(self):
         if self.transforms:
             self.transforms.close()
-        self.executor.shutdown()
-        self.thread.join()
+        self.closing.set()
+        self.thread.join(15.0)
+        assert not self.thread.is_alive()
+        self.executor.shutdown(1.0)
         rclpy.shutdown(context=self.context)
 
     def _spin(self):
+        """With a time-out: rclpy may lose the wake-up of a shutdown, and would wait for ever."""
         with contextlib.suppress(ExternalShutdownException, ShutdownException):
-            self.executor.spin()
+            while not self.closing.is_set():
+                self.executor.spin_once(timeout_sec=0.2)
 
 
 def wait_until(condition, patience=15.0):

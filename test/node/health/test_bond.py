@@ -1,6 +1,7 @@
 """The bond: without bondpy, its calls on a stand-in, and, where it is installed, with the real one."""
 
 import sys
+import threading
 import time
 import types
 
@@ -52,6 +53,10 @@ class Bond:
         self.pub = node.create_publisher(String, topic, 1)
         Bond.last = self
 
+    @staticmethod
+    def hear(_message):
+        pass
+
     def __setattr__(self, name, value):
         if name.startswith("heartbeat"):
             assert "start" not in self.calls
@@ -60,7 +65,7 @@ class Bond:
 
     def start(self):
         self.calls.append("start")
-        self.sub = self.made[0].create_subscription(String, self.made[1], lambda _: None, 1)
+        self.sub = self.made[0].create_subscription(String, self.made[1], self.hear, 1)
 
     def shutdown(self):
         if "shutdown" not in self.calls:
@@ -85,6 +90,66 @@ def test_calls_on_bondpy(node, monkeypatch):
     handle.close()
     assert Bond.last.calls == ["heartbeat_period 0.1", "heartbeat_timeout 4.0", "start", "shutdown"]
     assert "_molmo_node_bond" not in node.get_node_names()
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    module = types.ModuleType("bondpy.bondpy")
+    module.Bond = Bond
+    package = types.ModuleType("bondpy")
+    package.bondpy = module
+    monkeypatch.setitem(sys.modules, "bondpy", package)
+    monkeypatch.setitem(sys.modules, "bondpy.bondpy", module)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_message_that_bondpy_cannot_bear_does_not_end_the_bond(node, stand_in, monkeypatch):
+    heard = []
+
+    def hear(message):
+        heard.append(message.data)
+        if message.data == "bad":
+            raise ValueError("bad")
+
+    monkeypatch.setattr(Bond, "hear", staticmethod(hear))
+    handle = start_bond(node)
+    out = node.create_publisher(String, TOPIC, 10)
+    wait_until(out.get_subscription_count)
+    for text in ("bad", "good"):
+        out.publish(String(data=text))
+        wait_until(lambda text=text: heard and heard[-1] == text)
+    handle.close()
+
+
+@pytest.mark.parametrize("how", ["the wake-up is lost", "a callback never returns"])
+def test_close_never_waits_for_ever(node, stand_in, monkeypatch, how):
+    release, entered = threading.Event(), threading.Event()
+
+    def hear(_):
+        entered.set()
+        release.wait(60)
+
+    monkeypatch.setattr(Bond, "hear", staticmethod(hear))
+    handle = start_bond(node)
+    if how == "the wake-up is lost":
+        monkeypatch.setattr(SingleThreadedExecutor, "wake", lambda _: None)
+    else:
+        out = node.create_publisher(String, TOPIC, 10)
+        wait_until(out.get_subscription_count)
+        out.publish(String(data="x"))
+        assert entered.wait(10)
+    closing = threading.Thread(target=handle.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    closed = not closing.is_alive()
+    release.set()
+    assert closed
 
 
 def test_real_bond_forms_beats_and_breaks_again_and_again(node):

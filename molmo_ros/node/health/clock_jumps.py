@@ -1,0 +1,52 @@
+"""What people are told when the node's clock goes back, or is replaced."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.clock import ClockChange
+
+TOLD_EVERY = 10.0
+"""How often the log tells of a jump [s]: between two sources of the time it jumps with every message."""
+CLOCK_TOPIC = "/clock"
+
+
+class ClockJumps:
+    """Tells of jumps in the log of a node, the first at once.
+
+    Args:
+        node: An rclpy node.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._untold, self._due = 0, 0.0
+
+    def tell(self, jump: Any) -> None:
+        """The clock has jumped: an rclpy TimeJump."""
+        now = time.monotonic()
+        if now < self._due:
+            self._untold += 1
+            return
+        more = f", and {self._untold} more jumps since the last word about it" if self._untold else ""
+        self._untold, self._due = 0, now + TOLD_EVERY
+        self._node.get_logger().warning(
+            f"{self._what(jump)}{more}: frames from before are forgotten{self._who()}"
+        )
+
+    def _what(self, jump: Any) -> str:
+        if jump.clock_change is ClockChange.ROS_TIME_ACTIVATED:
+            return f"the clock is now that of {CLOCK_TOPIC}"
+        if jump.clock_change is ClockChange.ROS_TIME_DEACTIVATED:
+            return "the clock is now the system's"
+        there = self._node.get_clock().now().nanoseconds
+        return f"the clock went back from {(there - jump.delta.nanoseconds) * 1e-9:.3f} s to {there * 1e-9:.3f} s"
+
+    def _who(self) -> str:
+        """Who sets the time, where there are several."""
+        infos = self._node.get_publishers_info_by_topic(CLOCK_TOPIC)
+        if len(infos) < 2:
+            return ""
+        names = ", ".join(sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)[:5])
+        return f". {len(infos)} publishers set the time on {CLOCK_TOPIC} ({names}): end all but one of them"
