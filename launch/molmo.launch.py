@@ -63,6 +63,7 @@ PARAMETERS = [
     Parameter("engine_path", str, "Folder or name of the engine."),
     Parameter("device", str, "Where the model runs: cpu, cuda or cuda:1."),
     Parameter("dtype", str, "Number format of torch's weights.", ("float32", "bfloat16", "float16")),
+    Parameter("threads", int, "Threads of the CPU that the model computes with; 0 is all cores."),
     Parameter("target_frame", str, "Frame of the points in metres, through TF."),
     Parameter("tracking", bool, "Track points between answers, at camera rate.", BOOL),
     Parameter("image_transport", str, "compressed subscribes to IMAGE/compressed.", ("raw", "compressed")),

@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     # Here, so that the other subcommands do not wait for torch.
     import torch
 
-    from molmo_ros.molmo.reference.parity import TOLERANCE, VectorError, check_folder, find_vector_folders
+    from molmo_ros.molmo.reference.parity import VectorError, check_folder, find_vector_folders
+    from molmo_ros.molmo.reference.tolerance import ABSOLUTE, RELATIVE, RULE
 
     try:
         folders = find_vector_folders(args.folders)
@@ -62,11 +63,16 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.flush()
     passed = all(report.status == "ok" for report in reports)
     if args.json:
-        summary = {"ok": passed, "tolerance": TOLERANCE, "variants": [_plain(report) for report in reports]}
+        summary = {
+            "ok": passed,
+            "tolerance": ABSOLUTE,
+            "relative_tolerance": RELATIVE,
+            "variants": [_plain(report) for report in reports],
+        }
         print(json.dumps(summary, indent=1))
     else:
         agreeing = sum(report.status == "ok" for report in reports)
-        say(f"{agreeing} of {len(reports)} agree within {TOLERANCE:g}" + ("" if passed else ": FAILED"))
+        say(f"{agreeing} of {len(reports)} agree within {RULE}" + ("" if passed else ": FAILED"))
     return 0 if passed else 1
 
 

@@ -21,9 +21,9 @@ from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel, prefill_mas
 from molmo_ros.molmo.reference.parity_experts import first_block_experts
 from molmo_ros.molmo.reference.parity_image import PIXEL_TOLERANCE, compare_preprocessing, pooling_by_image
 from molmo_ros.molmo.reference.parity_points import compare_decoded_points, compare_points
+from molmo_ros.molmo.reference.tolerance import ABSOLUTE, allowed, largest_difference
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
-TOLERANCE = 1e-4
 TEXTS = ("point_text",)
 FILES = ("config.json", "input.npz", "logits.npz")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -42,6 +42,7 @@ class ParityReport:
         status: "ok", "failed" (a difference), "unsupported" (no code for this kind of model) or "error" (the
             folder cannot be used).
         errors: Maximum absolute difference by name of the compared array.
+        limits: What is allowed of each, see `tolerance.allowed`.
         greedy_agree: Whether greedy decoding through the static KV cache chose the stored tokens; None where
             none are stored.
         preprocessing: Differences between what the image processor makes of the stored image and the stored
@@ -52,6 +53,7 @@ class ParityReport:
     variant: str
     status: str = "ok"
     errors: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
     greedy_agree: bool | None = None
     greedy_tokens: list[int] = field(default_factory=list)
     preprocessing: dict[str, float] | None = None
@@ -60,9 +62,9 @@ class ParityReport:
     def judge(self) -> None:
         """Sets `status` and `reason` from the differences."""
         bad = [
-            f"{name} differs by {value:.2e} (allowed {TOLERANCE:.0e})"
+            f"{name} differs by {value:.2e} (allowed {limit:.0e})"
             for name, value in self.errors.items()
-            if not value <= TOLERANCE
+            if not value <= (limit := self.limits.get(name, ABSOLUTE))
         ]
         if self.greedy_agree is False:
             bad.append(f"greedy decoding chose {self.greedy_tokens}")
@@ -260,7 +262,8 @@ class _Comparison:
             raise VectorError(
                 f"{name} has shape {tuple(reference.shape)}; the model gives {tuple(value.shape)}"
             )
-        self.report.errors[name] = (value.double() - reference.double()).abs().max().item()
+        self.report.errors[name] = largest_difference(value, reference)
+        self.report.limits[name] = allowed(reference)
 
 
 def _positions(embeddings: Tensor) -> Tensor:

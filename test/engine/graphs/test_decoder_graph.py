@@ -10,12 +10,12 @@ from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import prefill_mask
+from molmo_ros.molmo.reference.tolerance import agree
 from molmo_ros.molmo.runtime import ImageTensors
 from molmo_ros.molmo.torch_runtime import TorchRuntime
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 MODELS = sorted(path.name for path in VECTORS.glob("*-tiny"))
-CLOSE = 1e-4
 
 
 def tensors(path):
@@ -49,13 +49,13 @@ def test_prefill_and_decode(model, prompt):
     every = torch.arange(52)
     found = engine.prefill(embeddings, mask, ours, logits_for=every)
     expected = torch_runtime.prefill(embeddings, mask, theirs, logits_for=every)
-    assert difference(found.logits, expected.logits) < CLOSE
+    assert agree(found.logits, expected.logits)
     if model.config.point_head is not None:
-        assert difference(found.states, expected.states) < CLOSE
+        assert agree(found.states, expected.states)
     for step in range(6):
         token = torch.randn(1, 1, model.config.decoder.width)
         found, expected = engine.decode(token, ours), torch_runtime.decode(token, theirs)
-        assert difference(found.logits, expected.logits) < CLOSE, step
+        assert agree(found.logits, expected.logits), step
     assert ours.length == theirs.length == 58
 
 
@@ -72,12 +72,12 @@ def test_verification_of_several_tokens_and_going_back(model, prompt):
     causal = torch.cat([past, torch.ones(5, 5, dtype=torch.bool).tril()], dim=1)[None, None]
     found = engine.prefill(guesses, causal, ours, logits_for=torch.arange(5))
     one_by_one = [torch_runtime.decode(guesses[:, [number]], theirs).logits for number in range(5)]
-    assert difference(found.logits, torch.cat(one_by_one, dim=1)) < CLOSE
+    assert agree(found.logits, torch.cat(one_by_one, dim=1))
     ours.truncate(54)
     theirs.truncate(54)
     other = torch.randn(1, 1, model.config.decoder.width)
     found, expected = engine.decode(other, ours), torch_runtime.decode(other, theirs)
-    assert difference(found.logits, expected.logits) < CLOSE
+    assert agree(found.logits, expected.logits)
 
 
 @torch.inference_mode()
@@ -122,7 +122,7 @@ def test_several_prompts_packed_behind_one_image(model, prompt):
         owner = torch.cat([owner, each])
         new = torch.cat([more[:, [step]] for more in tokens], dim=1)
         found.append(packed(new, each, image + torch.tensor(lengths) + step, owner))
-    assert difference(torch.stack(found, dim=1), torch.stack(expected)) < CLOSE
+    assert agree(torch.stack(found, dim=1), torch.stack(expected))
 
 
 @torch.inference_mode()
@@ -179,7 +179,7 @@ def test_experts_work_only_on_their_tokens(exported):
     together = engine.prefill(embeddings, mask, engine.cache(9), positions=zero, logits_for=every).logits
     for token in range(9):
         alone = engine.prefill(embeddings[:, [token]], mask[..., :1, :1], engine.cache(9)).logits
-        assert difference(together[:, [token]], alone) < CLOSE
+        assert agree(together[:, [token]], alone)
 
 
 @torch.inference_mode()
@@ -208,4 +208,4 @@ def test_the_reference_vectors(name, exported):
         scored = model.config.decoder.vocab + model.config.decoder.extra_vocab
         words = sorted(set(range(scored)) - {head.patch_id, head.subpatch_id, head.location_id})
     found = engine.prefill(embeddings, mask, engine.cache(ids.shape[1]), logits_for=positions).logits
-    assert difference(found[..., words], logits[..., words]) < CLOSE
+    assert agree(found[..., words], logits[..., words])

@@ -10,6 +10,7 @@ from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.reference.tolerance import agree
 from molmo_ros.molmo.runtime import ImageTensors, StepOutput
 from molmo_ros.molmo.static_decode import WIDTH_STEP
 from molmo_ros.molmo.torch_runtime import TorchRuntime
@@ -17,7 +18,6 @@ from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 
 CONTEXT = 1536
-CLOSE = 1e-4
 QUERIES = ["Point to the red cube", "how many things are there?", "Point to the thing"]
 KINDS = pytest.mark.parametrize("kind", ["native", "legacy"])
 
@@ -63,9 +63,9 @@ class Both:
             else one.prefill(x, mask, cache, logits_for=torch.arange(count)[-3:])
             for one, cache in zip(self.runtimes, self.caches, strict=True)
         ]
-        assert (outputs[0].logits - outputs[1].logits).abs().max() < CLOSE
+        assert agree(outputs[0].logits, outputs[1].logits)
         if self.config.point_head is not None:
-            assert (outputs[0].states - outputs[1].states).abs().max() < CLOSE
+            assert agree(outputs[0].states, outputs[1].states)
         return outputs[0]
 
 
@@ -122,10 +122,10 @@ def test_the_vision_side_is_torchs(exported, fake_tensorrt):
             features = model.model.connector.mark_padding(features, masks)
         patches = features.flatten(0, 1)
         expected = model.model.connector(patches[None], pooling[None])[0]
-        assert (found[0] - expected).abs().max() < CLOSE
+        assert agree(found[0], expected)
         assert (found[1] is not None) == (model.config.point_head is not None)
         if found[1] is not None:
-            assert (found[1] - patches).abs().max() < CLOSE
+            assert agree(found[1], patches)
 
 
 @torch.inference_mode()

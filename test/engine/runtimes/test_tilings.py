@@ -16,7 +16,7 @@ from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.image_encoder import image_tensors
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
-from molmo_ros.molmo.reference.tolerance import allowed, largest_difference
+from molmo_ros.molmo.reference.tolerance import agree
 from molmo_ros.molmo.torch_runtime import TorchRuntime
 
 CONTEXT = 1536
@@ -97,12 +97,11 @@ def test_runtimes_agree(picture, runtimes):
             if kind == "tensorrt 10.3" and picture not in EVERY_MODEL:
                 continue
             found, where = runtime.encode_image(given), f"{name} on {kind}"
-            assert largest_difference(found.tokens, truth.tokens) <= allowed(truth.tokens), where
+            assert agree(found.tokens, truth.tokens), where
             assert (found.patches is None) == (truth.patches is None), where
             if truth.patches is not None:
                 assert torch.equal(found.patches.pooling, truth.patches.pooling), where
-                apart = largest_difference(found.patches.values, truth.patches.values)
-                assert apart <= allowed(truth.patches.values), where
+                assert agree(found.patches.values, truth.patches.values), where
 
 
 @torch.inference_mode()

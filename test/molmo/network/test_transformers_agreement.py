@@ -175,6 +175,17 @@ def test_yarn_by_layer_list(tmp_path, layers, changes):
 
 
 @pytest.mark.parametrize("variant", MOLMO2)
+def test_every_norm_has_the_epsilon_of_the_config(variant, tmp_path):
+    """At its usual 1e-6 nothing would show which is whose, or that one is a constant."""
+    folder = VECTORS / f"{variant}-tiny"
+    raw = json.loads((folder / "config.json").read_text())
+    raw["text_config"]["layer_norm_eps"], raw["vit_config"]["layer_norm_eps"] = 0.3, 0.7
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    compare(load_checkpoint(tmp_path), native(tmp_path), (300, 180), 4)
+
+
+@pytest.mark.parametrize("variant", MOLMO2)
 def test_what_transformers_saves_loads_here(tmp_path, variant):
     folder = VECTORS / f"{variant}-tiny"
     native(folder).save_pretrained(tmp_path)

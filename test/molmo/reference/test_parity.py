@@ -68,6 +68,28 @@ def test_reference_vectors_agree(variant, attention):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "explicit"])
+def test_a_picture_of_many_tiles_agrees(attention):
+    """2x2 tiles, by transformers' own Molmo2 (vectors/make_tiles.py)."""
+    report = check_folder(VECTORS / "molmo2-4b-tiles", attention)
+    assert (report.status, report.reason, report.greedy_agree) == ("ok", "", True)
+    assert report.errors.keys() == {"vision_features", "logits", "text_only_logits", "greedy_logits"}
+    with np.load(VECTORS / "molmo2-4b-tiles" / "input.npz") as stored:
+        assert stored["image_num_crops"].tolist() == [1 + 2 * 2]
+
+
+def test_what_is_allowed_grows_with_the_largest_value(copy):
+    """Features of 30 may be 3e-4 apart, logits of 4 not."""
+    folder = copy("molmo2-4b-tiny")
+    change(folder, "logits.npz", "vision_features", lambda a: a + np.float32(2e-4))
+    assert check_folder(folder).status == "ok"
+    change(folder, "logits.npz", "logits", lambda a: a + np.float32(2e-4))
+    report = check_folder(folder)
+    assert report.status == "failed" and report.reason.startswith("logits differs by 2")
+    change(folder, "logits.npz", "vision_features", lambda a: a + np.float32(2e-4))
+    assert "vision_features differs by 4" in check_folder(folder).reason
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "explicit"])
 def test_every_step_of_the_point_head_agrees(attention):
     folder = VECTORS / "molmopoint-8b-tiny"
     report = check_folder(folder, attention)
