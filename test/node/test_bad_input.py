@@ -1,9 +1,11 @@
 """Bad input: a clear result each time, and the next good frame is answered."""
 
 import array
+import re
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 
 from molmo_ros.node.queries.query import MAX_QUERY_CHARS
 
@@ -105,6 +107,25 @@ def test_no_metres_has_a_reason_and_keeps_the_pixels(good, make, change, reason)
     assert reason in result["points"][0]["reason"] and reason in result["reason"]
     good.spin_until(lambda: good.heard["pixels"])
     assert not good.heard["point"] and not good.heard["points"]
+
+
+def test_depth_that_is_lost_on_the_way_is_told_with_what_cures_it(good, make):
+    """Of a camera of 30 Hz every third depth image does not arrive, and that of the picture is one of them."""
+    begin, period = good.node.get_clock().now().nanoseconds - 10**9, 33_333_333
+    depth, stamps = make.depth(np.full((48, 64), 1.0)), []
+    for number in range(60):
+        if number % 3 != 2:
+            stamps.append(begin + number * period)
+            depth.header.stamp = Time(sec=stamps[-1] // 10**9, nanosec=stamps[-1] % 10**9)
+            depth.header.frame_id = "camera_optical"
+            good.publish("depth", depth)
+            good.spin(0.02)  # the queue is short
+    lost = stamps[-1] + period
+    good.send_frame(make.picture(), None, make.info(), Time(sec=lost // 10**9, nanosec=lost % 10**9))
+    reason = good.ask("at 0.5,0.5")["reason"]
+    assert "the tolerance is" in reason
+    assert re.search(r"3\d% of the depth images do not arrive \(gaps in their stamps\)", reason)
+    assert "reliability to reliable" in reason and "fastdds_shm.xml" in reason
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "ask:", "point to "])

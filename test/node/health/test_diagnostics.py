@@ -16,6 +16,7 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from rclpy.time import Time  # noqa: E402
 
 from molmo_ros.node.answers.inference import ModelChoice  # noqa: E402
+from molmo_ros.node.cameras.stamp_gaps import StampGaps  # noqa: E402
 from molmo_ros.node.health.diagnostics import Diagnostics  # noqa: E402
 
 NOW = Time(seconds=1000)
@@ -264,6 +265,27 @@ def test_camera_without_frames(diagnostics):
     level, text, values = read(diagnostics)["camera head"]
     assert (level, text) == (WARN, "no image has arrived")
     assert math.isnan(float(values["frame_age_s"]))
+
+
+def test_what_a_camera_loses_is_a_warning_with_its_cure(active):
+    images, depths = StampGaps(), StampGaps()
+    active.record_frame("wrist", NOW.nanoseconds)
+    for number in range(60):
+        images.add(number * 10**8)
+        if number % 3 != 2:
+            depths.add(number * 10**8)
+    active.record_losses("wrist", images, depths)
+    level, text, values = read(active)["camera wrist"]
+    assert level == WARN and text.startswith("33% of the depth images do not arrive")
+    assert (values["images_lost_share"], values["depth_lost_share"]) == ("0.00", "0.33")
+    active.record_losses("wrist", images, images)
+    assert read(active)["camera wrist"][0] == OK
+
+
+def test_errors_of_callbacks_are_counted_and_the_last_is_shown(active):
+    assert [active.record_callback_error(f"topic /clock: {number}") for number in range(2)] == [1, 2]
+    values = read(active)["model"][2]
+    assert (values["callback_errors"], values["last_error"]) == ("2", "topic /clock: 1")
 
 
 def test_camera_whose_queries_fail(active):
