@@ -19,6 +19,7 @@ SLOW = (
     "interfaces/",
     "launch/",
     "sim/test_camera_node.py",
+    "test_telemetry.py",
     "train/",
 )
 """Where processes are started, models trained or engines built, besides what has the fixture `domain`."""
