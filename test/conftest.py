@@ -69,10 +69,20 @@ def pytest_configure(config):
     config.add_cleanup(lambda: context.__exit__(None, None, None))
 
 
+def _slow(path):
+    return path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """What is left out is not even imported."""
+    if config.option.markexpr == "not slow" and _slow(collection_path):
+        return True
+    return None
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        file = item.path.relative_to(Path(__file__).parent).as_posix()
-        if file.startswith(SLOW) or "domain" in item.fixturenames:
+        if _slow(item.path) or "domain" in item.fixturenames:
             item.add_marker("slow")
 
 

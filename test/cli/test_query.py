@@ -144,7 +144,7 @@ def test_one_of_several_pictures_is_missing(cameras, capsys):
 def test_a_family_of_one_picture_refuses_two(tmp_path, capsys):
     folder = first_generation(tmp_path / "model")
     for name in ("a.png", "b.png"):
-        cv2.imwrite(str(tmp_path / name), np.zeros((40, 50, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / name), np.arange(6000, dtype=np.uint8).reshape(40, 50, 3))
     pictures = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     assert main(["point", *pictures, "cup", "--model", str(folder), "--json"]) == 2
     out, err = capsys.readouterr()

@@ -1,9 +1,11 @@
 """Whole builds of the embedded model: what is installed, what is measured, and builds that end early."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,12 +39,40 @@ def home(tmp_path):
     return tmp_path / "engines"
 
 
-def test_a_quantised_engine(examples, gate, home):
-    stages = []
-    plan = BuildPlan.make("tiny", "rtx40", "int4")
-    folder, said = build(
-        plan, examples, gate, home=home, progress=lambda stage, *_: stages.append(stage), force=True
+@pytest.fixture(scope="module")
+def quantised(examples, gate, tmp_path_factory):
+    """A quantised build whose answers moved too far for its threshold, and the same with --force."""
+    home, plan, stages = (
+        tmp_path_factory.mktemp("home") / "engines",
+        BuildPlan.make("tiny", "rtx40", "int4"),
+        [],
     )
+    building = home / BUILDING / plan.name / "decoder.engine"
+
+    def run(**options):
+        return build(
+            plan,
+            examples,
+            gate,
+            home=home,
+            threshold=QualityThreshold(drift=0.0),
+            progress=lambda stage, *_: stages.append(stage),
+            **options,
+        )
+
+    with pytest.raises(EngineError) as refusal:
+        run()
+    installed, built = (home / plan.name).exists(), building.stat().st_mtime_ns
+    folder, said = run(force=True)
+    return SimpleNamespace(
+        home=home, plan=plan, stages=stages, refusal=str(refusal.value), installed_when_refused=installed,
+        built=built, folder=folder, said=said,
+    )  # fmt: skip
+
+
+def test_a_quantised_engine(quantised, gate):
+    home, plan, folder, said = quantised.home, quantised.plan, quantised.folder, quantised.said
+    stages = quantised.stages
     manifest = Manifest.read(folder)
     verify_files(folder, manifest)
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "vision.engine", "decoder.engine"}
@@ -77,16 +107,11 @@ def test_what_was_not_measured_is_said(gate, home):
     assert Manifest.read(folder).quality is None
 
 
-def test_answers_that_moved_too_far_fail_the_build(examples, gate, home):
-    plan = BuildPlan.make("tiny", "rtx40", "int4")
-    with pytest.raises(EngineError, match="too far from.*95 % of the points.*--pictures.*--force"):
-        build(plan, examples, gate, home=home, threshold=QualityThreshold(drift=0.0))
-    assert not (home / plan.name).exists()
+def test_answers_that_moved_too_far_fail_the_build(quantised):
+    assert re.search("too far from.*95 % of the points.*--pictures.*--force", quantised.refusal)
+    assert not quantised.installed_when_refused
     # What was built is kept: with --force only the answers are asked again.
-    engine = home / BUILDING / plan.name / "decoder.engine"
-    before = engine.stat().st_mtime_ns
-    folder, _ = build(plan, examples, gate, home=home, threshold=QualityThreshold(drift=0.0), force=True)
-    assert (folder / "decoder.engine").stat().st_mtime_ns == before
+    assert (quantised.folder / "decoder.engine").stat().st_mtime_ns == quantised.built
 
 
 def test_a_build_goes_on_where_it_was_interrupted(examples, home, monkeypatch):

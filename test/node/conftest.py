@@ -133,7 +133,7 @@ class Robot:
         self.settle()
         self.clear()
 
-    def _meet(self):
+    def meet(self):
         """Until the node knows the ends of all topics and services that were made here so far.
 
         It learns of them in their order, and knows the last when it answers it. An answer to an end that it does not
@@ -148,13 +148,16 @@ class Robot:
             answered = probe.call_async(GetParameters.Request())
         self.node.destroy_client(probe)
 
-    def settle(self):
+    def settle(self, others=0):
         """Until the node has taken all that was sent before, and what it said to it at once has been heard.
 
         Before a request its executor takes a message of every topic that has some. What comes while it looks may be
         seen too late for one request, never for the next.
+
+        Args:
+            others: How many messages a test has sent to one topic by a publisher of its own.
         """
-        for _ in range(2 + max(self._sent.values(), default=0)):
+        for _ in range(2 + max(others, *self._sent.values(), 0)):
             self.call(GetParameters, "get_parameters")
         self._sent.clear()
 
@@ -237,7 +240,7 @@ class Robot:
         """The client, once the node that runs now surely knows it: its side of the match may be later than ours."""
         if client not in self._known:
             self.spin_until(ready)
-            self._meet()
+            self.meet()
             self._known.append(client)
         return client
 

@@ -29,7 +29,7 @@ def managed(robot):
 def settle(robot):
     """Until the node listens to the camera, and has a frame."""
     robot.spin_until(lambda: robot.node.count_subscribers("image"))
-    robot.spin(0.4)
+    robot.meet()
     robot.send_frame()
 
 
@@ -110,7 +110,7 @@ def test_deactivating_cancels_what_runs_and_what_waits(managed):
     robot.spin_until(lambda: running.feedback)
     waiting = robot.client(Ask, "ask").call_async(Ask.Request(question="waits"))
     robot.publish("query", String(data="waits too"))
-    robot.spin(0.3)
+    robot.settle()
     started = time.monotonic()
     assert robot.change_state("deactivate")
     assert time.monotonic() - started < 2

@@ -15,7 +15,7 @@ def alone(running):
     running.clear()
     yield
     running.set(queries=[""])
-    running.spin(0.2)
+    running.settle()
 
 
 def test_action_before_service_before_topic(running):
@@ -26,11 +26,11 @@ def test_action_before_service_before_topic(running):
     running.clear()
     running.publish("query", String(data="by topic"))
     running.publish("query", String(data="by topic, later"))
-    running.spin(0.3)
+    running.settle()
     call = client.call_async(Point.Request(labels=["by service"]))
-    running.spin(0.3)
+    running.settle()
     goal = running.goal(prompt="by action").accepted()
-    running.spin(0.3)
+    running.settle()
     busy.cancel()
     running.spin_until(lambda: call.done() and len(running.heard["result"]) == 5)
     goal.end()
@@ -87,7 +87,7 @@ def test_queries_about_one_frame_are_answered_together(running, make):
     running.clear()
     for index in range(3):
         running.publish("query", String(data=f"encodes {index}"))
-    running.spin(0.3)
+    running.settle()
     newest = running.send_frame()
     busy.cancel()
     running.spin_until(lambda: len(running.heard["result"]) == 4)

@@ -41,12 +41,12 @@ class Listener:
             self._subscriptions[name] = self.robot.node.create_subscription(
                 KINDS[name], f"molmo_node/{name}", self.heard[name].append, 10
             )
-        self.robot.spin(0.5)
+        self.robot.meet()
 
     def leave(self, *names):
         for name in names or list(self._subscriptions):
             self.robot.node.destroy_subscription(self._subscriptions.pop(name))
-        self.robot.spin(0.5)
+        self.robot.meet()
 
     def hear(self, text, *names):
         """Asks; returns the newest message of each topic once all came."""
@@ -94,7 +94,7 @@ def test_objects_are_the_full_record(running, make, listener):
     assert first.has_position and first.position.z == pytest.approx(2.0)
     assert first.track_id == 0 and not first.has_normal
     # No message but the outcome's own is published twice.
-    running.spin(0.3)
+    running.settle()
     assert len(listener.heard["objects"]) == len(running.heard["result"]) == 1
     assert running.heard["result"][0].request_id == objects.request_id
 
@@ -173,7 +173,8 @@ def test_what_is_not_found_clears_the_markers(running, make, listener):
 def test_a_picture_that_cannot_be_drawn_takes_nothing_with_it(running, make, listener):
     """A JPEG has at most 65500 px in a direction."""
     listener.listen("annotated/compressed", "annotated", "objects", "markers", "pixels")
-    running.send_frame(make.picture(70000, 8))
+    size = 70000, 8
+    running.send_frame(make.picture(*size), make.depth(np.full(size[::-1], 2.0)), make.info(*size))
     result, _ = listener.hear("at 0.5,0.5", "annotated", "objects", "markers", "pixels")
     assert result["status"] == "FOUND" and not listener.heard["annotated/compressed"]
     send(running, make)
@@ -193,7 +194,7 @@ def test_a_refused_query_moves_nothing(running, make, listener):
     send(running, make)
     result, _ = listener.hear("")
     assert result["status"] == "ERROR"
-    running.spin(0.3)
+    running.settle()
     assert not any(listener.heard.values())
 
 
@@ -204,6 +205,7 @@ tf2_msgs = pytest.importorskip("tf2_msgs.msg")
 def world(running):
     """The optical frame stands 1 m above the world's origin, and looks along its z axis."""
     from geometry_msgs.msg import TransformStamped
+    from rclpy.duration import Duration
     from rclpy.qos import DurabilityPolicy, QoSProfile
 
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -213,7 +215,9 @@ def world(running):
     place.transform.translation.z = 1.0
     publisher.publish(tf2_msgs.TFMessage(transforms=[place]))
     assert not running.set(target_frame="world", surface_normals=True)
-    running.spin(0.5)
+    running.meet()
+    assert publisher.wait_for_all_acked(Duration(seconds=20))
+    running.settle()
     yield
     assert not running.set(target_frame="", surface_normals=False)
     running.node.destroy_publisher(publisher)

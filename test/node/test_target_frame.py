@@ -11,6 +11,7 @@ pytest.importorskip("tf2_msgs")
 
 from builtin_interfaces.msg import Time  # noqa: E402
 from molmo_msgs.srv import Point  # noqa: E402
+from rclpy.duration import Duration  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,7 +34,7 @@ def moving(running):
     running.fixed = running.node.create_publisher(TFMessage, "/tf_static", LATCHED)
     running.tf = running.node.create_publisher(TFMessage, "/tf", 10)
     running.spin_until(lambda: running.tf.get_subscription_count())
-    running.spin(0.3)
+    running.meet()
     turned = transform("base", "rail", 0, (0.0, 2.0, 0.0), math.pi / 2)
     running.fixed.publish(
         TFMessage(transforms=[turned, transform("wrist", "camera_optical", 0, (0.0, 0.0, 0.1))])
@@ -43,7 +44,9 @@ def moving(running):
         running.tf.publish(
             TFMessage(transforms=[transform("rail", "wrist", stamp, (float(second), 0.0, 0.0))])
         )
-    running.spin(0.3)
+    for publisher in (running.fixed, running.tf):
+        assert publisher.wait_for_all_acked(Duration(seconds=20))
+    running.settle(3)
     return running
 
 

@@ -232,7 +232,7 @@ def test_full_queue_aborts_with_busy(seeing):
     running = seeing.goal(prompt="stream 0.1 at " + "0.5,0.5 " * 200).accepted()
     seeing.spin_until(lambda: running.feedback)
     waiting = seeing.goal(prompt="waits").accepted()
-    seeing.spin(0.3)
+    seeing.settle()
     status, result = seeing.goal(prompt="too many").end()
     assert (status, result.status) == ("ABORTED", "BUSY")
     assert "max_queued_queries" in result.reason

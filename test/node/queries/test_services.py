@@ -1,7 +1,5 @@
 """The services `~/point_at` and `~/ask`, called by a client in another process."""
 
-import time
-
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Duration
@@ -143,21 +141,21 @@ def test_ten_calls_at_once_each_get_their_own_answer(running, make):
     assert len({call.result().result.request_id for call in calls}) == 10
 
 
-def test_full_queue_is_busy_at_once(running, make):
+def test_full_queue_is_busy_at_once(running, make, gate):
     running.set(max_queued_queries=1)
     see(running, make)
     client = running.client(Ask, "ask")
-    first = client.call_async(Ask.Request(question="sleep 1.5"))
+    first = client.call_async(Ask.Request(question=str(gate)))
     running.spin(0.3)
     second = client.call_async(Ask.Request(question="waits"))
-    running.spin(0.3)
-    started = time.monotonic()
+    running.settle()
     third = ask(running, "too many")
-    assert time.monotonic() - started < 0.9
+    assert not first.done()
     assert (third["status"], third["reason"]) == (
         "BUSY",
         "1 queries are waiting already (max_queued_queries)",
     )
+    gate.open()
     running.spin_until(lambda: first.done() and second.done())
     assert first.result().result.status == second.result().result.status == "ANSWERED"
     running.set(max_queued_queries=16)
@@ -180,6 +178,6 @@ def test_inactive_node_refuses_and_names_its_state(running, make):
     assert result["status"] == "NO_IMAGE"
     assert result["reason"].startswith("no image has arrived on /image: ")
     running.spin_until(lambda: running.node.count_subscribers("image"))
-    running.spin(0.3)
+    running.meet()
     see(running, make)
     assert point_at(running, "at 0.5,0.5")["status"] == "FOUND"
