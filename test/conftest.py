@@ -58,7 +58,12 @@ os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if sys.version_info < (3, 11):
     # The onnxruntime that knows the graphs' operators needs Python 3.11; without it nothing runs an engine here.
-    collect_ignore = ["engine", "benchmarks/test_engines.py", "node/test_engines.py"]
+    collect_ignore = [
+        "engine",
+        "benchmarks/test_engines.py",
+        "benchmarks/test_fuzz_engines.py",
+        "node/test_engines.py",
+    ]
     collect_ignore_glob = ["benchmarks/test_gpu*.py"]
 
 

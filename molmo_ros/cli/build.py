@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGET_NAMES
 from molmo_ros.molmo.errors import MolmoError
 
@@ -94,13 +95,13 @@ def run(args: argparse.Namespace) -> int:
         )
         shapes = plan.shapes
         print(
-            f"{args.model} for {plan.target_name} as {plan.precision}: images of up to {shapes.max_crops} tiles, "
-            f"{shapes.max_context} tokens of context\nexpected: {plan.estimate()}",
+            f"{printable(args.model)} for {plan.target_name} as {plan.precision}: images of up to "
+            f"{shapes.max_crops} tiles, {shapes.max_context} tokens of context\nexpected: {plan.estimate()}",
             file=sys.stderr,
         )
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if plan.estimate().memory > memory:
-            print(f"molmo-ros: this machine has {memory / 1e9:.1f} GB of memory: add swap", file=sys.stderr)
+            complain(f"this machine has {memory / 1e9:.1f} GB of memory: add swap")
         if args.dry_run:
             return 0
         calibration = _calibration(args) if plan.quantised else []
@@ -108,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
         with _Bar() as bar:
             engine, quality = build(plan, calibration, gate, force=args.force, progress=bar.show)
     except MolmoError as error:
-        print(f"molmo-ros: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(error)
         return 2
-    print(f"quality: {quality}")
-    print(engine)
+    say(f"quality: {quality}")
+    say(engine)
     return 0
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.cli.table import aligned
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
 from molmo_ros.engine.store.build_folder import remove_engine
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         with system_errors("the engines cannot be read"):
             return int(args.act(args))
     except MolmoError as error:
-        print(f"molmo-ros: {error}", file=sys.stderr)
+        complain(error)
         return 2
 
 
@@ -79,15 +80,15 @@ def list_engines(args: argparse.Namespace) -> int:
         print(json.dumps({"home": str(engines_home()), "engines": engines}))
         return 0
     if not found:
-        print(f"no engines in {engines_home()}; molmo-ros build MODEL --target TARGET makes one")
+        say(f"no engines in {engines_home()}; molmo-ros build MODEL --target TARGET makes one")
         return 0
     rows: list[tuple[str, ...]] = [COLUMNS]
     notes: list[str] = []
     for folder, one in found:
         reason = why_not(one) if isinstance(one, Manifest) else str(one)
         rows.append(_row(folder, one if isinstance(one, Manifest) else None, reason))
-        notes += [f"{folder.name}: {reason}"] if reason else []
-    print("\n".join(aligned(rows) + ([""] if notes else []) + notes))
+        notes += [printable(f"{folder.name}: {reason}")] if reason else []
+    say("\n".join(aligned(rows) + ([""] if notes else []) + notes))
     return 0
 
 
@@ -95,7 +96,7 @@ def inspect_engine(args: argparse.Namespace) -> int:
     """Everything that the manifest says."""
     folder = find_engine(args.engine)
     manifest = Manifest.read(folder)
-    print(json.dumps(_plain(folder, manifest)) if args.json else details(folder, manifest))
+    say(json.dumps(_plain(folder, manifest)) if args.json else details(folder, manifest))
     return 0
 
 
@@ -109,7 +110,8 @@ def verify_engines(args: argparse.Namespace) -> int:
         except EngineError as error:
             wrong[folder] = str(error)
         if not args.json:
-            print(f"{folder.name}: {wrong.get(folder, 'as it was built')}", flush=True)
+            say(f"{printable(folder.name)}: {printable(wrong.get(folder, 'as it was built'))}")
+            sys.stdout.flush()
     if args.json:
         results = [
             {
@@ -122,7 +124,7 @@ def verify_engines(args: argparse.Namespace) -> int:
         ]
         print(json.dumps({"engines": results}))
     elif not folders:
-        print(f"no engines in {engines_home()}")
+        say(f"no engines in {engines_home()}")
     return 1 if wrong else 0
 
 
@@ -135,11 +137,11 @@ def ask_and_remove(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise EngineError(f"{folder} ({size}) was not removed: nobody can be asked here, so say --yes")
-        print(f"remove {folder} ({size})? [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"remove {printable(folder)} ({size})? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 1
     remove_engine(folder)
-    print(f"removed {folder} ({size})")
+    say(f"removed {folder} ({size})")
     return 0
 
 
@@ -178,12 +180,12 @@ def details(folder: Path, manifest: Manifest) -> str:
         "build": f"SHA-256 {manifest.build_sha256}",
         "again": manifest.command,
     }
-    lines = [folder.name, *(f"  {name:<12}{value}" for name, value in facts.items())]
+    lines = [printable(folder.name), *(f"  {name:<12}{printable(value)}" for name, value in facts.items())]
     lines += [f"  files       {_size(manifest.size)}"]
     lines += [f"    {name:<16}{_size(file.size):>9}  {file.sha256}" for name, file in manifest.files.items()]
     for title, values in (("configuration", manifest.build), ("quality", manifest.quality or {})):
         lines += [f"  {title}"] if values else []
-        lines += [f"    {key}: {_text(value)}" for key, value in values.items()]
+        lines += [f"    {printable(key)}: {_text(value)}" for key, value in values.items()]
     return "\n".join(lines)
 
 
@@ -192,16 +194,18 @@ def quality_text(quality: Mapping[str, Any] | None) -> str:
     if quality is None:
         return "not measured"
     answers, identical, drift = quality.get("answers"), quality.get("identical"), quality.get("drift_px")
-    words = f"{identical}/{answers} same" if answers and identical is not None else "measured"
+    counted = type(answers) is int and type(identical) is int and max(answers, identical) < 1e9
+    words = f"{identical}/{answers} same" if counted else "measured"
     far = drift.get("95%") if isinstance(drift, dict) else None
-    return f"{words}, {far:.1f} px" if isinstance(far, int | float) else words
+    known = isinstance(far, int | float) and 0 <= far < 1e6
+    return f"{words}, {far:.1f} px" if known else words
 
 
 def _row(folder: Path, manifest: Manifest | None, reason: str | None) -> tuple[str, ...]:
     if manifest is None:
-        return (folder.name, *["?"] * (len(COLUMNS) - 2), "no")
+        return (printable(folder.name), *["?"] * (len(COLUMNS) - 2), "no")
     return (
-        folder.name,
+        printable(folder.name),
         manifest.model,
         manifest.target,
         manifest.precision,
@@ -225,7 +229,7 @@ def _broken(folder: Path, error: EngineError) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return printable(value if isinstance(value, str) else json.dumps(value))
 
 
 def _size(count: float) -> str:

@@ -152,6 +152,7 @@ def open_engine(
         compute_capability=gpu,
     )
     stored, dtype, shapes = StoredParameters(checkpoint), DTYPES[manifest.dtype], manifest.shapes
+    shapes.check_model(stored.config, manifest.command)
     if manifest.runtime == ONNX:
         from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from molmo_ros.engine.errors import UnsupportedBuildError
+from molmo_ros.engine.errors import EngineMismatchError, UnsupportedBuildError
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
@@ -84,6 +84,28 @@ class Shapes:
             max_image_tokens=max(_features(images, tiling) for tiling in _tilings(most)),
             slots=config.connector.pool[0] * config.connector.pool[1],
         )
+
+    def check_model(self, config: MolmoConfig, rebuild: str) -> None:
+        """Makes sure that a model has such inputs.
+
+        Args:
+            config: The model's shape.
+            rebuild: The command that builds the engine again, for the message.
+
+        Raises:
+            EngineMismatchError: Its context is shorter, or its image features are made of other numbers of patches.
+        """
+        most, slots = config.decoder.max_positions, config.connector.pool[0] * config.connector.pool[1]
+        if self.max_context > most:
+            raise EngineMismatchError(
+                f"the engine is of {self.max_context} tokens of context; the model ends at {most}. Build it again: "
+                f"{rebuild}"
+            )
+        if self.slots not in (None, slots):
+            raise EngineMismatchError(
+                f"the engine takes image features of {self.slots} patches; the model's have {slots}. Build it again: "
+                f"{rebuild}"
+            )
 
 
 def _rounded(size: int) -> int:

@@ -243,3 +243,15 @@ def test_an_engine_elsewhere_is_named_by_its_folder(capsys, build, tmp_path):
     assert "as it was built" in engines(capsys, "verify", moved)
     assert f"removed {moved}" in engines(capsys, "remove", moved, "--yes")
     assert not moved.exists()
+
+
+def test_what_a_manifest_says_never_moves_the_cursor(build, capsys):
+    """Its texts are checked; its configuration and its figures may hold anything."""
+    evil = "\x1b[2J\x1b]0;title\x07\u202e\nforged line"
+    figures = {"answers": "\x1b[1A", "identical": evil, "drift_px": {"95%": 10**40}, evil: evil}
+    build(build={"calibration": evil, evil: [evil]}, quality=figures)
+    for words in (["inspect", "tiny-rtx40-int4"], ["list"], ["inspect", "tiny-rtx40-int4", "--json"]):
+        assert main(["engines", *words]) == 0
+        said = capsys.readouterr()
+        assert not set("\x1b\x07\u202e") & set(said.out + said.err) and "\nforged" not in said.out
+    assert "\\x1b[2J" in engines(capsys, "inspect", "tiny-rtx40-int4")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -150,6 +151,34 @@ def test_tampering_is_seen_before_anything_is_used(home):
     manifest["shapes"]["max_context"] = 99999
     (engine / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(TamperedEngineError, match="manifest.json"):
+        load_molmo("tiny", engine="onnx", engine_path=engine)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"max_context": 1 << 30}, "of 1073741824 tokens of context; the model ends at"),
+        ({"max_context": 700}, "decoder graph is of another model, other limits.*past_key_0"),
+        ({"slots": 9}, "image features of 9 patches; the model's have 4"),
+    ],
+    ids=str,
+)
+def test_shapes_that_are_not_the_graphs_are_refused_before_anything_is_allocated(change, says, home):
+    """Signed, as somebody who knows the format would; or the files of another build."""
+    engine = home / "tiny-onnx-fp32"
+    manifest = Manifest.read(engine)
+    replace(manifest, shapes=replace(manifest.shapes, **change)).write(engine)
+    with pytest.raises(EngineMismatchError, match=f"{says}.*molmo-ros build tiny --target onnx"):
+        load_molmo("tiny", engine="onnx", engine_path=engine)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_type_that_is_not_the_graphs_is_refused(dtype, home):
+    engine = home / "tiny-onnx-fp32"
+    replace(Manifest.read(engine), dtype=dtype).write(engine)
+    with pytest.raises(
+        EngineMismatchError, match=r"vision graph is of another model.*crops \(tensor\(float\)"
+    ):
         load_molmo("tiny", engine="onnx", engine_path=engine)
 
 

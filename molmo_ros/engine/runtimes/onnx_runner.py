@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.runtimes.signatures import ANY, Signature
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.runtime import StepOutput
 
@@ -25,7 +26,19 @@ if TYPE_CHECKING:
     from molmo_ros.engine.graphs.graph_writer import GraphInMemory
 
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
-VISION_INPUTS = {"crops", "pooling", "coverage"}
+TYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(float16)": torch.float16,
+    "tensor(int64)": torch.int64,
+    "tensor(bool)": torch.bool,
+}
+"""onnxruntime's names of the types that the graphs' inputs have."""
+OF_ANY_DECODER = {
+    "positions": Signature(torch.int64, (1, ANY)),
+    "mask": Signature(torch.bool, (1, 1, ANY, ANY)),
+    "write_index": Signature(torch.int64, (1,)),
+    "logits_for": Signature(torch.int64, (ANY,)),
+}
 QUIET = 3
 """Log level: errors only."""
 RIGHT_WITH_EXPERTS = (1, 32)
@@ -66,11 +79,17 @@ class OnnxRunner:
         self._vision, self._decoder = (
             _session(graphs, f"{part}.onnx", threads) for part in ("vision", "decoder")
         )
-        if unknown := {one.name for one in self._vision.get_inputs()} - VISION_INPUTS:
-            raise EngineMismatchError(
-                f"{graphs} was built by another version of molmo_ros: its vision graph takes "
-                f"{', '.join(sorted(unknown))}. Build it again: {rebuild}"
-            )
+        cache = Signature(dtype, (1, config.kv_heads, max_context, config.head_dim))
+        vision = {
+            "crops": Signature(dtype, (ANY, ANY, ANY)),
+            "pooling": Signature(torch.int64, (ANY, ANY)),
+            "coverage": Signature(torch.float32, (ANY, ANY)),
+        }
+        decoder = {"embeddings": Signature(dtype, (1, ANY, config.width))} | {
+            f"past_{part}_{layer}": cache for layer in range(config.layers) for part in ("key", "value")
+        }
+        _check_inputs("vision", self._vision, vision, rebuild)
+        _check_inputs("decoder", self._decoder, decoder | OF_ANY_DECODER, rebuild)
         self._has_states = any(output.name == "states" for output in self._decoder.get_outputs())
         self._patches = next(
             (output.shape[1] for output in self._vision.get_outputs() if output.name == "patches"), None
@@ -145,6 +164,19 @@ class OnnxRunner:
 
     def _bind(self, bind: Any, name: str, value: Tensor) -> None:
         bind(name, "cpu", 0, NUMPY[value.dtype], tuple(value.shape), value.data_ptr())
+
+
+def _check_inputs(part: str, session: Any, expected: Mapping[str, Signature], rebuild: str) -> None:
+    """Makes sure, before anything is allocated, that a graph takes what it will be given."""
+    for one in session.get_inputs():
+        sizes = tuple(size if isinstance(size, int) else ANY for size in one.shape)
+        dtype, wanted = TYPES.get(one.type), expected.get(one.name)
+        if dtype is None or wanted is None or not wanted.takes(Signature(dtype, sizes)):
+            should = f"should be {wanted}" if wanted else "is not known to this version of molmo_ros"
+            raise EngineMismatchError(
+                f"the {part} graph is of another model, other limits or another version: its input {one.name} "
+                f"({one.type}, {list(one.shape)}) {should}. Build it again: {rebuild}"
+            )
 
 
 def _check_experts(version: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.runtimes.signatures import Signature
 
 TYPES = {
     "FLOAT": torch.float32,
@@ -19,25 +20,7 @@ TYPES = {
     "BOOL": torch.bool,
 }
 """TensorRT's names of the types that the graphs have."""
-ANY = -1
-"""A size that changes from pass to pass."""
 KEPT_LINES = 6
-
-
-class Signature(NamedTuple):
-    """Type and shape of an input or output; `ANY` for sizes that change."""
-
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-
-    def takes(self, other: Signature) -> bool:
-        """Whether nothing speaks against the other being the same."""
-        sizes = zip(self.shape, other.shape, strict=False)
-        return (
-            self.dtype == other.dtype
-            and len(self.shape) == len(other.shape)
-            and all(one == size or ANY in (one, size) for one, size in sizes)
-        )
 
 
 class TensorRTEngine:

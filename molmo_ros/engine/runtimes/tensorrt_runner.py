@@ -11,13 +11,8 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.cache_buffers import ALIGNMENT, CacheBuffers
-from molmo_ros.engine.runtimes.tensorrt_engine import (
-    ANY,
-    EngineContext,
-    Signature,
-    TensorRTEngine,
-    records_graphs,
-)
+from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
+from molmo_ros.engine.runtimes.tensorrt_engine import EngineContext, TensorRTEngine, records_graphs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.cuda_graphs import CudaGraphs
@@ -218,42 +213,6 @@ class TensorRTRunner:
         with torch.cuda.stream(self._stream):
             yield
         current.wait_stream(self._stream)
-
-
-def vision_signature(config: MolmoConfig, dtype: torch.dtype) -> dict[str, Signature]:
-    """Inputs and outputs of `graphs/vision_graph.py`."""
-    vision, connector = config.vision, config.connector
-    tensors = {
-        "crops": Signature(dtype, (ANY, vision.patches, vision.patch_values)),
-        "pooling": Signature(torch.int64, (ANY, connector.pool[0] * connector.pool[1])),
-        "tokens": Signature(dtype, (ANY, connector.output_width)),
-    }
-    if connector.pad_embed:
-        tensors["coverage"] = Signature(torch.float32, (ANY, vision.patches))
-    if config.point_head is not None:
-        tensors["patches"] = Signature(dtype, (ANY, vision.feature_width))
-    return tensors
-
-
-def decoder_signature(config: MolmoConfig, dtype: torch.dtype, shapes: Shapes) -> dict[str, Signature]:
-    """Inputs and outputs of `graphs/decoder_graph.py`."""
-    decoder = config.decoder
-    vocab = decoder.vocab + (decoder.extra_vocab if decoder.extra_head else 0)
-    tensors = {
-        "embeddings": Signature(dtype, (1, ANY, decoder.width)),
-        "positions": Signature(torch.int64, (1, ANY)),
-        "mask": Signature(torch.bool, (1, 1, ANY, ANY)),
-        "write_index": Signature(torch.int64, (1,)),
-        "logits_for": Signature(torch.int64, (ANY,)),
-        "logits": Signature(torch.float32, (1, ANY, vocab)),
-    }
-    if config.point_head is not None:
-        tensors["states"] = Signature(dtype, (1, ANY, decoder.width))
-    cache = Signature(dtype, (1, decoder.kv_heads, shapes.max_context, decoder.head_dim))
-    for layer in range(decoder.layers):
-        for name in (f"key_{layer}", f"value_{layer}"):
-            tensors[f"past_{name}"] = tensors[f"present_{name}"] = cache
-    return tensors
 
 
 def _aligned(value: Tensor) -> Tensor:

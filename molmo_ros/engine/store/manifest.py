@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, TamperedEngineError
-from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.shapes import MOST_TILES, Shapes
 from molmo_ros.engine.store.trust import check_folder, open_trusted
 
 MANIFEST = "manifest.json"
@@ -29,6 +29,8 @@ FILES = {
 DTYPES = ("float32", "float16", "bfloat16")
 LARGEST = 1 << 20
 """Bytes of a manifest; one has a few thousand."""
+LARGEST_SIZE = 1 << 30
+"""Of any input; no engine comes near it."""
 LONGEST = 4096
 """Characters of a text in it."""
 UNSHOWABLE = ("Cc", "Cs", "Zl", "Zp")
@@ -259,9 +261,23 @@ def _shapes(raw: Mapping[str, Any]) -> Shapes:
     names = tuple(one.name for one in fields(Shapes))
     _check_keys("shapes", raw, names)
     for name in names:
-        if not (type(raw[name]) is int and raw[name] >= 1 or (name == "slots" and raw[name] is None)):
-            raise ValueError(f"shapes.{name} is {raw[name]!r:.80}, not a whole number from 1")
+        if name == "slots" and raw[name] is None:
+            continue
+        most = MOST_TILES if name == "max_crops" else LARGEST_SIZE
+        if not (type(raw[name]) is int and 1 <= raw[name] <= most):
+            raise ValueError(f"shapes.{name} is {_shown(raw[name])}, not a whole number from 1 to {most}")
+    if raw["max_prompt"] > raw["max_context"]:
+        raise ValueError(
+            f"shapes.max_prompt {raw['max_prompt']} is more than max_context {raw['max_context']}"
+        )
     return Shapes(**raw)
+
+
+def _shown(value: object) -> str:
+    """A value of a file, in as few words as fit a line; of numbers too long to be written, their length."""
+    if type(value) is int and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
+    return f"{value!r:.80}"
 
 
 def _files(raw: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, EngineFile]:
@@ -273,7 +289,7 @@ def _files(raw: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, EngineFi
         _check_keys(f"files.{name}", raw[name], ("sha256", "size"))
         _check_sha256(f"files.{name}.sha256", raw[name]["sha256"])
         if type(raw[name]["size"]) is not int or raw[name]["size"] < 1:
-            raise ValueError(f"files.{name}.size is {raw[name]['size']!r:.80}, not a number of bytes")
+            raise ValueError(f"files.{name}.size is {_shown(raw[name]['size'])}, not a number of bytes")
         files[name] = EngineFile(**raw[name])
     return files
 

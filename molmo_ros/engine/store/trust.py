@@ -95,7 +95,7 @@ def check_private(path: Path, state: os.stat_result) -> None:
     if state.st_uid not in (os.geteuid(), ROOT):
         raise TamperedEngineError(
             f"{path} belongs to {_user(state.st_uid)}; an engine is code, and only those of {_user(os.geteuid())} or "
-            "root are run. Build it again as this user"
+            f"root are run. If nobody tampered with it: sudo chown -R {os.geteuid()} {shlex.quote(str(_owned(path)))}"
         )
     if not state.st_mode & OTHERS_WRITE:
         return
@@ -196,6 +196,11 @@ def _check_content(path: Path, descriptor: int, expected: EngineFile, rebuild: s
 
 def _state(state: os.stat_result) -> tuple[int, ...]:
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _owned(path: Path) -> Path:
+    """What changes hands as a whole: of an engine's file, the engine."""
+    return path if path.is_dir() else path.parent
 
 
 def _user(uid: int) -> str:

@@ -195,3 +195,17 @@ def test_the_home_is_for_this_user_alone(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "a" / "engines").stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+@pytest.mark.parametrize("part", ["", MANIFEST, "decoder.engine"])
+def test_the_command_in_the_message_mends_the_owner(workshop, part):
+    """As after a build with sudo by somebody else, or a copy from another machine: nothing has to be built again."""
+    engine = workshop.build("two words; $(true)")
+    for path in (engine, *engine.iterdir()) if not part else [engine / part]:
+        os.chown(path, STRANGER, -1)
+    with pytest.raises(TamperedEngineError, match="If nobody tampered with it: sudo chown -R") as caught:
+        use(engine)
+    command = str(caught.value).split(": ")[-1]
+    assert os.system(command.removeprefix("sudo ")) == 0
+    use(engine)
