@@ -62,8 +62,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked for; returns the exit code."""
     try:
-        with system_errors("the engines cannot be read"):
-            return int(args.act(args))
+        return int(args.act(args))
     except MolmoError as error:
         complain(error)
         return 2
@@ -133,7 +132,8 @@ def ask_and_remove(args: argparse.Namespace) -> int:
     folder = find_engine(args.engine)
     if folder.parent != engines_home():
         Manifest.read(folder)  # elsewhere it must be an engine beyond doubt
-    size = _size(sum(path.lstat().st_size for path in folder.iterdir()))
+    with system_errors(f"{folder} cannot be read"):
+        size = _size(sum(path.lstat().st_size for path in folder.iterdir()))
     if not args.yes:
         if not sys.stdin.isatty():
             raise EngineError(f"{folder} ({size}) was not removed: nobody can be asked here, so say --yes")

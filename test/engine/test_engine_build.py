@@ -177,8 +177,12 @@ def test_a_disk_that_is_too_small_is_told_before(home, monkeypatch):
         build(BuildPlan.make("tiny", "rtx30", "fp16"), [], [], home=home)
 
 
-def command(home, *words, limit=0):
-    """The command line, in a process of its own."""
+def ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def command(home, *words, limit=0, background=False):
+    """The command line, in a process of its own; in the background it begins with SIGINT ignored, as shells do it."""
     before = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));" if limit else ""
     )
@@ -188,12 +192,13 @@ def command(home, *words, limit=0):
         env={**os.environ, "MOLMO_ROS_HOME": str(home.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=ignore_interrupts if background else None,
     )
 
 
 def test_an_interrupt_leaves_no_engine_and_the_command_goes_on(home):
     words = ("--target", "rtx30", "--precision", "fp16")
-    process = command(home, *words)
+    process = command(home, *words, background=True)
     seen = b""
     while b"decoder: building engine" not in seen and (part := process.stderr.read1(4096)):
         seen += part
