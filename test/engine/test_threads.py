@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
+from molmo_ros.cli.main import main
 from molmo_ros.engine.load import load_molmo
 from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.node.answers.inference import ModelChoice, load_model
 
 ASKED = """
 import json, os, sys, time
@@ -80,3 +84,15 @@ def test_a_fork_is_told_and_does_not_hang(engine):
 def test_no_number_of_threads(threads):
     with pytest.raises(MolmoError, match=r"threads is .*; it must be a whole number from 1 to 1024, or 0"):
         load_molmo("tiny", threads=threads)
+
+
+def test_the_command_line_hands_the_number_on(tmp_path, capsys):
+    picture = tmp_path / "grey.png"
+    cv2.imwrite(str(picture), np.full((60, 80, 3), 128, np.uint8))
+    assert main(["point", str(picture), "cube", "--threads", "-1"]) == 2
+    assert "threads is -1; it must be a whole number from 1 to 1024" in capsys.readouterr().err
+
+
+def test_the_node_hands_the_number_on():
+    with pytest.raises(MolmoError, match="threads is 2000"):
+        load_model(ModelChoice(threads=2000))
