@@ -210,9 +210,8 @@ def _fastest(folder: Path, device: str, dtype: str, threads: int) -> EngineRunti
         return _export_and_open(folder, threads)
     except CheckpointError:  # torch could not read it either
         raise
-    except (
-        Exception
-    ) as error:  # whatever a broken installation, a small machine or another version's library raises
+    except Exception as error:
+        # Whatever a broken installation, a small machine or another version's library raises.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         LOG.warning("onnxruntime cannot run %s, so torch does, more slowly: %.300s", folder, reason)
         return None
