@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
@@ -162,6 +163,11 @@ def sentence_of(stop: StopReason, parsed: ParsedPoints, asked: Asked, tokens: in
     reasons = []
     if status_of(stop, parsed, asked) is Status.UNPARSEABLE:
         reasons.append(parsed.doubt or "the answer holds neither points nor a 'not found'")
+    places = Counter((point.image, point.x, point.y) for point in parsed.points)
+    if repeated := len(parsed.points) - len(places):
+        reasons.append(
+            f"{repeated} of {len(parsed.points)} points are where another one is: the model has repeated itself"
+        )
     if stop in LIMITS:
         reasons.append(f"{LIMITS[stop]} ended the answer after {tokens} tokens")
     return "; ".join(reasons)

@@ -8,6 +8,10 @@ from molmo_ros.pictures.coded_picture import CodedPicture, PictureError
 from molmo_ros.pictures.exif import orientation_of
 
 MAX_CHUNKS = 1000
+PIXELS_OF_ANY = 16_000_000
+PIXELS_PER_BYTE = 1000
+"""A WebP of one colour takes 32 bytes, whatever its size. Larger ones than `PIXELS_OF_ANY` have at least a byte for so
+many pixels; pictures of cameras have a hundred times as many."""
 
 
 def is_webp(data: bytes) -> bool:
@@ -45,6 +49,11 @@ def read_webp(data: bytes) -> CodedPicture:
         at += 8 + length + length % 2
     if not picture:
         raise PictureError(f"the WebP is truncated: it has no picture within its {len(data)} bytes")
+    if width * height > max(PIXELS_OF_ANY, PIXELS_PER_BYTE * len(picture)):
+        raise PictureError(
+            f"the WebP claims {width}x{height} px in {len(picture)} bytes; valid: up to {PIXELS_OF_ANY} px, or "
+            f"a byte for each {PIXELS_PER_BYTE} px"
+        )
     clean = b"RIFF" + struct.pack("<I", 4 + len(picture)) + b"WEBP" + picture
     # A lossless one is unpacked to four bytes a pixel.
     return CodedPicture("WebP", width, height, 3, 1, clean, 2 * width * height, orientation)

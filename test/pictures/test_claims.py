@@ -214,6 +214,7 @@ BAD = {
     "more than 10000 segments": jpeg_of(32, 24, before=segment(0xFE) * 10_001),
     "is an animation": b"RIFF" + struct.pack("<I", 12) + b"WEBPANIM" + bytes(4),
     "no key frame": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8 " + struct.pack("<I", 10) + bytes(10),
+    "claims 16383x1000 px in 2. bytes": webp_lossless(16383, 1000),
     "the WebP is truncated": webp_lossless(8, 8)[:-4],
     "compression 7": tiff(2, 2, bytes(12), compression=7),
     "colours of kind 6": tiff(2, 2, bytes(12), t262=6),

@@ -22,7 +22,7 @@ class RvlError(ValueError):
 
 
 def decode_rvl(data: bytes, count: int) -> np.ndarray:
-    """Decode pixels. Takes a few MB besides its result, and time in proportion to what is decoded.
+    """Decode pixels. Takes some 40 MB besides its result, and time in proportion to what is decoded.
 
     Args:
         data: 32-bit little-endian words, each with its first group in the highest bits.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from molmo_ros.molmo.wording import clean_text
+
 MAX_QUERY_CHARS = 4096
 """Longer queries are refused: no prompt of a person is this long, and the prefill would take minutes."""
 MAX_LABELS = 64
@@ -56,7 +58,7 @@ def parse_query(written: str) -> Query:
         QueryError: The query is empty or longer than `MAX_QUERY_CHARS`.
     """
     _check_length(written)
-    text, camera = written.strip(), ""
+    text, camera = clean_text(written), ""
     if named := re.match(r"@(\S+)\s*", text):
         camera, text = named[1], text[named.end() :]
     kind = Kind.ASK if text.endswith("?") else Kind.POINT
@@ -112,12 +114,12 @@ def structured_query(kind: str, prompt: str, labels: list[str], camera: str) -> 
         raise QueryError("the query has a prompt and labels; it takes one of them")
     for text in labels or [prompt]:
         _check_length(text)
-        if not text.strip():
+        if not clean_text(text):
             raise QueryError("the query is empty" if not labels else "a label of the query is empty")
     if not labels and not kind:
         parsed = parse_query(prompt)
         return Query(parsed.kind, parsed.texts, prompt, camera or parsed.camera)
-    texts = tuple(text.strip() for text in labels or [prompt])
+    texts = tuple(clean_text(text) for text in labels or [prompt])
     return Query(Kind(kind or Kind.POINT.value), texts, ", ".join(texts), camera)
 
 

@@ -128,3 +128,30 @@ def test_what_becomes_too_old_is_handed_back(desk):
     outcomes, left = desk.ask("a", "b", "c")
     assert ([status for status, _ in outcomes], left) == (["FOUND"], ["b", "c"])
     assert not desk.answerer.resumes
+
+
+def test_where_nothing_is_found_the_reason_says_what_was_assumed_about_the_picture(desk):
+    """A camera of 10 bits, one that sends nearly black pictures, and one that is as it should be."""
+    warned = []
+    desk.answerer._log = SimpleNamespace(error=print, warning=warned.append)
+    desk.model.point = lambda *_, **__: Answer(Status.NOT_FOUND)
+
+    def reason(encoding, values):
+        samples = array.array("H", values)
+        image = Image(height=2, width=2, encoding=encoding, step=4, data=array.array("B", samples.tobytes()))
+        desk.now += 1.0
+        image.header.stamp = Time(sec=int(desk.now))
+        desk.cameras["camera"].on_image(image)
+        desk.ask("cup")
+        return desk.delivered[0].reason
+
+    assert "nearly black: its largest value is 4 of 255" in reason("mono16", [0, 1, 2, 4])
+    assert "read as 10 bits" in reason("mono16", [0, 300, 600, 1023]) and "image_bits" in warned[-1]
+    count = len(warned)
+    assert "read as 10 bits" in reason("mono16", [0, 300, 600, 900]) and len(warned) == count
+    desk.parameters["image_bits"] = 16
+    assert "is image_bits = 16 right?" in reason("mono16", [0, 300, 600, 1023])
+    desk.parameters["image_bits"] = 10
+    assert reason("mono16", [0, 300, 600, 1023]) == ""
+    desk.model.point = lambda *_, **__: Answer(Status.FOUND, "", (Point(1.0, 1.0, "cup"),))
+    assert "bits" not in reason("mono16", [0, 300, 600, 1023])

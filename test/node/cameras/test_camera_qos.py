@@ -3,6 +3,8 @@
 import os
 import time
 
+import cv2
+import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
@@ -10,10 +12,11 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 
 from molmo_ros.node.cameras.camera_input import CameraInput, Transport  # noqa: E402
 from molmo_ros.node.cameras.camera_qos import warn_of_unknown_overrides  # noqa: E402
+from molmo_ros.node.cameras.image_transport import depth_of  # noqa: E402
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -141,3 +144,18 @@ def test_a_value_that_is_none_is_left_out_and_named(graph, monkeypatch):
     (line,) = logged.lines
     assert "reliabel" in line and "best_effort" in line and "right/image" in line
     assert len(node.get_subscriptions_info_by_topic("/right/image")) == 1
+
+
+def test_depth_of_the_transport_compressed_is_heard(graph):
+    """A depth camera behind image_transport's plugin `compressed`, which sends 16-bit PNG."""
+    camera = CameraInput("png", "png/", lambda *_: None)
+    camera.subscribe(graph.node(), Transport(depth="compressed"))
+    heard = []
+    camera.depths.put = heard.append
+    publisher = graph.node().create_publisher(CompressedImage, "png/depth/compressed", 1)
+    millimetres = np.array([[0, 1500], [65535, 7]], np.uint16)
+    data = cv2.imencode(".png", millimetres)[1].tobytes()
+    graph.until(lambda: publisher.get_subscription_count())
+    publisher.publish(CompressedImage(format="16UC1; png compressed ", data=data))
+    graph.until(lambda: heard)
+    np.testing.assert_array_equal(depth_of(heard[0]), millimetres)

@@ -104,3 +104,13 @@ def test_structured(arguments, query):
 def test_structured_refused(arguments, message):
     with pytest.raises(QueryError, match=message):
         structured_query(*arguments)
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\ufeff", "\u202e", "\u200d"])
+def test_hidden_characters_make_no_other_query(hidden):
+    assert parse_query(f"@wrist red{hidden} cube{hidden}").texts == ("red cube",)
+    assert structured_query("", "", [f"red{hidden} cube", "mug"], "").texts == ("red cube", "mug")
+    with pytest.raises(QueryError, match="empty"):
+        parse_query(hidden)
+    with pytest.raises(QueryError, match="empty"):
+        structured_query("", "", [hidden], "")
