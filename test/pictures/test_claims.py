@@ -102,6 +102,9 @@ def test_decoders_get_nothing_to_unpack_but_pixels():
 
 def test_what_would_take_more_is_refused():
     wide = png(1990, 1990, zeros(1990 * (1990 * 6 + 1)), 16, 2)
+    # BGR, RGB and three coefficients of 16 bits for each pixel; a row of blocks more.
+    progressive_colours = look_through(CRAFTED["jpeg: progressive, its colours at full size"])
+    assert 0 <= progressive_colours.memory - 1800 * 1800 * (3 + 3 + 3 * 2) < 1800 * 256
     with pytest.raises(PictureError, match="takes 45 MiB to decode; valid: up to 40 MiB"):
         read(wide)
 
