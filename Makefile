@@ -9,6 +9,8 @@ NAMES := core ros sim engine rtx dev
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION ROS_STATIC_PEERS FASTRTPS_DEFAULT_PROFILES_FILE FASTDDS_DEFAULT_PROFILES_FILE
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# Without compiled modules each of the hundreds of processes of a test run would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
 # nothing meets a robot on the network or a second checkout.
@@ -34,13 +36,14 @@ setup:
 demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and a recording in demo_output/
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.demo $(ARGS)
 
-# Two workers, each with whole files. With arguments one, whose output is not caught up in another's (ARGS="-n 2 ..." for two).
+# A worker more than there are cores, each with whole files (test/conftest.py). With arguments one, whose output is not
+# caught up in another's; ARGS="-n auto ..." for more.
 workers = $(if $(ARGS),0,auto)
 
 test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: setup ## What can be tested in 90 s: no node processes, no training, no engines
+check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 lint: setup ## ruff and mypy

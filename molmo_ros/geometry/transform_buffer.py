@@ -65,6 +65,7 @@ class TransformBuffer:
         self._clock = clock
         self._changed = threading.Condition()  # its lock is re-entrant: wait() calls lookup()
         self._frames: dict[str, _Frame] = {}  # by the child's name; a root has no entry
+        self._looked_through = clock()
 
     def set(
         self, parent: str, child: str, stamp_ns: int, transform: RigidTransform, static: bool = False
@@ -167,9 +168,11 @@ class TransformBuffer:
 
     def _make_room(self, child: str) -> None:
         """Forgets the moving frames that are not heard of any more, before a new one comes."""
-        old = self._clock() - LIFETIME
-        for name in [name for name, frame in self._frames.items() if not frame.static and frame.heard < old]:
-            del self._frames[name]
+        now = self._clock()
+        if now - self._looked_through > LIFETIME / 100:  # seldom: of many frames, each would look at all others
+            self._looked_through, old = now, now - LIFETIME
+            kept = {name: one for name, one in self._frames.items() if one.static or one.heard >= old}
+            self._frames = kept
         if len(self._frames) >= MAX_FRAMES:
             raise TransformError(
                 f"{shown(child)} is one frame too many: {len(self._frames)} are known, as many as may be"

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from molmo_ros.cli.main import main
 from molmo_ros.engine import engine_build
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.engine_build import build
@@ -225,22 +226,22 @@ def test_a_disk_that_fills_up_leaves_no_engine(home):
     assert not list(home.glob("[!.]*/manifest.json"))
 
 
-def test_a_dry_run_builds_nothing(home):
-    process = command(home, "--target", "rtx40", "--precision", "int4", "--dry-run")
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == 0 and out == b""
-    assert b"of memory; the engine will have about" in error
+def test_a_dry_run_builds_nothing(home, monkeypatch, capsys):
+    monkeypatch.setenv("MOLMO_ROS_HOME", str(home.parent))
+    assert main(["build", "tiny", "--target", "rtx40", "--precision", "int4", "--dry-run"]) == 0
+    out, error = capsys.readouterr()
+    assert out == "" and "of memory; the engine will have about" in error
     assert not home.exists() or not [path for path in home.iterdir() if path.is_dir()]
 
 
-def test_pictures_of_ones_own(home, tmp_path, gate):
+def test_pictures_of_ones_own(home, tmp_path, gate, monkeypatch, capsys):
     import cv2
 
     folder = tmp_path / "pictures"
     folder.mkdir()
-    process = command(home, "--target", "rtx40", "--precision", "int4", "--pictures", str(folder))
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 2 and b"holds 0 pictures" in error
+    monkeypatch.setenv("MOLMO_ROS_HOME", str(home.parent))
+    words = ["--target", "rtx40", "--precision", "int4", "--no-quality", "--pictures", str(folder)]
+    assert main(["build", "tiny", *words]) == 2 and "holds 0 pictures" in capsys.readouterr().err
     for number in range(2):
         cv2.imwrite(str(folder / f"{number}.png"), gate[3 * number][0][..., ::-1])
     process = command(

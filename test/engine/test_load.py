@@ -223,20 +223,23 @@ except EngineError as error:
     assert "molmo-ros build" in result.stdout
 
 
-def asked_in_a_process(before, engine="auto", **environment):
-    """Which runtime answers where the machine is as `before` makes it; the answer's text, and stderr."""
+def asked_in_a_process(before, *engines, **environment):
+    """Of each engine, where the machine is as `before` makes it: which runtime answers with which text, and stderr."""
     code = f"""{before}
-import logging
+import logging, sys
 logging.basicConfig(level="WARNING")
 import numpy as np
 from molmo_ros.engine.load import load_molmo
 from molmo_ros.molmo.errors import MolmoError
-try:
-    molmo = load_molmo("tiny", engine={engine!r})
-except MolmoError as error:
-    print("refused:", error)
-else:
-    print(molmo.runtime.name, molmo.ask(np.zeros((240, 320, 3), np.uint8), "how many things are there?").text)
+for engine in {engines!r}:
+    try:
+        molmo = load_molmo("tiny", engine=engine)
+    except MolmoError as error:
+        print("refused:", error)
+    else:
+        print(molmo.runtime.name, molmo.ask(np.zeros((240, 320, 3), np.uint8), "how many things are there?").text)
+    print("\\0", end="", flush=True)
+    print("\\0", end="", flush=True, file=sys.stderr)
 """
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -246,7 +249,9 @@ else:
         env=os.environ | environment,
     )
     assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
-    return result.stdout.strip(), result.stderr
+    said, errors = (text.split("\0") for text in (result.stdout, result.stderr))
+    assert len(said) == len(errors) == len(engines) + 1 and said[-1] == errors[-1] == ""
+    return list(zip(map(str.strip, said[:-1]), errors[:-1], strict=True))
 
 
 def test_auto_needs_no_folder_to_write_to(tmp_path):
@@ -255,8 +260,7 @@ def test_auto_needs_no_folder_to_write_to(tmp_path):
     no_folder.write_text("")
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     nowhere = {name: str(no_folder) for name in ("TMPDIR", "TEMP", "TMP", "HOME", "MOLMO_ROS_HOME")}
-    for engine in ("auto", "onnx"):
-        said, error = asked_in_a_process(full, engine, **nowhere, PYTHONDONTWRITEBYTECODE="1")
+    for said, error in asked_in_a_process(full, "auto", "onnx", **nowhere, PYTHONDONTWRITEBYTECODE="1"):
         assert said.startswith("onnx ") and error == ""
 
 
@@ -301,7 +305,6 @@ export.graphs_in_memory = full
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_auto_is_what_works(kind):
-    said, error = asked_in_a_process(BROKEN[kind])
+    (said, error), (onnx, onnx_error) = asked_in_a_process(BROKEN[kind], "auto", "onnx")
     assert said.startswith("torch ") and "onnxruntime cannot run" in error and "so torch does" in error
-    said, error = asked_in_a_process(BROKEN[kind], "onnx")
-    assert said.startswith("refused: ") and error == ""
+    assert onnx.startswith("refused: ") and onnx_error == ""

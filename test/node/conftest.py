@@ -1,6 +1,7 @@
 """A robot for the node's tests: the node in a process of its own, and the topics around it over DDS."""
 
 import array
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from molmo_msgs.msg import ObjectPointArray  # noqa: E402
 from rcl_interfaces.srv import GetParameters, SetParameters  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from rclpy.clock import Clock  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor, TimeoutException  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
@@ -178,6 +179,7 @@ class Robot:
         self.process = None
         # Until discovery knows, or the next node would be taken for this one. One that is cut off stays known.
         self.spin_for(lambda: not self._results(), 0.3)
+        self.drain()
         return took, code, errors
 
     def spin_until(self, condition, patience=PATIENCE):
@@ -196,6 +198,14 @@ class Robot:
         while not (holds := condition()) and time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.01)
         return bool(holds)
+
+    def drain(self):
+        """Until all that has come is heard."""
+        with contextlib.suppress(TimeoutException):
+            while True:
+                handler, _, _ = self.executor.wait_for_ready_callbacks(timeout_sec=0.05)
+                handler()
+                handler.result()
 
     def spin(self, seconds):
         deadline = time.monotonic() + seconds
@@ -329,6 +339,7 @@ class Goal:
         """Wait for its result; returns the goal's status, such as `SUCCEEDED`, and the result."""
         self.accepted()
         self._robot.spin_until(self._ending.done, patience)
+        self._robot.drain()  # feedback has a way of its own
         ended = self._ending.result()
         names = {getattr(GoalStatus, f"STATUS_{one}"): one for one in ("SUCCEEDED", "CANCELED", "ABORTED")}
         return names[ended.status], ended.result.result
@@ -457,4 +468,6 @@ def quiet(request):
         machine = request.getfixturevalue("robot")
         if machine.process and machine.process.poll() is None:
             machine.settle()
+        else:
+            machine.drain()
         machine.clear()

@@ -4,15 +4,16 @@ import pytest
 from builtin_interfaces.msg import Time
 
 
-def test_newest_frame_wins_and_drops_are_counted(running, make):
+def test_newest_frame_wins_and_drops_are_counted(running, make, gate):
     running.send_frame(make.picture(color=(1, 1, 1)))
     before = len(running.heard["result"])
     first = running.ask("size")
-    running.publish("query", _string("sleep 1 slow"))
+    running.publish("query", _string(f"{gate} slow"))
     running.spin(0.4)
     running.publish("query", _string("size"))
     for shade in range(2, 12):
-        running.send_frame(make.picture(color=(shade, shade, shade)), settle=0.03)
+        running.send_frame(make.picture(color=(shade, shade, shade)))
+    gate.open()
     result = running.next_result(before + 2)
     assert result["text"] == "64x48 [11, 11, 11]"
     assert result["dropped_frames"] - first["dropped_frames"] == 9
