@@ -76,7 +76,7 @@ def read_png(data: bytes) -> CodedPicture:
         raise PictureError(
             f"the PNG has {coded} bytes of coded data, more than {width}x{height} px can need: it is damaged"
         )
-    working = width * samples * bits  # some rows
+    working = width * samples * bits + 8 * height  # some rows, and where each row is
     return CodedPicture(
         "PNG", width, height, channels, 2 if bits == 16 else 1, b"".join(kept), working, orientation
     )
