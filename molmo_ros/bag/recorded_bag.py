@@ -2,110 +2,152 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
 
-from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.bag.bag_files import Storage, bag_files, open_file
+from molmo_ros.bag.recorded_message import CDR, BagError, RecordedMessage, in_order
 
-KINDS = "a .mcap or .db3 file, or a rosbag2 folder with its metadata.yaml"
+__all__ = ["BagError", "RecordedBag", "RecordedMessage"]
 
-
-class BagError(MolmoError):
-    """A bag cannot be read or written, or does not hold what is needed."""
-
-
-class RecordedMessage(NamedTuple):
-    """One message of a bag.
-
-    Attributes:
-        connection: Its topic and type.
-        time: When it was recorded [ns].
-        data: CDR.
-    """
-
-    connection: Connection
-    time: int
-    data: bytes
+LAST = 1 << 63
+"""After every log time: they are 63 bits long in both formats."""
 
 
 class RecordedBag:
     """A context manager.
 
+    What can be read of a damaged bag is read; `losses` says what is missing. Topics that hold no ROS 2 messages are
+    left out.
+
     Args:
         path: The bag.
 
+    Attributes:
+        connections: Every topic with its type, over all files of the bag.
+        start, end: Log time of the first and the last message [ns].
+        notes: What is unusual about the bag, and harmless.
+
     Raises:
-        BagError: There is none, it is damaged, or it holds no message; also while messages are read.
+        BagError: There is none, nothing of it can be read, or it holds no message.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            raise BagError(f"there is no bag {path}; valid: {KINDS}")
-        if path.is_dir() and not (path / "metadata.yaml").exists():
-            raise BagError(
-                f"{path} has no metadata.yaml: it is no bag, or its recording was not closed "
-                f"(`ros2 bag reindex` makes one); valid: {KINDS}"
-            )
-        if path.is_file() and path.suffix not in (".mcap", ".db3"):
-            raise BagError(f"{path} is no bag; valid: {KINDS}")
-        self._reader = self._made(path)
-
-    def _made(self, path: Path) -> Any:
-        try:
-            return Reader(path)
-        except Exception as error:
-            raise self._unreadable(error) from error
+        self._paths, self.notes, self._missing = bag_files(path)
+        self._storages: list[Storage] = []
+        self._stack = ExitStack()
+        self.connections: list[Connection] = []
+        self.start = self.end = 0
 
     def __enter__(self) -> RecordedBag:
         try:
-            self._reader.open()
-        except (
-            Exception
-        ) as error:  # a damaged file may lead to any: of the format, of a decompressor, of SQLite
-            raise self._unreadable(error) from error
-        if not self._reader.message_count:
-            self._reader.close()
-            raise BagError(f"{self.path} holds no messages")
+            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="molmo_ros-bag-")))
+            self._open_files(folder)
+            self._merge()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._reader.close()
+        self._stack.close()
 
     @property
-    def connections(self) -> list[Connection]:
-        """Every topic with its type."""
-        return list(self._reader.connections)
-
-    @property
-    def start(self) -> int:
-        """Log time of the first message [ns]."""
-        return int(self._reader.start_time)
-
-    @property
-    def end(self) -> int:
-        """Log time of the last message [ns]."""
-        return int(self._reader.end_time) - 1
+    def losses(self) -> list[str]:
+        """What could not be read, each in one line; more may be found while messages are read."""
+        return [*self._missing, *(self._said(one, text) for one in self._storages for text in one.losses)]
 
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[RecordedMessage]:
-        """Messages of these topics from `start` on and before `stop` [ns], in order; none without topics."""
-        if not connections:
-            return
-        try:
-            for connection, time, data in self._reader.messages(connections, start, stop):
-                yield RecordedMessage(connection, time, bytes(data))
-        except Exception as error:
-            raise self._unreadable(error) from error
+        """Messages of these topics from `start` on and before `stop` [ns], in order; none without topics.
 
-    def _unreadable(self, error: Exception) -> BagError:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return BagError(
-            f"{self.path} cannot be read, it is damaged or was not closed (`mcap recover` and `ros2 bag reindex` "
-            f"repair some): {reason}"
-        )
+        Raises:
+            BagError: The disk fails.
+        """
+        begin, end = max(0, start or 0), LAST if stop is None else min(stop, LAST)
+        wanted = {_key(one): one for one in connections}
+
+        def opened(storage: Storage) -> Iterator[RecordedMessage]:
+            theirs = [one for one in storage.connections if _key(one) in wanted]
+            for message in storage.messages(theirs, begin, end) if theirs else ():
+                yield message._replace(connection=wanted[_key(message.connection)])
+
+        return in_order((one.start, lambda one=one: opened(one)) for one in self._storages)  # type: ignore[misc]
+
+    def _open_files(self, folder: Path) -> None:
+        """Open every file that can be.
+
+        Raises:
+            BagError: None can be.
+        """
+        refused: list[BagError] = []
+        for path in self._paths:
+            try:
+                storage = open_file(path, folder)
+            except BagError as error:
+                refused.append(error)
+            else:
+                self._stack.callback(storage.close)
+                self._storages.append(storage)
+        if not self._storages:
+            raise refused[0]
+        self._missing += [str(error) for error in refused]
+        self.notes += [self._said(one, text) for one in self._storages for text in one.notes]
+
+    def _merge(self) -> None:
+        """Join the topics of all files, without those that are not ROS 2's.
+
+        Raises:
+            BagError: There is none, or no message.
+        """
+        merged: dict[tuple[str, str, str], Connection] = {}
+        foreign: Counter[str] = Counter()
+        for one in (one for storage in self._storages for one in storage.connections):
+            if (encoding := _key(one)[2]) != CDR:
+                foreign[f"{one.topic} ({encoding or 'no encoding'})"] += one.msgcount
+                continue
+            before = merged.get(_key(one), one._replace(msgcount=0, id=len(merged) + 1))
+            defined = before if before.msgdef.format is not MessageDefinitionFormat.NONE else one
+            merged[_key(one)] = before._replace(
+                msgcount=before.msgcount + one.msgcount, msgdef=defined.msgdef
+            )
+        self.connections = list(merged.values())
+        if foreign:
+            self.notes.append(f"topics that hold no ROS 2 messages are skipped: {_some(sorted(foreign))}")
+        if not sum(one.msgcount for one in self.connections):
+            raise BagError(self._nothing(foreign))
+        filled = [one for one in self._storages if any(topic.msgcount for topic in one.connections)]
+        self.start, self.end = min(one.start for one in filled), max(one.end for one in filled)
+
+    def _nothing(self, foreign: Counter[str]) -> str:
+        """Why there is nothing to be asked about."""
+        if any("(ros1)" in topic for topic in foreign):
+            return (
+                f"{self.path} holds ROS 1 messages in MCAP ({_some(sorted(foreign))}); convert the ROS 1 bag instead: "
+                "rosbags-convert --src BAG.bag --dst FOLDER"
+            )
+        if sum(foreign.values()):
+            return f"{self.path} holds no ROS 2 messages; its topics are {_some(sorted(foreign))}"
+        if losses := self.losses:
+            return f"{self.path} cannot be read: {'; '.join(losses)}"
+        return f"{self.path} holds no messages"
+
+    def _said(self, storage: Storage, text: str) -> str:
+        return f"{storage.name.name}: {text}" if self.path.is_dir() else text
+
+
+def _key(one: Connection) -> tuple[str, str, str]:
+    """Topic, type and encoding: what is one topic over all files."""
+    assert isinstance(one.ext, ConnectionExtRosbag2)
+    return one.topic, one.msgtype, one.ext.serialization_format
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
