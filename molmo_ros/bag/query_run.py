@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class RunSettings:
     Attributes:
         queries: Asked about each picture that is asked about.
         rate: How often, at most, in the time of the recording [Hz]; 0 means about every picture.
-        target_frame: Frame of the points in metres; empty means the optical frame.
+        parameters: The node's, where they are not their defaults: `target_frame`, `image_is_rectified`, ...
         start: Where to begin [s] after the first message.
         duration: How much of the recording [s]; infinite means to its end.
         track: Follow the points into the pictures between.
@@ -56,7 +56,7 @@ class RunSettings:
 
     queries: Sequence[Query]
     rate: float = 1.0
-    target_frame: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     start: float = 0.0
     duration: float = math.inf
     track: bool = False
@@ -71,6 +71,7 @@ class RunSummary:
         pictures: How many were in the part of the bag that was read.
         asked: How many of them were asked about.
         statuses: How many answers of each status.
+        error: Why the last one with the status ERROR is one.
         answer_ms: How long each took [ms].
         done: How much of the bag is done [s].
     """
@@ -78,8 +79,14 @@ class RunSummary:
     pictures: int = 0
     asked: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    error: str = ""
     answer_ms: list[float] = field(default_factory=list)
     done: float = 0.0
+
+    @property
+    def failed(self) -> str:
+        """Why all answers are errors; empty where one is not."""
+        return self.error if set(self.statuses) == {Status.ERROR.value} else ""
 
 
 class _Waiting(NamedTuple):
@@ -126,13 +133,13 @@ class QueryRun:
             raise BagError(f"--start {settings.start:g} s is after the end: the bag is {length:.2f} s long")
         self.end = self.start + round(min(left, settings.duration) * 1e9)
         self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
-        self._parameters: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS} | OFFLINE
-        self._parameters |= {
-            "target_frame": settings.target_frame,
-            "queries": [query.written for query in settings.queries],
-            "use_depth": bool(topics.depth and topics.info),
-        }
+        self._parameters: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
+        self._parameters |= dict(settings.parameters) | OFFLINE
+        self._parameters["queries"] = [query.written for query in settings.queries]
         self._camera = RecordedCamera(camera, topics, 2 * LOOK_AROUND)  # before and after a picture
+        calibrated = bool(topics.info) or any(self._parameters["camera_matrix"])
+        if not (topics.depth and calibrated):
+            self._camera.without_depth = f"the bag has no {'camera_info' if topics.depth else 'depth'}"
         self._transforms = RecordedTransforms()
         self._due: int | None = None
         self._time = 0
@@ -216,8 +223,18 @@ class QueryRun:
                 self._transforms.add(message.data, topic == STATIC)
             elif topic in (self._topics.depth, self._topics.info):
                 self._camera.put(message)
+                self._warn_of_rectified(message)
         except Exception as error:  # whatever a damaged message leads to
             self._log.error(f"{topic}: a message cannot be read: {error}")
+
+    def _warn_of_rectified(self, message: RecordedMessage) -> None:
+        """Say where the topic's name and the parameter `image_is_rectified` do not agree."""
+        said = "image_is_rectified" in self._settings.parameters or any(self._parameters["camera_matrix"])
+        if message.connection.topic == self._topics.info and not said and self._camera.seems_rectified():
+            self._log.warning(
+                f"{self._topics.image} is rectified, by its name, but camera_info has a distortion, which is taken off "
+                "once more: --image-is-rectified uses P instead, --no-image-is-rectified says that K and D are right"
+            )
 
     def _turn(self, message: RecordedMessage) -> _Waiting | None:
         """What is to be done about a message when its turn comes; None where nothing is."""
@@ -285,6 +302,8 @@ class QueryRun:
             else:
                 self._current.add(outcome, array, sight.frame, lambda: sight.picture)
         self.summary.statuses[array.status] += 1
+        if array.status == array.ERROR:
+            self.summary.error = array.reason
         self.summary.answer_ms.append(outcome.timing_ms.get("total", 0.0))
         self._on_answer(array)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,9 @@ from molmo_ros.bag.camera_topics import COMPRESSED, CameraTopics
 from molmo_ros.bag.recorded_bag import RecordedMessage
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.frame import Frame, stamp_ns
+
+RECTIFIED = re.compile(r"(?:(?<![A-Za-z])[Rr]ect|(?<=[a-z])Rect)(?:ified)?(?![a-z])")
+"""In a topic's name: `image_rect`, `image_rect_color`, `rectified/image`, `imageRect`; not `direct`."""
 
 
 class RecordedCamera(CameraInput):
@@ -45,6 +49,10 @@ class RecordedCamera(CameraInput):
         # The last one stays: a calibration may be published once.
         while len(kept) > 1 and kept[0][0] < message.time - self._span:
             kept.popleft()
+
+    def seems_rectified(self) -> bool:
+        """Whether the topic's name says so, and the newest calibration has a distortion."""
+        return bool(RECTIFIED.search(self.topic) and self._infos and any(self._infos[-1][1].d))
 
     def show(self, message: RecordedMessage) -> Frame:
         """Make a picture the newest, with the depth and the calibration whose stamps are nearest to its own.

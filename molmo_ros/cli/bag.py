@@ -4,8 +4,8 @@ The bag is a rosbag2 folder, a .db3 or an .mcap file. The results are written as
 objects, point, points, pixels, markers, ...) into a new MCAP file, which Foxglove and `ros2 bag play` open: log time
 and header are those of the picture.
 
-Exit codes: 0 done, 1 the model has failed, 2 bad input, 130 interrupted. What was done until then is written, also
-where a bag turns out to be damaged in the middle.
+Exit codes: 0 done, 1 the model has failed, 2 bad input, 130 interrupted. What was done until then is written. Of a
+damaged bag everything is asked about that can be read; what is missing is said at the end, with exit code 2.
 """
 
 from __future__ import annotations
@@ -18,14 +18,30 @@ import signal
 import statistics
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.parameters import add_parameter_options, given_parameters
+from molmo_ros.cli.printable import complain, printable
 from molmo_ros.cli.query import add_model_options, positive_number
 from molmo_ros.molmo.errors import MolmoError
+
+WITHOUT = {
+    "queries": "--query asks",
+    "tracking": "--track follows points",
+    "autostart": "there is no life cycle",
+    "cameras": "--query '@NAME ...' names the camera",
+    "image_transport": "--image names the topic, whatever its transport",
+    "depth_transport": "--depth names the topic, whatever its transport",
+    "max_frame_age": "a recorded picture is as old as it is",
+    "max_queued_queries": "nothing waits",
+    "depth_patience": "depth is found wherever it was recorded",
+    "transform_patience": "transforms are found wherever they were recorded",
+}
+"""Parameters of the node that a recording has no use for."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -87,6 +103,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--copy", action="store_true", help="copy the topics of IN into OUT.mcap")
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
+    add_parameter_options(parser, WITHOUT)
     parser.set_defaults(run=run)
 
 
@@ -121,10 +138,18 @@ def _run(args: argparse.Namespace) -> int:
 
     queries, camera = _queries(args.query)
     settings = RunSettings(
-        queries, args.rate, args.target_frame, args.start, args.duration, args.track, args.copy
+        queries,
+        args.rate,
+        {"target_frame": args.target_frame} | given_parameters(args),
+        args.start,
+        args.duration,
+        args.track,
+        args.copy,
     )
     stop = threading.Event()
     with RecordedBag(args.bag) as bag:
+        for note in bag.notes:
+            complain(f"{args.bag}: {note}")
         types = {one.topic: one.msgtype for one in bag.connections if one.msgcount}
         topics = find_camera(types, image=args.image, depth=args.depth, info=args.camera_info, camera=camera)
         run = QueryRun(bag, topics, camera or UNNAMED, settings, stop)
@@ -133,7 +158,7 @@ def _run(args: argparse.Namespace) -> int:
             return _fail(f"{path} is the bag that is read", 2)
         unwanted = ("~/annotated",) if args.annotated else ("~/annotated", "~/annotated/compressed")
         output = ResultBag(path, force=args.force, without=unwanted)
-        _say_topics(topics)
+        _say_topics(topics, settings.parameters)
         model, options = load_model(
             ModelChoice(
                 args.model, args.device, args.dtype, args.engine, args.engine_path or "", args.threads
@@ -144,6 +169,8 @@ def _run(args: argparse.Namespace) -> int:
                 on_answer = bar.print_answer if args.json else lambda _array: None
                 run.run(model, options, output, on_answer=on_answer, on_progress=bar.show)
         finally:
+            for loss in bag.losses:
+                complain(f"{args.bag}: {loss}")
             if run.summary.pictures:
                 _say_summary(run.summary, path, sys.stderr if args.json else sys.stdout)
         if stop.is_set():
@@ -151,7 +178,9 @@ def _run(args: argparse.Namespace) -> int:
             return _fail(f"interrupted after {run.summary.done:.1f} s of {whole:.1f} s", 130)
         if not run.summary.pictures:
             return _fail(f"no picture of {topics.image} is in that part of the bag", 2)
-    return 0
+        if run.summary.failed:
+            return _fail(f"no picture of {topics.image} could be answered: {run.summary.failed}", 2)
+        return 2 if bag.losses else 0
 
 
 def beside(bag: Path) -> Path:
@@ -198,12 +227,12 @@ def _set_at_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say_topics(topics: Any) -> None:
-    missing = [what for what, topic in (("depth", topics.depth), ("camera_info", topics.info)) if not topic]
-    used = ", ".join(filter(None, (topics.image, topics.depth, topics.info)))
-    print(f"molmo-ros: reading {used}", file=sys.stderr)
+def _say_topics(topics: Any, parameters: Mapping[str, Any]) -> None:
+    needed = {"depth": topics.depth, "camera_info": topics.info or any(parameters.get("camera_matrix", ()))}
+    missing = [what for what, there in needed.items() if not there]
+    complain(f"reading {', '.join(filter(None, (topics.image, topics.depth, topics.info)))}")
     if missing:
-        print(f"molmo-ros: the bag has no {' and no '.join(missing)}: points in pixels only", file=sys.stderr)
+        complain(f"the bag has no {' and no '.join(missing)}: points in pixels only")
 
 
 def _say_summary(summary: Any, path: Path, to: Any) -> None:
@@ -214,11 +243,11 @@ def _say_summary(summary: Any, path: Path, to: Any) -> None:
     if summary.answer_ms:
         print(f"{statistics.median(summary.answer_ms):.0f} ms per answer (median)", file=to)
     if path.exists():
-        print(path, file=to)
+        print(printable(path), file=to)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"molmo-ros: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
     return code
 
 

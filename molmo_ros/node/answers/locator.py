@@ -85,12 +85,12 @@ class Locator:
 
     def _look_up(self) -> None:
         """Gets depth, calibration and transform, or the reason why one is missing or does not belong to the rest."""
-        wanted = self._camera is not None and self._value("use_depth")
+        wanted = self._camera is not None and self._value("use_depth") and not self._camera.without_depth
         try:
             if self._camera is None:
                 raise ImageMessageError("the image came with the query, without depth")
             if not wanted:
-                raise ImageMessageError("use_depth is off")
+                raise ImageMessageError(self._camera.without_depth or "use_depth is off")
             self._surroundings = self._matched(self._camera)
         except TransformError as error:
             self.missing, self.reason = Status.NO_TRANSFORM, str(error)

@@ -59,6 +59,7 @@ class CameraInput:
         silence: Why no picture comes, as far as the graph of nodes knows.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
         problem: Why depth or calibration could not be used when they were last wanted; empty where they could.
+        without_depth: Why there will never be depth, whatever is set; empty where there may be.
         assumed: What was taken for granted then, because no header says so.
     """
 
@@ -69,7 +70,7 @@ class CameraInput:
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
         self.topic = f"{prefix}image"
-        self.problem = self.assumed = self.cleared = ""
+        self.problem = self.assumed = self.without_depth = self.cleared = ""
         self.from_before = 0
         self.image_gaps, self.depth_gaps = StampGaps(), StampGaps()
         self.silence: Callable[[], str] = lambda: ""
