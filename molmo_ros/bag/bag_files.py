@@ -73,12 +73,15 @@ def _recordings(folder: Path) -> list[Path]:
 
 def _by_metadata(path: Path, there: list[Path], listed: list[str]) -> tuple[list[Path], list[str], list[str]]:
     """The files that the metadata names, and those of the same series that it does not know yet."""
-    by_name = {one.name: one for one in there}
-    by_name |= {name: path / name for name in listed if (path / name).is_file()}
-    files = [by_name[name] for name in listed if name in by_name]
-    missing = [name for name in listed if name not in by_name]
+    by_name = {_unpacked_name(one.name): one for one in there}
+    for name in listed:
+        if (path / name).is_file():  # by_name knows those with the usual endings only
+            by_name.setdefault(_unpacked_name(name), path / name)
+    known = [_unpacked_name(name) for name in listed]
+    files = [by_name[name] for name in known if name in by_name]
+    missing = [name for name, plain in zip(listed, known, strict=True) if plain not in by_name]
     series = {_series(path / name) for name in listed}
-    newer = [one for one in there if one.name not in listed and _series(one) in series]
+    newer = [one for one in there if _unpacked_name(one.name) not in known and _series(one) in series]
     if not files and not newer:
         # Files that were renamed together with their folder, say.
         files, newer = [], there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -46,7 +47,6 @@ class SqliteFile:
         self._copy: TemporaryDirectory[str] | None = None
         try:
             self._database = self._opened()
-            self._cut()
             self._describe()
         except (sqlite3.Error, OSError, DecompressionError, OverflowError) as error:
             self.close()
@@ -86,17 +86,10 @@ class SqliteFile:
 
     def _opened(self) -> sqlite3.Connection:
         path, options = self.path, "mode=ro&immutable=1"
-        beside = [Path(f"{path}{end}") for end in BESIDE]
-        if any(one.is_file() and one.stat().st_size for one in beside):
-            # Only a database that may be written to takes them in: so a copy of it.
-            self._copy = TemporaryDirectory(prefix="molmo_ros-bag-")
-            path, options = Path(self._copy.name) / "copy.db3", "mode=rw"
-            for source in (self.path, *beside):
-                if source.is_file():
-                    shutil.copyfile(source, f"{path}{str(source)[len(str(self.path)) :]}")
-            self.notes.append(
-                "its recording was not closed; what lies beside it (-wal, -journal) is read, too"
-            )
+        beside = [one for end in BESIDE if (one := Path(f"{path}{end}")).is_file() and one.stat().st_size]
+        whole, rest = self._cut()
+        if beside or rest:
+            path, options = self._copied(beside, whole), "mode=rw"
         # An immutable database is neither locked nor changed, and its folder may be read-only.
         database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{options}", uri=True)
         # Read, as far as they are there, the pages of a file that is shorter than it says.
@@ -105,14 +98,32 @@ class SqliteFile:
         database.text_factory = lambda text: text.decode("utf-8", "replace")
         return database
 
-    def _cut(self) -> None:
-        """Say so where the file is shorter than its head says."""
-        head = self.path.open("rb").read(32)
+    def _copied(self, beside: Collection[Path], size: int) -> Path:
+        """A copy of the database, which SQLite may write to: it takes in what lies beside it.
+
+        Half a page at the end, as where the file was cut, stays behind: SQLite would fill it up with zeros.
+        """
+        self._copy = TemporaryDirectory(prefix="molmo_ros-bag-")
+        path = Path(self._copy.name) / "copy.db3"
+        shutil.copyfile(self.path, path)
+        if not beside:
+            os.truncate(path, size)
+        for source in beside:
+            shutil.copyfile(source, f"{path}{source.name[len(self.path.name) :]}")
+            self.notes.append(f"its recording was not closed; {source.name} beside it is read, too")
+        return path
+
+    def _cut(self) -> tuple[int, int]:
+        """Say so where the file is shorter than its head says; bytes of its whole pages, and behind them."""
+        with self.path.open("rb") as file:
+            head = file.read(32)
         page = int.from_bytes(head[16:18], "big")
-        whole = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
-        size = self.path.stat().st_size
-        if size < whole and self._copy is None:
-            self.lost.append(f"it was cut: {size} of {whole} bytes are there ({size / whole:.0%})")
+        page = 65536 if page == 1 else page
+        there, expected = self.path.stat().st_size, page * int.from_bytes(head[28:32], "big")
+        if not 0 < there < expected:
+            return there, 0
+        self.lost.append(f"it was cut: {there} of {expected} bytes are there ({there / expected:.0%})")
+        return there // page * page, there % page
 
     def _describe(self) -> None:
         """Who sent what, when."""

@@ -239,6 +239,88 @@ def test_without_calibration_points_are_in_pixels(table, mug, tmp_path, capsys):
     assert capsys.readouterr().err.count("no camera_info") == 1
 
 
+def rectified(table, topic="/cam/image_rect"):
+    """One rectified picture, with the calibration of the raw one: only P is right for it."""
+    recording = Recording()
+    info = camera_info(table, START)
+    info.d[:] = (0.2, -0.1, 0.0, 0.0, 0.0)
+    info.k[:] = (info.k.reshape(3, 3) * [[1.2, 1, 1], [1, 1.2, 1], [1, 1, 1]]).ravel()
+    recording.add(topic, image(table.rgb, "rgb8", START), START + LATENCY)
+    recording.add("/cam/depth", image(table.depth, "32FC1", START), START + LATENCY)
+    recording.add("/cam/camera_info", info, START + LATENCY)
+    return recording
+
+
+def pixel_of(matrix, point):
+    """Where a point in metres is seen [px]; edges at integers."""
+    u, v, w = matrix @ (point.position.x, point.position.y, point.position.z)
+    return u / w + 0.5, v / w + 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--image-is-rectified"],
+        ["--set", "image_is_rectified=true"],
+        ["--camera-matrix", "{k[0]}", "{k[4]}", "{k[2]}", "{k[5]}"],
+        ["--set", "camera_matrix=[{k[0]}, {k[4]}, {k[2]}, {k[5]}]"],
+    ],
+)
+def test_rectified_pictures_by_option(options, table, tmp_path, caplog):
+    options = [option.format(k=[float(one) for one in table.intrinsics.ravel()]) for option in options]
+    written = run(rectified(table).write(tmp_path / "in"), tmp_path, "--query", "mug", *options)
+    ((_, result),) = written["result"]
+    (point,) = result.points
+    np.testing.assert_allclose(pixel_of(table.intrinsics, point), (point.pixel.x, point.pixel.y), atol=1e-6)
+    assert "rectified" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("topic", "options", "warned"),
+    [
+        ("/cam/image_rect", [], True),
+        ("/cam/image_rect_color", [], True),
+        ("/cam/direct/image", [], False),
+        ("/cam/image_rect", ["--no-image-is-rectified"], False),
+    ],
+)
+def test_a_rectified_topic_with_a_distortion_is_warned_of(topic, options, warned, table, tmp_path, caplog):
+    bag = rectified(table, topic).write(tmp_path / "in")
+    run(bag, tmp_path, "--query", "mug", "--image", topic, "--depth", "/cam/depth", *options)
+    assert ("--image-is-rectified" in caplog.text) == warned
+
+
+def test_parameters_of_the_node_hold_for_bags(table, tmp_path):
+    bag = recorded(table, 1).write(tmp_path / "in")
+    for options, said in (
+        (["--max-depth", "0.3"], "0.3"),
+        (["--no-use-depth"], "use_depth is off"),
+        (["--set", "min_confidence=1"], "confidence"),
+    ):
+        ((_, result),) = run(bag, tmp_path, "--query", "mug", "--force", *options)["result"]
+        assert not any(point.has_position for point in result.points)
+        assert said in result.reason + " ".join(point.reason for point in result.points)
+    moved = recorded(table, 1, depth=False)
+    moved.add("/depth", image(table.depth, "32FC1", START + 21_000_000), START + LATENCY)
+    bag = moved.write(tmp_path / "moved")
+    options = ("--query", "mug", "--force", "--depth-sync-tolerance", "0.03")
+    assert run(bag, tmp_path, *options)["result"][0][1].points[0].has_position
+
+
+@pytest.mark.parametrize(("without", "said"), [("depth", "no depth"), ("info", "no camera_info")])
+def test_what_the_bag_has_not_is_named(without, said, table, tmp_path):
+    bag = recorded(table, 1, **{without: False}).write(tmp_path / "in")
+    ((_, result),) = run(bag, tmp_path, "--query", "mug")["result"]
+    assert result.status == "FOUND" and result.points[0].reason == f"the bag has {said}"
+
+
+def test_a_camera_matrix_needs_no_camera_info(table, tmp_path):
+    matrix = [str(table.intrinsics[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2))]
+    bag = recorded(table, 1, info=False).write(tmp_path / "in")
+    ((_, result),) = run(bag, tmp_path, "--query", "mug", "--camera-matrix", *matrix)["result"]
+    assert result.points[0].has_position
+
+
 def test_part_of_a_bag_and_json(table, tmp_path, capsys):
     bag = recorded(table, 8).write(tmp_path / "in")
     options = ("--query", "mug", "--rate", "0", "--start", "0.15", "--duration", "0.3", "--json")

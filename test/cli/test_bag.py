@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("rosbags")
 sys.path.insert(0, str(Path(__file__).parents[1] / "bag"))
 
-from recordings import LATENCY, START, Recording, image, recorded, transform  # noqa: E402
+from recordings import LATENCY, PERIOD, START, Recording, image, recorded, transform  # noqa: E402
 from rosbags.highlevel import AnyReader  # noqa: E402
 
 from molmo_ros.cli.main import main  # noqa: E402
@@ -92,17 +92,17 @@ def test_what_is_no_bag(bag, tmp_path, capsys):
     whole = bag.read_bytes()
     for name, content, said in (
         ("missing.mcap", None, "there is no bag"),
-        ("empty.mcap", b"", "cannot be read"),
+        ("empty.mcap", b"", "is empty"),
         ("text.mcap", b"hello" * 99, "cannot be read"),
-        ("cut.mcap", whole[: len(whole) // 2], "mcap recover"),
+        ("cut.mcap", whole[:999], "cannot be read: it ends within a chunk"),
         ("cut.db3", b"SQLite format 3\x00" + bytes(99), "cannot be read"),
-        ("old.bag", b"#ROSBAG V2.0\n", "valid:"),
+        ("old.bag", b"#ROSBAG V2.0\n", "rosbags-convert"),
     ):
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)
         assert said in refused(capsys, path, "--query", "mug")
-    assert "metadata.yaml" in refused(capsys, tmp_path, "--query", "mug")
+    assert "no file in it ends with" in refused(capsys, Path(__file__).parent, "--query", "mug")
 
 
 def test_bags_without_pictures(table, tmp_path, capsys):
@@ -121,18 +121,41 @@ def test_bags_without_pictures(table, tmp_path, capsys):
 
 
 def test_a_bag_that_is_damaged_in_the_middle(table, tmp_path, capsys):
-    """What was done before is written."""
-    bag = recorded(table, 30).write(tmp_path / "in", mcap=True)
+    """What is before and behind the damage is asked about; how much is missing is said."""
+    bag = recorded(table, 30, depth=False).write(tmp_path / "in", mcap=True)
     content = bytearray(bag.read_bytes())
-    middle = 2 * len(content) // 3
-    length = content.find(b"camera_optical_frame", middle) - 40
-    content[length : length + 200] = 200 * b"\xff"
+    at = content.index(image(table.rgb, "rgb8", START + 15 * PERIOD).data[:99].tobytes(), len(content) // 2)
+    content[at - 200 : at] = 200 * b"\xff"
     bag.write_bytes(content)
     out = tmp_path / "out.mcap"
-    assert main(["bag", str(bag), "--query", "mug", "--out", str(out)]) == 2
-    said = capsys.readouterr()
-    assert said.err.splitlines()[-1].startswith(f"molmo-ros: {bag} cannot be read")
-    assert len(results(out)) >= 1
+    assert main(["bag", str(bag), "--query", "mug", "--rate", "2", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "1 of 16 chunks are damaged and left out" in said
+    asked = [one.header.stamp.sec * 10**9 + one.header.stamp.nanosec for one in results(out)]
+    assert 5 <= len(asked) <= 6
+    assert asked[0] == START and asked[-1] == START + 25 * PERIOD
+
+
+def test_a_recording_that_was_cut(table, tmp_path, capsys):
+    bag = recorded(table, 10).write(tmp_path / "in", mcap=True)
+    bag.write_bytes(bag.read_bytes()[: bag.stat().st_size * 2 // 3])
+    out = tmp_path / "out.mcap"
+    assert main(["bag", str(bag), "--query", "mug", "--rate", "5", "--out", str(out)]) == 2
+    assert "it ends within a chunk" in capsys.readouterr().err
+    assert [one.status for one in results(out)][:3] == [
+        "FOUND"
+    ] * 3  # of the last one only the picture is there
+
+
+def test_a_bag_of_which_no_picture_can_be_read_is_a_failure(table, tmp_path, capsys):
+    recording = recorded(table, 3)
+    recording.messages = [
+        (topic, kind, time, data.replace(b"rgb8", b"rgb7")) for topic, kind, time, data in recording.messages
+    ]
+    out = tmp_path / "out.mcap"
+    assert main(["bag", str(recording.write(tmp_path / "in")), "--query", "mug", "--out", str(out)]) == 2
+    assert "no picture of /image could be answered" in capsys.readouterr().err.splitlines()[-1]
+    assert [one.status for one in results(out)] == ["ERROR"]
 
 
 def test_interrupted_runs_are_kept(table, tmp_path):
