@@ -2,7 +2,8 @@
 compare with reference vectors.
 
 Exit codes: 0 the model answered (found, not found, or a text), 2 bad input (a file, a query, a model folder),
-1 anything else (an answer that cannot be read, a time-out, a failed comparison), 130 interrupted.
+1 anything else (an answer that cannot be read, a time-out, a failed comparison, output that cannot be written),
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,34 +11,95 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, NoReturn
 
-from molmo_ros.cli import ask, bag, build, count, describe, engines, fetch, models, parity, point
+from molmo_ros.cli.printable import complain, printable
+from molmo_ros.cli.process import OwnProcess, lines_of_the_log, restore_interrupts, write_error
 
-COMMANDS = (point, ask, count, describe, bag, models, fetch, build, engines, parity)
+COMMANDS = (
+    "point",
+    "ask",
+    "count",
+    "describe",
+    "bag",
+    "models",
+    "fetch",
+    "build",
+    "engines",
+    "parity",
+)
+"""Modules of this folder; imported when the process is ready to be interrupted."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in characters that a terminal may show, and if help cannot be written."""
+
+    def print_help(self, file: Any = None) -> None:
+        (file or sys.stdout).write(self.format_help())
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message, lines=True))
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    from importlib import import_module
+
+    parser = Parser(
         prog="molmo-ros", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        command.add_parser(subparsers)
+        import_module(f"molmo_ros.cli.{command}").add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand and returns its exit code; the console script exits with it."""
-    args = build_parser().parse_args(argv)
-    try:
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        print("molmo-ros: interrupted", file=sys.stderr)
+    """Runs one subcommand and returns its exit code; the console script exits with it.
+
+    Args:
+        argv: Its arguments; None: those of this process, whose signals and streams then belong to the command.
+    """
+    with ExitStack() as stack:
+        restore_interrupts()
+        own = stack.enter_context(OwnProcess()) if argv is None else None
+        stack.enter_context(lines_of_the_log())
+        try:
+            code = _run(argv, own)
+        except SystemExit as exit_:  # argparse: the arguments are wrong, or help was asked for
+            if own is None:
+                raise
+            code = exit_.code if isinstance(exit_.code, int) else 2
+        except BaseException as error:
+            code = _failed(error, own)
+        return code if own is None else own.finish(code)
+
+
+def _run(argv: Sequence[str] | None, own: OwnProcess | None) -> int:
+    args: Any = build_parser().parse_args(argv)
+    if own is not None:
+        own.started()
+    return int(args.run(args))
+
+
+def _failed(error: BaseException, own: OwnProcess | None) -> int:
+    """The exit code of a command that raised; what nobody foresaw is raised on.
+
+    An interrupt may come out of an import as any error, which then says that the library is broken.
+    """
+    if isinstance(error, KeyboardInterrupt) or (own is not None and own.interrupted):
+        complain("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) went away; that is its right. Keep Python's exit flush quiet too.
-        sys.stderr.close()
+    if isinstance(error, BrokenPipeError):  # the reader of a pipe (head, less) went away; that is its right
+        if own is not None:
+            own.discard_output()
         return 0
+    if isinstance(error, OSError):
+        if own is not None:
+            own.discard_output()
+        complain(write_error(error))
+        return 1
+    raise error
 
 
 if __name__ == "__main__":

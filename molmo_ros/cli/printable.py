@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from contextlib import suppress
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories that are escaped: controls (C0, DEL and C1, so every terminal escape), formats that reorder or
@@ -29,8 +30,9 @@ def say(text: object) -> None:
 
 
 def complain(text: object) -> None:
-    """Print one line on stderr: a warning, or why the command has failed."""
-    print(f"molmo-ros: {printable(' '.join(str(text).split()))}", file=sys.stderr)
+    """Print one line on stderr: a warning, or why the command has failed. If it cannot be written, that is all."""
+    with suppress(OSError):
+        print(f"molmo-ros: {printable(' '.join(str(text).split()))}", file=sys.stderr)
 
 
 def _is_hidden(character: str) -> bool:

@@ -1,6 +1,7 @@
 """Runs over recordings, and what they write: read by rosbags with the definitions in the new bag alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -242,9 +243,9 @@ def test_without_calibration_points_are_in_pixels(table, mug, tmp_path, capsys):
 def rectified(table, topic="/cam/image_rect"):
     """One rectified picture, with the calibration of the raw one: only P is right for it."""
     recording = Recording()
-    info = camera_info(table, START)
-    info.d[:] = (0.2, -0.1, 0.0, 0.0, 0.0)
-    info.k[:] = (info.k.reshape(3, 3) * [[1.2, 1, 1], [1, 1.2, 1], [1, 1, 1]]).ravel()
+    wider = (table.intrinsics * [[1.2, 1, 1], [1, 1.2, 1], [1, 1, 1]]).ravel()
+    distortion = np.array((0.2, -0.1, 0.0, 0.0, 0.0))
+    info = replace(camera_info(table, START), d=distortion, k=wider)
     recording.add(topic, image(table.rgb, "rgb8", START), START + LATENCY)
     recording.add("/cam/depth", image(table.depth, "32FC1", START), START + LATENCY)
     recording.add("/cam/camera_info", info, START + LATENCY)
