@@ -31,7 +31,7 @@ def test_every_pin_with_hashes_is_of_the_same_version():
 
 def test_what_is_asked_for_has_hashes_but_torch():
     texts = "\n".join((REQUIREMENTS / f"{name}.txt").read_text() for name in NAMES)
-    names = re.findall(r"^([A-Za-z0-9_-]+)", texts, re.M)
+    names = re.findall(r"^([A-Za-z0-9._-]+)", texts, re.M)
     asked = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
     assert asked - pins("hashes.txt").keys() == {"torch"}
 
