@@ -169,7 +169,7 @@ class TransformBuffer:
     def _make_room(self, child: str) -> None:
         """Forgets the moving frames that are not heard of any more, before a new one comes."""
         now = self._clock()
-        if now - self._looked_through > LIFETIME / 100:  # seldom: of many frames, each would look at all others
+        if now - self._looked_through > LIFETIME / 100:  # seldom: each of many would look at all others
             self._looked_through, old = now, now - LIFETIME
             kept = {name: one for name, one in self._frames.items() if one.static or one.heard >= old}
             self._frames = kept
