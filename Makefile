@@ -44,7 +44,7 @@ test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
-	@$(ros_environment) $(PYTHON_VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+	@$(ros_environment) $(PYTHON_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(PYTHON_VENV) -m ruff check .

@@ -18,7 +18,9 @@ SLOW = (
     "benchmarks/",
     "cli/test_bag.py",
     "cli/test_fetch.py",
+    "cli/test_main.py",
     "demo/test_main.py",
+    "demo/test_plan.py",
     "engine/",
     "interfaces/",
     "launch/",
@@ -37,6 +39,7 @@ SLOW = (
     "molmo/weights/test_stored_names.py",
     "sim/test_camera_node.py",
     "test_telemetry.py",
+    "tracking/test_simulated_camera.py",
     "train/",
 )
 """Where processes are started, models trained or asked a lot, or engines built; and what has the fixture `domain`."""

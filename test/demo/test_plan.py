@@ -2,16 +2,10 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
-from molmo_ros.demo.plan import ROUNDS, WORDING, make_plan
+from molmo_ros.demo.plan import ROUNDS, WORDING
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return make_plan(7)
 
 
 def test_asks_at_least_ten_queries_of_every_kind(plan):

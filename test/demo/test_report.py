@@ -5,27 +5,24 @@ from builtin_interfaces.msg import Duration  # noqa: E402
 
 from molmo_ros.demo import report  # noqa: E402
 from molmo_ros.demo.judge import Verdict  # noqa: E402
-from molmo_ros.demo.plan import make_plan  # noqa: E402
 from molmo_ros.demo.user import Piece  # noqa: E402
 
-CASE = make_plan(7)[0]
 
-
-def test_a_row_has_a_cell_below_every_heading():
+def test_a_row_has_a_cell_below_every_heading(plan):
     result = messages.ObjectPointArray(status="FOUND", frame_age=Duration(nanosec=250_000_000))
     result.timings = [
         messages.StageTime(stage="model", duration=Duration(sec=1)),
         messages.StageTime(stage="total", duration=Duration(sec=1, nanosec=500_000_000)),
     ]
-    line = report.row(3, CASE, result, Verdict(True, "1 point", 1, 2.25, 0.004))
+    line = report.row(3, plan[0], result, Verdict(True, "1 point", 1, 2.25, 0.004))
     assert line.split()[-7:] == ["point", "1/1", "2.2", "0.004", "250", "1500", "yes"]
     for heading in ("query", "by", "expected", "status", "answer"):
         start = report.HEADER.index(heading)
         assert line[start - 1] == " " and line[start] != " ", heading
 
 
-def test_nothing_that_came_is_a_dash():
-    line = report.row(3, CASE, None, Verdict(False, "no result"))
+def test_nothing_that_came_is_a_dash(plan):
+    line = report.row(3, plan[0], None, Verdict(False, "no result"))
     assert line.split()[-8:] == ["no", "result", "-", "-", "-", "-", "-", "NO"]
 
 
