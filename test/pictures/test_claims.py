@@ -1,11 +1,10 @@
 """Pictures that claim more than they hold, each decoded in a process of its own whose memory is measured."""
 
-import ctypes
-import os
-import resource
+import json
 import struct
+import subprocess
+import sys
 import zlib
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -36,35 +35,46 @@ def read(data, bounds=BOUNDS):
     return decode(look_through(data), bounds)
 
 
-def in_a_child(data):
-    """What reading says, and the memory [MiB] that the process took for it at its most; the system's own count."""
-    ctypes.CDLL(None).malloc_trim(0)  # what earlier tests left free would be taken unseen
-    ours, theirs = os.pipe()
-    if (child := os.fork()) == 0:
+FORKING = """
+import json, os, resource, struct, sys
+import cv2
+from molmo_ros.pictures.coded_picture import PictureError
+from molmo_ros.pictures.decode import Bounds, decode, look_through
+
+cv2.setNumThreads(1)  # a fork has no other thread
+bounds = Bounds(*map(int, sys.argv[1:]))
+while header := sys.stdin.buffer.read(8):
+    data = sys.stdin.buffer.read(*struct.unpack("Q", header))
+    if os.fork() == 0:
+        with open("/proc/self/statm") as statm:
+            before = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         try:
-            before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            try:
-                said = str(read(data).shape)
-            except PictureError as error:
-                said = str(error)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            os.write(theirs, f"{(peak - before) >> 20}\n{said}".encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours) as answer:
-        memory, said = answer.read().split("\n", 1)
-    os.waitpid(child, 0)
-    return int(memory), said
+            said = str(decode(look_through(data), bounds).shape)
+        except PictureError as error:
+            said = str(error)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps([(peak - before) >> 20, said]), flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        print(json.dumps([0, ""]), flush=True)
+"""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """A forked child must not wait for threads that it does not have."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(threads)
+@pytest.fixture(scope="module")
+def in_a_child():
+    """Reads a picture in a process that did nothing before, where no earlier test has left memory free to take unseen.
+
+    Returns the memory [MiB] that it took at its most, by the system's own count, and what it said.
+    """
+    command = [sys.executable, "-c", FORKING, *(str(bound) for bound in (BOUNDS.pixels, BOUNDS.memory))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forking:
+
+        def measured(data):
+            forking.stdin.write(struct.pack("Q", len(data)) + data)
+            forking.stdin.flush()
+            return json.loads(forking.stdout.readline())
+
+        yield measured
 
 
 CRAFTED = crafted(light=True)
@@ -76,7 +86,7 @@ CRAFTED["jpeg: progressive, its colours at full size"] = coded(
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_no_picture_takes_more_memory_than_is_allowed_or_was_foreseen(name):
+def test_no_picture_takes_more_memory_than_is_allowed_or_was_foreseen(in_a_child, name):
     data = CRAFTED[name]
     memory, said = in_a_child(data)
     assert said, "the child died"
@@ -109,7 +119,7 @@ def test_what_would_take_more_is_refused():
         read(wide)
 
 
-def test_the_measure_sees_memory():
+def test_the_measure_sees_memory(in_a_child):
     """What is allowed to decode does take what its pixels take."""
     memory, said = in_a_child(png(2000, 1900, zeros(1900 * 6001)))
     assert said == "(1900, 2000, 3)" and memory >= 10

@@ -137,7 +137,7 @@ class Answerer:
             FatalModelError: The model has failed for good; the request that noticed it has its outcome.
         """
         self._frame = None
-        sight = self._resumed(batch[0])
+        sight, interrupted = self._resumed(batch[0]), False
         for index, request in enumerate(batch):
             if sight is not None and self._refusal(sight, request):
                 return batch[index:]
@@ -155,11 +155,12 @@ class Answerer:
                 fatal = outcome.reason if is_fatal(error) else ""
             total = (time.perf_counter() - started) * 1e3
             outcome = replace(outcome, timing_ms=outcome.timing_ms | {"total": total})
+            interrupted |= outcome.made_way
             deliver(outcome, sight)
             if fatal:
                 raise FatalModelError(fatal)
         if batch[0].continuous:
-            self._kept = sight if any(request.preempted for request in batch) else None
+            self._kept = sight if interrupted else None
         return []
 
     @property

@@ -97,6 +97,13 @@ def test_an_interrupted_round_goes_on_with_its_frame(desk):
     assert desk.ask("a")[0] == [("FOUND", 100.5)]
 
 
+def test_a_round_that_was_interrupted_too_late_is_over(desk):
+    """A more urgent request came when the last answer was done: the next round has a frame of its own."""
+    desk.model.during = lambda label: [setattr(one, "preempted", True) for one in desk.batch]
+    assert [status for status, _ in desk.ask("a", "b")[0]] == ["FOUND", "FOUND"]
+    assert not desk.answerer.resumes
+
+
 @pytest.mark.parametrize("what", ["age", "jump"])
 def test_an_interrupted_round_goes_on_with_no_frame_from_another_time(desk, what):
     desk.model.during = lambda label: desk.preempt()
