@@ -309,6 +309,7 @@ def main() -> int:
                 failures += 1
                 print(f"input {number}, {target.name} of {kind}: {size} MB of memory", flush=True)
                 before = grown()
+    logging.disable(logging.NOTSET)
     print(f"{args.count} damaged folders, {failures} failures, {grown() - before} MB more memory at most")
     return 1 if failures else 0
 

@@ -16,6 +16,8 @@ from molmo_ros.bag.recorded_message import BagError
 
 KINDS = "an .mcap or .db3 file (or one of them as .zstd), or a folder with such files"
 METADATA = "metadata.yaml"
+LONGEST_NAME = 255
+"""Of a file [bytes]."""
 LARGEST_METADATA = 1 << 24
 ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".mcap.zst", ".db3.zst")
 SPLIT = re.compile(r"(.*?)_?(\d+)(\.[a-z0-9.]+)")
@@ -176,9 +178,18 @@ def _listed(metadata: Path) -> list[str]:
         text = file.read(LARGEST_METADATA).decode("utf-8", "replace")
     content: Any = yaml.safe_load(text)
     names = content["rosbag2_bagfile_information"]["relative_file_paths"]
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list) or not all(map(_is_name, names)):
         raise ValueError("relative_file_paths is no list of names")
     return [PurePosixPath(name).name for name in names]
+
+
+def _is_name(name: Any) -> bool:
+    """Whether a file can be called so."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name.encode("utf-8", "replace")) <= LONGEST_NAME
+        and "\0" not in name
+    )
 
 
 def _unpacked_name(name: str) -> str:

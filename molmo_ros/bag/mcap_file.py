@@ -29,6 +29,8 @@ END = 37
 """Bytes of the footer and the magic behind it."""
 LARGEST_CHUNK = 1 << 30
 """A chunk that claims to unpack into more is damaged: writers close one after about a megabyte."""
+LAST_TIME = 1 << 63
+"""Times that are later are none [ns]."""
 LARGEST_DESCRIPTION = 1 << 24
 """Bytes of a schema or a channel."""
 
@@ -255,6 +257,8 @@ class McapFile:
             if piece.kind == CHUNK and (not piece.counts or piece.counts.keys() - self._channels.keys()):
                 self._look_into(piece)
             counts += piece.counts
+        if unknown := sum(count for number, count in counts.items() if number not in self._channels):
+            self.lost.append(f"{unknown} messages are of channels that it does not describe")
         self.connections = []
         for number, channel in sorted(self._channels.items()):
             kind, definition = self._schemas.get(channel.schema, ("", ("", "")))
@@ -293,14 +297,20 @@ class McapFile:
             records = [content for kind, content in self._records(piece) if kind == MESSAGE]
         else:
             records = [self._read(piece.offset, piece.length)]
-        found = []
+        found: list[RecordedMessage] = []
+        here: Counter[int] = Counter()
         for content in records:
             if len(content) < MESSAGE_HEAD.size:
                 self._damaged.setdefault(piece.offset, "a message ends early")
                 continue
             channel, _, time, _ = MESSAGE_HEAD.unpack_from(content)
-            if channel in wanted and start <= time < stop:
+            here[channel] += 1
+            if channel not in self._channels or time >= LAST_TIME:
+                self._damaged.setdefault(piece.offset, "a message has a channel or a time that there is not")
+            elif channel in wanted and start <= time < stop:
                 found.append(RecordedMessage(wanted[channel], time, content[MESSAGE_HEAD.size :]))
+        if missing := sum((piece.counts - here).values()):
+            self._damaged.setdefault(piece.offset, f"{missing} messages that its index names are not in it")
         return iter(sorted(found, key=lambda message: message.time))
 
     def _records(self, piece: _Piece) -> Iterator[tuple[int, bytes]]:

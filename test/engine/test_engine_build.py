@@ -199,7 +199,7 @@ def command(home, *words, limit=0, background=False):
 
 def test_an_interrupt_leaves_no_engine_and_the_command_goes_on(home):
     words = ("--target", "rtx30", "--precision", "fp16")
-    process = command(home, *words)
+    process = command(home, *words, background=True)
     seen = b""
     while b"decoder: building engine" not in seen and (part := process.stderr.read1(4096)):
         seen += part
