@@ -17,8 +17,8 @@ from molmo_ros.node.answers import camera_tracker  # noqa: E402
 from molmo_ros.node.answers.camera_tracker import CameraTracker  # noqa: E402
 from molmo_ros.node.answers.locate import LocatedPoint  # noqa: E402
 from molmo_ros.node.answers.outcome import Outcome  # noqa: E402
+from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
 from molmo_ros.node.cameras.frame import Frame  # noqa: E402
-from molmo_ros.node.cameras.picture_reader import PictureReader  # noqa: E402
 from molmo_ros.node.queries.query import parse_query  # noqa: E402
 from molmo_ros.node.queries.request import Request, Source  # noqa: E402
 
@@ -40,11 +40,7 @@ class Following:
             "depth_patience": 0.0,
         }
         self.published, self.lost = [], []
-        camera = SimpleNamespace(
-            name="camera",
-            reader=PictureReader(),
-            depths=SimpleNamespace(nearest=lambda *_: (None, "none")),
-        )
+        camera = camera_inputs(["camera"], lambda *_: None)["camera"]
         self.tracker = CameraTracker(
             camera,
             value=self.parameters.__getitem__,
