@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
+from molmo_ros.cli.path_argument import given_path
 from molmo_ros.cli.printable import complain, printable
 from molmo_ros.cli.query import add_model_options, positive_number
 from molmo_ros.molmo.errors import MolmoError
@@ -52,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bag", type=Path, metavar="IN", help="rosbag2 folder, .db3 or .mcap file")
+    parser.add_argument("bag", type=given_path, metavar="IN", help="rosbag2 folder, .db3 or .mcap file")
     parser.add_argument(
         "--query",
         action="append",
@@ -62,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
         "'@wrist red cube' for the camera whose topics are under /wrist; repeatable",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="OUT.mcap", help="the new bag (default: IN_molmo.mcap beside IN)"
+        "--out", type=given_path, metavar="OUT.mcap", help="the new bag (default: IN_molmo.mcap beside IN)"
     )
     parser.add_argument("--force", action="store_true", help="replace OUT.mcap where it exists")
     for option, what in (

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molmo_ros.cli.path_argument import given_path
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGET_NAMES
 from molmo_ros.molmo.errors import MolmoError
@@ -62,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--pictures",
-        type=Path,
+        type=given_path,
         metavar="DIR",
         help="pictures for calibration and the quality gate, half for each",
     )

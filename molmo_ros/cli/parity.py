@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from molmo_ros.cli.path_argument import given_path
 from molmo_ros.cli.printable import complain, printable, say
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folders", nargs="+", metavar="DIR", help="a vector folder, or a folder of such folders"
+        "folders",
+        nargs="+",
+        type=given_path,
+        metavar="DIR",
+        help="a vector folder, or a folder of such folders",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(

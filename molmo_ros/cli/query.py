@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.path_argument import given_path
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import MolmoError
 
@@ -21,7 +22,7 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pictures",
         nargs="+",
-        type=Path,
+        type=given_path,
         metavar="IMAGE",
         help="picture file; an EXIF rotation is applied, points are in the upright picture. Several go into one "
         "prompt, for Molmo2 and MolmoPoint (tiny has learnt from single pictures and takes every point to be in the "
@@ -63,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--save",
-        type=Path,
+        type=given_path,
         metavar="OUT.png",
         help="write the picture with the answer drawn in; several pictures side by side, in their order",
     )

@@ -99,3 +99,24 @@ def test_a_closed_stream_is_no_error():
         timeout=60,
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bag", "", "--query", "x"],
+        ["point", "", "x"],
+        ["point", str(ROOT / "docs" / "demo.png"), "x", "--model", ""],
+        ["parity", ""],
+    ],
+)
+def test_an_empty_argument_is_not_the_working_directory(words, tmp_path):
+    done = subprocess.run(
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "empty" in done.stderr and "Traceback" not in done.stderr

@@ -130,6 +130,10 @@ def checkpoint_folder(model: str | Path) -> Path:
     embedded = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
     if isinstance(model, str) and model in embedded:
         return EMBEDDED / model
+    if isinstance(model, str) and not model.strip():
+        raise CheckpointError(
+            f"the model has an empty name; embedded: {', '.join(embedded) or 'none'}; the working directory is ."
+        )
     entry = _on_the_hub(model)
     if entry is not None and (fetched := fetched_folder(entry)) is not None:
         return fetched

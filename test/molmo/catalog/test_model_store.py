@@ -167,3 +167,11 @@ def test_folders_work_without_descriptions(tmp_path, monkeypatch):
     assert checkpoint_folder(str(tmp_path)) == tmp_path
     with pytest.raises(CheckpointError, match="`molmo-ros fetch` has: none"):
         checkpoint_folder("molmo2-er")
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t"])
+def test_an_empty_name_is_not_the_working_directory(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(EMBEDDED / "tiny")
+    with pytest.raises(CheckpointError, match="empty name.*tiny"):
+        checkpoint_folder(name)
+    assert checkpoint_folder(".").resolve() == (EMBEDDED / "tiny").resolve()
