@@ -76,6 +76,7 @@ class _Piece:
         offset: Where its content begins in the file, and how long it is.
         start, end: Its first and last log time [ns].
         counts: How many messages of which channel are in it, by its indexes.
+        indexed: First and last log time by its indexes [ns]; None where it has none.
         cut: The file ends within it.
     """
 
@@ -85,7 +86,14 @@ class _Piece:
     start: int
     end: int
     counts: Counter[int] = field(default_factory=Counter)
+    indexed: tuple[int, int] | None = None
     cut: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its head and its indexes do not agree on its times, or it has times that there are not."""
+        head = self.start, self.end
+        return max(head) >= LAST_TIME or (self.indexed is not None and self.indexed != head)
 
 
 class _Channel(NamedTuple):
@@ -219,8 +227,14 @@ class McapFile:
                 channel, _, time, _ = MESSAGE_HEAD.unpack(head)
                 self._pieces.append(_Piece(MESSAGE, offset, length, time, time, Counter([channel])))
             elif kind == MESSAGE_INDEX and self._pieces:
+                piece = self._pieces[-1]
                 channel, size = struct.unpack("<HI", _Fields(self._read(offset, 6)).take(6))
-                self._pieces[-1].counts[channel] += size // 16
+                piece.counts[channel] += size // 16
+                entries = self._read(offset + 6, min(size, length) // 16 * 16)
+                times = [time for time, _ in struct.iter_unpack("<QQ", entries[: len(entries) // 16 * 16])]
+                first, last = piece.indexed or (LAST_TIME, 0)
+                if times:
+                    piece.indexed = min(first, *times), max(last, *times)
             elif kind == CHUNK_INDEX and after is not None:
                 fields = _Fields(self._read(offset, length))
                 start, end, chunk, size = (fields.number(8) for _ in range(4))
@@ -254,7 +268,8 @@ class McapFile:
         """Who sent how much from when to when; chunks that nothing tells about are unpacked for it."""
         counts: Counter[int] = Counter()
         for piece in self._pieces:
-            if piece.kind == CHUNK and (not piece.counts or piece.counts.keys() - self._channels.keys()):
+            unknown = not piece.counts or piece.counts.keys() - self._channels.keys()
+            if piece.kind == CHUNK and (unknown or piece.is_doubtful):
                 self._look_into(piece)
             counts += piece.counts
         if unknown := sum(count for number, count in counts.items() if number not in self._channels):

@@ -413,3 +413,19 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
     packed.write_bytes(zstd.compress(database(tmp_path).read_bytes()))
     assert spoken(packed)[0] == said(range(40))
     assert list(Path(tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("times", [(1 << 63, 1 << 63), (0, 0), (35 * SECOND, 36 * SECOND), (9 * SECOND, 3)])
+def test_a_chunks_head_is_not_believed_about_its_times(tmp_path, times):
+    """Those of its messages stand in its indexes and in the messages themselves."""
+    path = written(tmp_path / "bag.mcap", foreign=False)
+    content = bytearray(path.read_bytes())
+    at = 8  # behind the magic: a byte of kind, and the length
+    while content[at] != 6:  # a chunk
+        at += 9 + int.from_bytes(content[at + 1 : at + 9], "little")
+    struct.pack_into("<QQ", content, at + 9, *times)
+    path.write_bytes(content)
+    assert spoken(path)[0] == said(range(40))
+    with RecordedBag(path) as bag:
+        early = [one.time // SECOND for one in bag.messages(bag.connections, 0, 4 * SECOND)]
+    assert early == [0, 1, 2, 3]
