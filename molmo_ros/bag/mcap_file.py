@@ -268,8 +268,8 @@ class McapFile:
         """Who sent how much from when to when; chunks that nothing tells about are unpacked for it."""
         counts: Counter[int] = Counter()
         for piece in self._pieces:
-            unknown = not piece.counts or piece.counts.keys() - self._channels.keys()
-            if piece.kind == CHUNK and (unknown or piece.is_doubtful):
+            undescribed = piece.counts.keys() - self._channels.keys()
+            if piece.kind == CHUNK and (not piece.counts or undescribed or piece.is_doubtful):
                 self._look_into(piece)
             counts += piece.counts
         if unknown := sum(count for number, count in counts.items() if number not in self._channels):
