@@ -346,7 +346,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
             self._continuous.asked(camera)
 
         def deliver(outcome: Outcome, sight: Sight | None) -> None:
-            if not outcome.made_way:
+            if not outcome.made_way and outcome.request in unanswered:
                 unanswered.remove(outcome.request)
             self._deliver_about(outcome, sight)
 

@@ -28,7 +28,7 @@ class QueryTopic:
 
     def __init__(self, node: Any, on_message: Callable[[String], None]) -> None:
         self._node, self._on_message = node, on_message
-        self._heard: deque[tuple[int, str]] = deque(maxlen=2 * BURST)
+        self._heard: deque[tuple[int, int]] = deque(maxlen=2 * BURST)
         kinds, on_sent = [ReliabilityPolicy.RELIABLE], cast(Callable[..., None], on_message)
         if hasattr(Subscription, "CallbackType"):  # rclpy of Humble does not say when a message was sent
             kinds.append(ReliabilityPolicy.BEST_EFFORT)
@@ -51,7 +51,7 @@ class QueryTopic:
             self._node.destroy_subscription(subscription)
 
     def _on_sent_message(self, message: String, info: Mapping[str, int]) -> None:
-        sent = (info["source_timestamp"], message.data)
+        sent = (info["source_timestamp"], hash(message.data))  # not the text itself, which may be of any length
         if sent not in self._heard:
             self._heard.append(sent)
             self._on_message(message)
