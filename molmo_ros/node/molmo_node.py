@@ -365,7 +365,7 @@ class MolmoNode(LifecycleNodeMixin, Node):
         if camera is not None:
             self._continuous.put_back(camera, unanswered)
             if not self._answerer.resumes:
-                self._delivery.current.end(camera)
+                self._delivery.end_round(camera)
 
     def _due(self) -> tuple[list[Request], float]:
         """The continuous queries that are due, whose topics are there before their answers."""

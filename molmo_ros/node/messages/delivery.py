@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class Delivery:
     def name_queries(self) -> dict[str, str]:
         """Give each continuous query the topics that it has for itself; their names by what was written."""
         names = query_names(self.queries())
-        self.outputs.name_queries(names.values())
+        with self._failing_alone():
+            self.outputs.name_queries(names.values())
         return names
 
     def deliver(self, outcome: Outcome, sight: Sight | None = None) -> None:
@@ -73,9 +75,20 @@ class Delivery:
         array = self.deliver_last(outcome)
         if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
             return  # points that nobody wants any more are no current points
-        try:
+        with self._failing_alone():
             self._deliver_current(outcome, array, sight)
-        except Exception:  # derived messages fail alone: the result stands, and so do others of the batch
+
+    def end_round(self, camera: str) -> None:
+        """Nothing more is coming about the camera's frame that continuous queries were asked about."""
+        with self._failing_alone():
+            self.current.end(camera)
+
+    @contextmanager
+    def _failing_alone(self) -> Iterator[None]:
+        """Derived messages fail alone: results stand, others of the batch are answered, and the worker goes on."""
+        try:
+            yield
+        except Exception:
             self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
 
     def _deliver_current(self, outcome: Outcome, array: ObjectPointArray, sight: Sight) -> None:

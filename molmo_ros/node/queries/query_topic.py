@@ -51,7 +51,10 @@ class QueryTopic:
             self._node.destroy_subscription(subscription)
 
     def _on_sent_message(self, message: String, info: Mapping[str, int]) -> None:
-        sent = (info["source_timestamp"], hash(message.data))  # not the text itself, which may be of any length
+        sent = (
+            info["source_timestamp"],
+            hash(message.data),
+        )  # not the text itself, which may be of any length
         if sent not in self._heard:
             self._heard.append(sent)
             self._on_message(message)
