@@ -168,7 +168,11 @@ class QueryRun:
             molmo_ros.node.answers.answering.FatalModelError: The model has failed for good.
         """
         queries = tuple(self._settings.queries)
-        self._output, self._outputs, self._on_answer = output, Outputs(output, self._log), on_answer
+        self._output, self._outputs, self._on_answer = (
+            output,
+            Outputs(output, self._log, (BagError,)),
+            on_answer,
+        )
         self._current = CurrentPoints(self._outputs, lambda: queries, [self._camera.name])
         self._outputs.name_queries(query_names(queries).values())
         common: dict[str, Any] = {"value": self._parameters.__getitem__, "transforms": self._transforms}

@@ -93,12 +93,14 @@ class ResultBag:
         """A publisher to a topic of the node's, such as `~/result`; reliable, as the node's are."""
         topic = name.replace("~", NODE, 1)
         if name in self._without:
-            return _Publisher(self, None)
+            return _Publisher(self, topic, None)
         self._topics.add(topic)
         qos = _qos(depth)
         types, written = message_types(kind), type_name(kind)
         return _Publisher(
-            self, self._writer.add_connection(topic, written, typestore=types, offered_qos_profiles=[qos])
+            self,
+            topic,
+            self._writer.add_connection(topic, written, typestore=types, offered_qos_profiles=[qos]),
         )
 
     def copy(self, message: RecordedMessage) -> None:
@@ -144,9 +146,14 @@ class ResultBag:
 
 
 class _Publisher:
-    """A topic of the new bag; what `Outputs` knows of a publisher."""
+    """A topic of the new bag; what `Outputs` knows of a publisher.
 
-    def __init__(self, bag: ResultBag, connection: Connection | None) -> None:
+    Attributes:
+        topic_name: The topic.
+    """
+
+    def __init__(self, bag: ResultBag, topic: str, connection: Connection | None) -> None:
+        self.topic_name = topic
         self._bag, self._connection = bag, connection
 
     def publish(self, message: Any) -> None:

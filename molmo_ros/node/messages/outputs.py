@@ -27,15 +27,16 @@ FAILURES_LOGGED = 5.0
 class Outputs:
     """The publishers. Each message but the full record is made only while someone listens to it.
 
-    A derived message that cannot be made is logged, and takes none of the others with it.
+    A derived message that cannot be made or sent is logged, and takes none of the others with it.
 
     Args:
         node: Creates the publishers.
         log: Where failures are logged; the node's logger where none is given.
+        fatal: What means that nothing can be sent any more, and is raised.
     """
 
-    def __init__(self, node: Any, log: Any = None) -> None:
-        self._node, self._log = node, log or node.get_logger()
+    def __init__(self, node: Any, log: Any = None, fatal: tuple[type[Exception], ...] = ()) -> None:
+        self._node, self._log, self._fatal = node, log or node.get_logger(), fatal
         self._result = node.create_publisher(ObjectPointArray, "~/result", BURST)
         self._objects = node.create_publisher(ObjectPointArray, "~/objects", 10)
         self._answer = node.create_publisher(String, "~/answer", 10)
@@ -141,14 +142,14 @@ class Outputs:
         if not self._heard(publisher):
             return
         try:
-            made = message()
+            publisher.publish(message())
+        except self._fatal:
+            raise
         except Exception as error:
             self._log.error(
                 f"{publisher.topic_name} is left out: {error}\n{traceback.format_exc()}",
                 throttle_duration_sec=FAILURES_LOGGED,
             )
-            return
-        publisher.publish(made)
 
     @staticmethod
     def _heard(publisher: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -11,6 +12,10 @@ from molmo_ros.node.answers.outcome import Outcome  # noqa: E402
 from molmo_ros.node.messages.delivery import Delivery  # noqa: E402
 from molmo_ros.node.queries.query import parse_query  # noqa: E402
 from molmo_ros.node.queries.request import Request, Source  # noqa: E402
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+DETECTIONS = {"~/detections_2d", "~/detections_3d"}
+"""Where vision_msgs is installed."""
 
 
 class Node:
@@ -38,16 +43,37 @@ class Node:
         return SimpleNamespace(publish=publish, get_subscription_count=lambda: 1, topic_name=name)
 
 
-@pytest.mark.parametrize("source", [Source.CONTINUOUS, Source.TOPIC])
-def test_results_stand_where_nothing_derived_can_be_sent(source):
+@pytest.mark.parametrize(
+    ("source", "left_out"),
+    [
+        (
+            Source.CONTINUOUS,
+            {"~/answer", "~/red/points", "~/mug/points", "~/objects", "~/markers", "~/points", "~/pixels"},
+        ),
+        (Source.TOPIC, {"~/answer"}),  # there are continuous queries
+        (Source.SERVICE, set()),
+    ],
+)
+def test_each_that_cannot_be_sent_fails_alone(source, left_out):
     node, asked = Node(), []
-    diagnostics = SimpleNamespace(record_outcome=lambda array: None)
-    delivery = Delivery(node, {}, diagnostics)
+    delivery = Delivery(node, {}, SimpleNamespace(record_outcome=lambda array: None))
     delivery.name_queries()
     for text in ("red", "mug"):
         request = Request(parse_query(text), source, on_outcome=lambda outcome, array: asked.append(array))
         outcome = Outcome(request, Status.NOT_FOUND, Answer(Status.NOT_FOUND, "no"), camera="camera")
-        delivery.deliver(outcome, SimpleNamespace(frame=delivery, picture=None))
-    delivery.end_round("camera")
+        delivery.deliver(outcome, SimpleNamespace(frame=delivery, picture=PICTURE))
     assert [one.query for one in node.sent] == [one.query for one in asked] == ["red", "mug"]
-    assert node.logged and all("is gone" in text for text in node.logged)
+    pictures = {"~/annotated", "~/annotated/compressed"} if source is Source.CONTINUOUS else set()
+    assert {text.split()[0] for text in node.logged} - DETECTIONS == left_out | pictures
+
+
+def test_a_round_that_cannot_be_merged_ends_no_thread(monkeypatch):
+    node = Node()
+    delivery = Delivery(node, {}, SimpleNamespace())
+
+    def broken(_camera):
+        raise KeyError("a query")
+
+    monkeypatch.setattr(delivery.current, "end", broken)
+    delivery.end_round("camera")
+    assert "a query" in node.logged[0]
