@@ -56,7 +56,8 @@ class Node:
 )
 def test_each_that_cannot_be_sent_fails_alone(source, left_out):
     node, asked = Node(), []
-    delivery = Delivery(node, {}, SimpleNamespace(record_outcome=lambda array: None))
+    cameras = {"camera": SimpleNamespace(frames=SimpleNamespace(dropped=0))}
+    delivery = Delivery(node, cameras, SimpleNamespace(record_outcome=lambda array: None))
     delivery.name_queries()
     for text in ("red", "mug"):
         request = Request(parse_query(text), source, on_outcome=lambda outcome, array: asked.append(array))
