@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, shapes
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import LatencyModel, QueryTiming
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
+from molmo_ros.molmo.running.generate import GenerateOptions
 
 TOWER_WIDTH, DECODER_WIDTH, BLOCKS = 256, 512, 4
 OPTIONS = GenerateOptions(max_new_tokens=TYPICAL_ANSWER)

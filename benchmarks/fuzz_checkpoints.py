@@ -28,17 +28,17 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from molmo_ros.molmo.catalog.checksums import write_checksums
+from molmo_ros.molmo.catalog.model_folder import ADAPTER, TENSORS
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig
-from molmo_ros.molmo.model_folder import ADAPTER, TENSORS
 from molmo_ros.molmo.part_check import check_parts
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 from molmo_ros.molmo.scoring.calibration import read_calibration
-from molmo_ros.molmo.tokenizer import Tokenizer
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-from molmo_ros.molmo.weights.checksums import write_checksums
 from molmo_ros.molmo.weights.weight_files import INDEX, SINGLE
 
 VECTORS = Path(__file__).parents[1] / "test" / "vectors"

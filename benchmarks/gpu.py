@@ -37,7 +37,7 @@ import torch
 from benchmarks import gpu_work
 from benchmarks.gpu_engines import MODULES, open_tensorrt
 from molmo_ros.engine.tensorrt.module import installed_version
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES
 
 FLOORS = "floors"

@@ -25,7 +25,7 @@ from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
 from molmo_ros.train.evaluate import HELD_OUT
 from molmo_ros.train.precision import compare, table

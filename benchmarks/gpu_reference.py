@@ -10,7 +10,7 @@ from transformers import DynamicCache, Molmo2Config, Molmo2ForConditionalGenerat
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import family
-from molmo_ros.molmo.runtime import ImageTensors
+from molmo_ros.molmo.running.runtime import ImageTensors
 
 
 class Reference:

@@ -20,7 +20,7 @@ from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel, prefill_mask
-from molmo_ros.molmo.runtime import ImageTensors
+from molmo_ros.molmo.running.runtime import ImageTensors
 
 NAMES = (*MODELS, "tiny")
 PICTURES = (((378, 378), 1), ((720, 1280), 4), ((720, 1280), 8))

@@ -25,8 +25,8 @@ from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.molmo.network.model import MolmoModel, prefill_mask
-from molmo_ros.molmo.runtime import ImageTensors, Runtime
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.runtime import ImageTensors, Runtime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[1] / "test" / "vectors"

@@ -22,7 +22,7 @@ from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.engine.quantisation.simulated import simulated
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.train.evaluate import HELD_OUT
 from molmo_ros.train.precision import scenes_with_queries

@@ -25,7 +25,7 @@ from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.runtime import ImageTensors, Runtime
+from molmo_ros.molmo.running.runtime import ImageTensors, Runtime
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

@@ -72,7 +72,7 @@ def test_the_core_knows_only_itself(path):
         "molmo_ros.tracking",
         "molmo_ros.molmo.images.image_processor",
         "molmo_ros.molmo.pointing.points",
-        "molmo_ros.molmo.prompt",
+        "molmo_ros.molmo.prompts.prompt",
         "molmo_ros.molmo.catalog.registry",
         "molmo_ros.sim.renderer",
         "molmo_ros.train.queries",

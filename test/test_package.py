@@ -15,7 +15,8 @@ def run(code: str) -> None:
 def test_importing_loads_neither_torch_nor_ros():
     run(
         "import sys, molmo_ros; from molmo_ros import Answer, Point, Status\n"
-        "import molmo_ros.molmo.pointing.points, molmo_ros.molmo.prompt, molmo_ros.molmo.images.image_processor\n"
+        "import molmo_ros.molmo.pointing.points, molmo_ros.molmo.prompts.prompt\n"
+        "import molmo_ros.molmo.images.image_processor\n"
         "heavy = {'torch', 'transformers', 'rclpy', 'mujoco'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

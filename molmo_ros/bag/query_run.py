@@ -21,15 +21,15 @@ from molmo_ros.bag.result_bag import ResultBag
 from molmo_ros.molmo.answer import Status
 from molmo_ros.node.answers.answering import Answerer, Sight
 from molmo_ros.node.answers.camera_tracker import CameraTracker
-from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.images import ImageMessageError
-from molmo_ros.node.messages.current_points import CurrentPoints
+from molmo_ros.node.delivery.current_points import CurrentPoints
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters import PARAMETERS
-from molmo_ros.node.queries.query import Query
-from molmo_ros.node.queries.query_names import query_names
-from molmo_ros.node.queries.request import Request, Source
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.query import Query
+from molmo_ros.node.records.query_names import query_names
+from molmo_ros.node.records.request import Request, Source
 
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from molmo_ros.bag.camera_topics import COMPRESSED, CameraTopics
 from molmo_ros.bag.recorded_bag import RecordedMessage
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.frame import Frame, stamp_ns
+from molmo_ros.node.records.frame import Frame, stamp_ns
 
 RECTIFIED = re.compile(r"(?:(?<![A-Za-z])[Rr]ect|(?<=[a-z])Rect)(?:ified)?(?![a-z])")
 """In a topic's name: `image_rect`, `image_rect_color`, `rectified/image`, `imageRect`; not `direct`."""

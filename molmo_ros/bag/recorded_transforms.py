@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
-from molmo_ros.node.cameras.frame import stamp_ns
+from molmo_ros.node.records.frame import stamp_ns
 
 LOG = logging.getLogger(__name__)
 MOVING, STATIC = "/tf", "/tf_static"

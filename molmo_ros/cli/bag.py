@@ -135,7 +135,8 @@ def _run(args: argparse.Namespace) -> int:
     from molmo_ros.bag.query_run import QueryRun, RunSettings
     from molmo_ros.bag.recorded_bag import RecordedBag
     from molmo_ros.bag.result_bag import ResultBag
-    from molmo_ros.node.answers.inference import ModelChoice, load_model
+    from molmo_ros.node.answers.inference import load_model
+    from molmo_ros.node.records.model_choice import ModelChoice
 
     queries, camera = _queries(args.query)
     settings = RunSettings(
@@ -196,7 +197,7 @@ def _queries(written: list[str]) -> tuple[list[Any], str]:
     Raises:
         MolmoError: A query cannot be asked, or they are about several cameras.
     """
-    from molmo_ros.node.queries.query import QueryError, parse_query
+    from molmo_ros.node.records.query import QueryError, parse_query
 
     try:
         queries = [parse_query(one) for one in written]

@@ -21,11 +21,11 @@ from typing import Any
 
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.molmo.catalog import hub
+from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
 from molmo_ros.molmo.catalog.model_store import FetchNote, home_or_none, models_home
 from molmo_ros.molmo.catalog.registry import PRECISIONS, ModelEntry, find_model
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
-from molmo_ros.molmo.weights.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
 
 GB = 1e9
 RESERVE = 100 * 10**6

@@ -27,7 +27,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.demo.plan import Case
-from molmo_ros.node.cameras.frame import stamp_ns
+from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.sim.sim_camera import WORLD_FRAME
 
 CAMERA, NODE = "/molmo_sim_camera", "/molmo_node"

@@ -40,11 +40,11 @@ from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
 from molmo_ros.engine.tensorrt.targets import cache_file, this_gpu
+from molmo_ros.molmo.catalog.checksums import sha256_of
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.runtime import Runtime
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.runtime import Runtime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-from molmo_ros.molmo.weights.checksums import sha256_of
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
 Asked = tuple[np.ndarray, str]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from molmo_ros.molmo.catalog.model_folder import base_folder, refuse_dangling_links
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.model_folder import base_folder, refuse_dangling_links
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import Family, family
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 
 POINT_TOKENS = {"<|token_index|>": "patch_id", "<|vit_index|>": "subpatch_id", "<|vit_loc|>": "location_id"}
 SMALLEST_SHARE = 0.9

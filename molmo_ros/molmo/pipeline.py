@@ -13,29 +13,29 @@ import numpy as np
 import torch
 
 from molmo_ros.molmo.answer import Answer, Asked, Point
-from molmo_ros.molmo.answer_stream import ENDED_EARLY, LIMITS, AnswerStream, is_cut, sentence_of, status_of
+from molmo_ros.molmo.answers.answer_stream import (
+    ENDED_EARLY,
+    LIMITS,
+    AnswerStream,
+    is_cut,
+    sentence_of,
+    status_of,
+)
+from molmo_ros.molmo.answers.encoded_image import EncodedImage
+from molmo_ros.molmo.answers.image_encoder import ImageEncoder, milliseconds
+from molmo_ros.molmo.answers.point_format import point_format
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
-from molmo_ros.molmo.encoded_image import EncodedImage
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families import family
-from molmo_ros.molmo.generate import GenerateOptions, Generation, Limits, StopReason, generate
-from molmo_ros.molmo.image_encoder import ImageEncoder, milliseconds
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import QueryTiming
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.part_check import check_parts
-from molmo_ros.molmo.pointing.point_format import point_format
-from molmo_ros.molmo.prompt import PromptBuilder
-from molmo_ros.molmo.runtime import Cache, Runtime
-from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
-from molmo_ros.molmo.scoring.confidence import AnswerConfidence
-from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
-from molmo_ros.molmo.tokenizer import Tokenizer
-from molmo_ros.molmo.torch_runtime import TorchRuntime
-from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-from molmo_ros.molmo.wording import (
+from molmo_ros.molmo.prompts.prompt import PromptBuilder
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
+from molmo_ros.molmo.prompts.wording import (
     About,
     count_prompt,
     describe_prompt,
@@ -43,6 +43,13 @@ from molmo_ros.molmo.wording import (
     point_prompt,
     track_prompt,
 )
+from molmo_ros.molmo.running.generate import GenerateOptions, Generation, Limits, StopReason, generate
+from molmo_ros.molmo.running.runtime import Cache, Runtime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
+from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
+from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
 """An image, or several in one prompt."""

@@ -26,31 +26,32 @@ from molmo_ros.molmo.answer import Status
 from molmo_ros.node import installed_ros
 from molmo_ros.node.answers.answering import Answerer, FatalModelError, Sight
 from molmo_ros.node.answers.camera_tracker import CameraTracker
-from molmo_ros.node.answers.inference import ModelChoice, ModelFactory, load_model
-from molmo_ros.node.answers.outcome import Outcome
+from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.answers.transforms import Transforms
 from molmo_ros.node.cameras.camera_input import CameraInput, Transport, camera_inputs
 from molmo_ros.node.cameras.camera_qos import warn_of_unknown_overrides
-from molmo_ros.node.cameras.frame import Frame
-from molmo_ros.node.guarded_service import guarded
-from molmo_ros.node.health.bond import start_bond
+from molmo_ros.node.delivery.delivery import Delivery
+from molmo_ros.node.entrances.intake import Intake
+from molmo_ros.node.entrances.query_action import QueryActionServer
+from molmo_ros.node.entrances.query_topic import QueryTopic
+from molmo_ros.node.entrances.services import Services
 from molmo_ros.node.health.callback_errors import CallbackErrors
 from molmo_ros.node.health.clock_jumps import ClockJumps
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
-from molmo_ros.node.messages.delivery import Delivery
+from molmo_ros.node.lifecycle.bond import start_bond
+from molmo_ros.node.lifecycle.guarded_service import guarded
 from molmo_ros.node.parameters import declare_parameters
-from molmo_ros.node.queries.continuous import ContinuousQueries
-from molmo_ros.node.queries.intake import Intake
-from molmo_ros.node.queries.query import Query
-from molmo_ros.node.queries.query_action import QueryActionServer
-from molmo_ros.node.queries.query_topic import QueryTopic
-from molmo_ros.node.queries.request import Request
-from molmo_ros.node.queries.request_queue import RequestQueue
-from molmo_ros.node.queries.services import Services
-from molmo_ros.node.queries.worker import QueryWorker
+from molmo_ros.node.queue.continuous import ContinuousQueries
+from molmo_ros.node.queue.request_queue import RequestQueue
+from molmo_ros.node.queue.worker import QueryWorker
+from molmo_ros.node.records.frame import Frame
+from molmo_ros.node.records.model_choice import ModelChoice, ModelFactory
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.query import Query
+from molmo_ros.node.records.request import Request
 
 DEACTIVATE_TIMEOUT = 10.0
 """How long a stage of the model that cannot be interrupted may take when the node is deactivated [s]."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from molmo_ros.node.cameras.optical_frames import optical_frame_error
-from molmo_ros.node.queries.query import MAX_CONTINUOUS, MAX_QUERY_CHARS, QueryError, continuous_queries
+from molmo_ros.node.records.query import MAX_CONTINUOUS, MAX_QUERY_CHARS, QueryError, continuous_queries
 from molmo_ros.pictures.bit_depth import LEAST
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]

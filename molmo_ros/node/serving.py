@@ -17,10 +17,11 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from molmo_ros.node.answers.inference import ModelFactory, load_model
-from molmo_ros.node.executor import NodeExecutor
+from molmo_ros.node.answers.inference import load_model
+from molmo_ros.node.lifecycle.executor import NodeExecutor
 from molmo_ros.node.molmo_node import MolmoNode
 from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.records.model_choice import ModelFactory
 
 STOP_TIMEOUT = 0.4
 """How long a running inference may take to notice that the process ends [s]."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from molmo_ros.molmo.families import molmo2
-from molmo_ros.molmo.prompt import image_layout
+from molmo_ros.molmo.prompts.prompt import image_layout
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import add_noise
 from molmo_ros.train.queries import Query, QueryMaker, mask_points

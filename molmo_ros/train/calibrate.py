@@ -19,10 +19,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from molmo_ros.molmo.encoded_image import EncodedImage
-from molmo_ros.molmo.generate import Choice
+from molmo_ros.molmo.answers.encoded_image import EncodedImage
+from molmo_ros.molmo.answers.point_format import TextPoints
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.pointing.point_format import TextPoints
+from molmo_ros.molmo.running.generate import Choice
 from molmo_ros.molmo.scoring.calibration import Calibration, Curve, weights_fingerprint, write_calibration
 from molmo_ros.molmo.scoring.confidence import PointEvidence
 from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens, WrittenPointScorer

@@ -15,9 +15,9 @@ import pytest
 
 from molmo_ros.cli.main import main
 from molmo_ros.molmo.catalog import hub as hub_module
+from molmo_ros.molmo.catalog.checksums import read_checksums
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import FetchError
-from molmo_ros.molmo.weights.checksums import read_checksums
 
 # The embedded checkpoint under another name, as a model of the registry that lies on the hub.
 DRIVER = """

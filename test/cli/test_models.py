@@ -9,7 +9,7 @@ from molmo_ros.cli.main import main
 from molmo_ros.molmo.catalog.registry import registry
 from molmo_ros.molmo.families.molmo2 import PROMPT
 from molmo_ros.molmo.images.image_processor import ImageProcessor
-from molmo_ros.molmo.prompt import image_layout
+from molmo_ros.molmo.prompts.prompt import image_layout
 
 
 def printed(capsys, *arguments):

@@ -19,7 +19,7 @@ from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene

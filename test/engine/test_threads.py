@@ -11,14 +11,15 @@ import pytest
 from molmo_ros.cli.main import main
 from molmo_ros.engine.load import load_molmo
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.node.answers.inference import ModelChoice, load_model
+from molmo_ros.node.answers.inference import load_model
+from molmo_ros.node.records.model_choice import ModelChoice
 
 ASKED = """
 import json, os, sys, time
 import numpy as np
 import torch
 from molmo_ros.engine.load import load_molmo
-from molmo_ros.molmo.generate import GenerateOptions
+from molmo_ros.molmo.running.generate import GenerateOptions
 
 engine, threads = sys.argv[1], int(sys.argv[2])
 before = len(os.listdir("/proc/self/task"))

@@ -10,7 +10,7 @@ from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.part_check import check_parts
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TINY = {

@@ -18,10 +18,10 @@ from tokenizers import pre_tokenizers
 
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.molmo.errors import CheckpointError, ImageError, MolmoError, PromptError
-from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.prompts.wording import point_prompt
+from molmo_ros.molmo.running.generate import GenerateOptions
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
-from molmo_ros.molmo.wording import point_prompt
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SOURCE = {"molmo2": "molmo2-4b-tiny", "molmo": "molmo-7b-d-tiny"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 
-from molmo_ros.node.queries.query import MAX_QUERY_CHARS
+from molmo_ros.node.records.query import MAX_QUERY_CHARS
 
 DEPTH = True
 

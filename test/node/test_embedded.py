@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from molmo_ros.molmo.tokenizer import Tokenizer
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

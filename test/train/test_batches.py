@@ -7,8 +7,8 @@ import torch
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families import molmo2
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
-from molmo_ros.molmo.prompt import PromptBuilder
-from molmo_ros.molmo.tokenizer import Tokenizer as ProductTokenizer
+from molmo_ros.molmo.prompts.prompt import PromptBuilder
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer as ProductTokenizer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.batches import IGNORE, BatchStream, QueryEncoder, attention_mask, dense_labels, patchify

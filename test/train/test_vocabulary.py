@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.molmo.tokenizer import Tokenizer as ProductTokenizer
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer as ProductTokenizer
 from molmo_ros.train.vocabulary import (
     BASE_SIZE,
     EXTRA_SIZE,

@@ -13,7 +13,7 @@ from torch import Tensor
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.molmo.network.model import MolmoModel, embed_prompt, prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import torch_dtype
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 

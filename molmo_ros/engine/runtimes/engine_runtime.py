@@ -15,7 +15,7 @@ from molmo_ros.molmo.network.connector import image_table
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.network.point_head import PointHead
-from molmo_ros.molmo.runtime import Cache, ImageTensors, OwnProcess, StepOutput
+from molmo_ros.molmo.running.runtime import Cache, ImageTensors, OwnProcess, StepOutput
 
 
 class EngineCache:

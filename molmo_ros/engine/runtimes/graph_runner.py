@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.runtime import StepOutput
+from molmo_ros.molmo.running.runtime import StepOutput
 
 
 class GraphRunner(Protocol):

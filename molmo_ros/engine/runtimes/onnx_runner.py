@@ -13,7 +13,7 @@ from torch import Tensor
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.signatures import ANY, Signature
 from molmo_ros.molmo.config import DecoderConfig
-from molmo_ros.molmo.runtime import StepOutput
+from molmo_ros.molmo.running.runtime import StepOutput
 
 try:
     import onnxruntime

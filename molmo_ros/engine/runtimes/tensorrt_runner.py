@@ -15,10 +15,10 @@ from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signa
 from molmo_ros.engine.runtimes.tensorrt_engine import EngineContext, TensorRTEngine, records_graphs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.cuda_graphs import CudaGraphs
-from molmo_ros.molmo.runtime import StepOutput
-from molmo_ros.molmo.staging import Staging
-from molmo_ros.molmo.static_decode import read_width
+from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
+from molmo_ros.molmo.running.runtime import StepOutput
+from molmo_ros.molmo.running.staging import Staging
+from molmo_ros.molmo.running.static_decode import read_width
 
 
 class TensorRTRunner:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from molmo_ros.engine.store.engines_home import engines_home, make_home
 from molmo_ros.engine.store.trust import open_trusted
+from molmo_ros.molmo.catalog.checksums import read_checksums, sha256_of, verify_checksums
+from molmo_ros.molmo.catalog.model_folder import adapter_files, base_folder
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
-from molmo_ros.molmo.model_folder import adapter_files, base_folder
-from molmo_ros.molmo.weights.checksums import read_checksums, sha256_of, verify_checksums
 from molmo_ros.molmo.weights.weight_files import stored_tensors
 
 CONFIG = "config.json"

@@ -19,9 +19,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from molmo_ros.molmo.catalog.checksums import MANIFEST, sha256_of
 from molmo_ros.molmo.catalog.model_store import NOTE
 from molmo_ros.molmo.errors import FetchError
-from molmo_ros.molmo.weights.checksums import MANIFEST, sha256_of
 
 WANTED = (
     *("*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"),

@@ -27,7 +27,7 @@ class PromptStyle:
         low_res_start: The token before the global view of an image.
         low_res_patch: The token for each pooled cell of the global view.
         many_images: Whether a prompt may hold several images.
-        wording: Whose words it was trained on, see `wording.py`.
+        wording: Whose words it was trained on, see `prompts/wording.py`.
     """
 
     turn: tuple[str, ...]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.molmo.catalog.model_folder import holding
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.images.tiling import CropGrid
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.model_folder import holding
 
 STYLES = ("padded", "stretched")
 MAX_CROPS = 1000

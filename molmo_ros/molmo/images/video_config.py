@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from molmo_ros.molmo.catalog.model_folder import holding
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.images.image_processor_config import (
     ImageProcessorConfig,
@@ -19,7 +20,6 @@ from molmo_ros.molmo.images.image_processor_config import (
     whole_number,
 )
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.model_folder import holding
 
 POOL = (3, 3)
 """Patches per token (rows, columns) of the released models' frames."""

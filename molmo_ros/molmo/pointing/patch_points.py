@@ -20,7 +20,7 @@ import numpy as np
 from molmo_ros.molmo.answer import Asked, Point
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
-from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.prompts.tokenizer import TextStream, Tokenizer
 
 _TRIPLE = re.compile(r"<POINT_([0-9]{1,9})> ?<POINT_([0-9]{1,9})> ?<POINT_([0-9]{1,9})> ?([0-9]{1,9})$")
 _LONGEST_TRIPLE = 3 * len("<POINT_123456789> ") + 9

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.generate import Choice, likeliest
 from molmo_ros.molmo.network.model import PatchFeatures
 from molmo_ros.molmo.network.point_head import NEVER, PatchKeys, PointHead
 from molmo_ros.molmo.pointing.point_grammar import PointGrammar
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
-from molmo_ros.molmo.runtime import Runtime, StepOutput
+from molmo_ros.molmo.running.generate import Choice, likeliest
+from molmo_ros.molmo.running.runtime import Runtime, StepOutput
 
 
 @dataclass

@@ -35,7 +35,7 @@ from molmo_ros.molmo.answer import Asked, Point
 from molmo_ros.molmo.pointing.claimed_count import TAG, claimed_count, trained_count
 from molmo_ros.molmo.pointing.loose_points import LoosePoints, Place
 from molmo_ros.molmo.pointing.moments import frame_at
-from molmo_ros.molmo.wording import says_nothing_there
+from molmo_ros.molmo.prompts.wording import says_nothing_there
 
 _OPENING = ("<points", "<point", "<tracks")
 _CLOSING = ("</points>", "</point>", "</tracks>")

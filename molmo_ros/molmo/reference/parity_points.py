@@ -13,8 +13,8 @@ from molmo_ros.molmo.network.point_head import NEVER
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
-from molmo_ros.molmo.runtime import StepOutput
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.runtime import StepOutput
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 
 STEP = ("logits", "patch_logits", "subpatch_logits", "location_logits")
 """What the vectors call the parts of `PointScores`."""

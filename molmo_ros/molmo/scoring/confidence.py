@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from molmo_ros.molmo.generate import Choice
+from molmo_ros.molmo.running.generate import Choice
 from molmo_ros.molmo.scoring.calibration import Calibration
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from molmo_ros.molmo.generate import Choice
-from molmo_ros.molmo.runtime import Cache, Runtime
+from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.runtime import Cache, Runtime
 
 NEGLIGIBLE = 1e-3
 """Below this a bound is as good as the value."""

@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.molmo.catalog.model_folder import ADAPTER, adapter_files
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.families.transformers_names import Rows, other_names
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.model_folder import ADAPTER, adapter_files
 from molmo_ros.molmo.weights.row_updates import LowRank, Replacement, RowUpdate
 from molmo_ros.molmo.weights.stored_names import WRAPPERS
 from molmo_ros.molmo.weights.weight_files import StoredTensor, listed, read_header

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from molmo_ros.molmo.catalog.checksums import MANIFEST
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.network.model import MolmoModel
-from molmo_ros.molmo.torch_device import torch_device
-from molmo_ros.molmo.weights.checksums import MANIFEST
+from molmo_ros.molmo.running.torch_device import torch_device
 from molmo_ros.molmo.weights.stored_parameters import BASE, HEAD, StoredParameters
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from molmo_ros.molmo.catalog.checksums import verify_checksums
+from molmo_ros.molmo.catalog.model_folder import adapter_files, base_folder
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.families.tensor_names import Index, Piece
-from molmo_ros.molmo.model_folder import adapter_files, base_folder
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.adapter import adapted
-from molmo_ros.molmo.weights.checksums import verify_checksums
 from molmo_ros.molmo.weights.stored_names import hub_names
 from molmo_ros.molmo.weights.tensor_check import check_counts, check_tensors
 from molmo_ros.molmo.weights.weight_files import StoredTensor, stored_tensors

@@ -13,39 +13,22 @@ import numpy as np
 from molmo_ros.molmo.answer import Answer, Point, Status
 from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.node.answers.inference import ask_model
-from molmo_ros.node.answers.locate import LocatedPoint
+from molmo_ros.node.answers.joined_answer import joined
 from molmo_ros.node.answers.locator import Locator
-from molmo_ros.node.answers.outcome import Outcome, joined
 from molmo_ros.node.answers.sure_points import sure_points
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.frame import Frame, refusal
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.picture_reader import PictureReader
-from molmo_ros.node.queries.query import Kind
-from molmo_ros.node.queries.request import Request
+from molmo_ros.node.records.frame import Frame, refusal
+from molmo_ros.node.records.located_point import LocatedPoint
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.progress import Progress
+from molmo_ros.node.records.query import Kind
+from molmo_ros.node.records.request import Request
 
 
 class FatalModelError(RuntimeError):
     """The model cannot answer any more in this process, as after a fault of the GPU."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """An answer while it is made.
-
-    Attributes:
-        header: Header of the image.
-        camera: Name of the camera; empty where the image came with the request.
-        text: What the model has said so far.
-        points: The points that are complete, with their places.
-        frame_id: Frame of the places; empty where there are none.
-    """
-
-    header: Any
-    camera: str
-    text: str
-    points: tuple[LocatedPoint, ...]
-    frame_id: str
 
 
 @dataclass

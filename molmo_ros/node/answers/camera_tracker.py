@@ -16,9 +16,9 @@ import numpy as np
 
 from molmo_ros.molmo.answer import Point, Status
 from molmo_ros.node.answers.locator import Locator
-from molmo_ros.node.answers.outcome import Outcome
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.frame import Frame, stamp_ns
+from molmo_ros.node.records.frame import Frame, stamp_ns
+from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
 CATCH_UP_STEPS = 24

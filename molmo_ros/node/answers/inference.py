@@ -4,31 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from molmo_ros.molmo.answer import Answer, Point
-from molmo_ros.node.queries.query import Kind
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """What to load; the values of the node's parameters of the same names."""
-
-    model: str = "tiny"
-    device: str = "cpu"
-    dtype: str = "float32"
-    engine: str = "auto"
-    engine_path: str = ""
-    threads: int = 0
-
-    def __str__(self) -> str:
-        path = f" {self.engine_path}" if self.engine_path else ""
-        return f"{self.model} on {self.device} as {self.dtype}, engine {self.engine}{path}"
-
-
-ModelFactory = Callable[[ModelChoice], tuple[Any, Callable[..., Any]]]
-"""Makes an object with Molmo's methods, and the type of its generation options."""
+from molmo_ros.node.records.model_choice import ModelChoice
+from molmo_ros.node.records.query import Kind
 
 
 def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
@@ -38,7 +18,7 @@ def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
         molmo_ros.molmo.errors.MolmoError: The checkpoint or the engine cannot be loaded.
     """
     from molmo_ros.engine.load import load_molmo
-    from molmo_ros.molmo.generate import GenerateOptions
+    from molmo_ros.molmo.running.generate import GenerateOptions
 
     molmo = load_molmo(
         choice.model,

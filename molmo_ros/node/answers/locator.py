@@ -13,12 +13,13 @@ from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
 from molmo_ros.geometry.optical_frame import doubt
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point, Status
-from molmo_ros.node.answers.locate import DepthReading, LocatedPoint, locate_points
+from molmo_ros.node.answers.locate import DepthReading, locate_points
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.frame import stamp_ns
 from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.optical_frames import optical_frame_of
+from molmo_ros.node.records.frame import stamp_ns
+from molmo_ros.node.records.located_point import LocatedPoint
 
 NO_LIMIT = 10.0
 """How long depth is kept where pictures of any age are accepted [s]."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from molmo_ros.node.answers.camera_tracker import CameraTracker
-from molmo_ros.node.answers.outcome import Outcome
-from molmo_ros.node.cameras.frame import Frame
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.mailbox import Mailbox
+from molmo_ros.node.records.frame import Frame
+from molmo_ros.node.records.outcome import Outcome
 
 
 class TrackingThread:

@@ -18,7 +18,7 @@ from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 from molmo_ros.node import installed_ros
-from molmo_ros.node.cameras.frame import PastTime, stamp_ns
+from molmo_ros.node.records.frame import PastTime, stamp_ns
 
 QUEUED = 100
 """Messages that the middleware holds for each topic, as tf2's listener does."""

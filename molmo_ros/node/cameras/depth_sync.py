@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from molmo_ros.node.cameras.frame import stamp_ns
 from molmo_ros.node.cameras.message_cache import MessageCache
+from molmo_ros.node.records.frame import stamp_ns
 
 SPAN = 2.0
 """How long depth is kept at least, in the time of its stamps [s]: pictures wait, and come late."""

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import Any, NamedTuple
 
-from molmo_ros.node.cameras.frame import stamp_ns
+from molmo_ros.node.records.frame import stamp_ns
 
 
 class _Kept(NamedTuple):

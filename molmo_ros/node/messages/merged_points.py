@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState, StageTime
 from rclpy.duration import Duration
 
-from molmo_ros.node.queries.query import Kind, Query
+from molmo_ros.node.records.query import Kind, Query
 
 KNOWN = (
     ObjectPointArray.FOUND,

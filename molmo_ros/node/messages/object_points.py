@@ -10,10 +10,10 @@ from geometry_msgs.msg import Vector3
 from molmo_msgs.action import Query as QueryAction
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray, StageTime
 
-from molmo_ros.node.answers.answering import Progress
-from molmo_ros.node.answers.locate import LocatedPoint
-from molmo_ros.node.answers.outcome import Outcome
-from molmo_ros.node.cameras.frame import stamp_ns
+from molmo_ros.node.records.frame import stamp_ns
+from molmo_ros.node.records.located_point import LocatedPoint
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.progress import Progress
 
 ECHO_CHARS = 200
 """How much of a refused, overlong query is repeated in its result."""

@@ -11,8 +11,8 @@ from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.reference.tolerance import agree
-from molmo_ros.molmo.runtime import ImageTensors
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.runtime import ImageTensors
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 MODELS = sorted(path.name for path in VECTORS.glob("*-tiny"))

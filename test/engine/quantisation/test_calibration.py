@@ -12,7 +12,7 @@ from molmo_ros.engine.quantisation.calibration import (
     simulated_examples,
 )
 from molmo_ros.molmo.errors import ImageError, PromptError
-from molmo_ros.molmo.generate import GenerateOptions
+from molmo_ros.molmo.running.generate import GenerateOptions
 from molmo_ros.train.evaluate import HELD_OUT
 from molmo_ros.train.scenes import FIRST_SEED
 

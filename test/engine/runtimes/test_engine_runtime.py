@@ -8,11 +8,11 @@ import torch
 
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
-from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.runtime import ImageTensors
+from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.runtime import ImageTensors
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

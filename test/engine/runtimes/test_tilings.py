@@ -13,11 +13,11 @@ from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.lowering import lower_file
+from molmo_ros.molmo.answers.image_encoder import image_tensors
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
-from molmo_ros.molmo.image_encoder import image_tensors
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.reference.tolerance import agree
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 
 CONTEXT = 1536
 FEW = ["molmo-7b-d-tiny", "molmo2-4b-tiny", "molmopoint-8b-tiny"]

@@ -10,9 +10,9 @@ import pytest
 
 from molmo_ros.engine.store import checkpoint_hash
 from molmo_ros.engine.store.checkpoint_hash import KNOWN, checkpoint_sha256
+from molmo_ros.molmo.catalog.checksums import MANIFEST, write_checksums
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.weights.checksums import MANIFEST, write_checksums
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 

@@ -18,7 +18,7 @@ from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, CropBudget, image
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import QueryTiming
 from molmo_ros.molmo.images.tiling import distinct_tilings, select_tiling
-from molmo_ros.molmo.prompt import image_layout
+from molmo_ros.molmo.prompts.prompt import image_layout
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "preprocess"
 CONFIGS = {"molmo": ImageProcessorConfig.molmo(), "molmo2": ImageProcessorConfig.molmo2()}

@@ -11,8 +11,8 @@ import torch
 
 from molmo_ros.molmo.answer import Status
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
-from molmo_ros.molmo.generate import GenerateOptions
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.generate import GenerateOptions
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 SOURCE = {"molmo2": "molmo2-4b-tiny", "molmo": "molmo-7b-d-tiny"}

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.generate import generate
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
-from molmo_ros.molmo.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.generate import generate
+from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"

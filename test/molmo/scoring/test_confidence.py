@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.answer_stream import AnswerStream
-from molmo_ros.molmo.generate import Choice
+from molmo_ros.molmo.answers.answer_stream import AnswerStream
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.pointing.points import PointStream
+from molmo_ros.molmo.prompts.tokenizer import TextStream, Tokenizer
+from molmo_ros.molmo.running.generate import Choice
 from molmo_ros.molmo.scoring.calibration import Calibration, Curve
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence, PointEvidence
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
-from molmo_ros.molmo.tokenizer import TextStream, Tokenizer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.generate import Choice
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.generate import Choice
 from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer, near_share
 
 WORDS = ["<points", " coords", '="', '">', "cup", "</points>", " ", '"', "<point", " x", " y", ".", " alt"]

@@ -15,12 +15,12 @@ from std_msgs.msg import Header  # noqa: E402
 from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
 from molmo_ros.node.answers import camera_tracker  # noqa: E402
 from molmo_ros.node.answers.camera_tracker import CameraTracker  # noqa: E402
-from molmo_ros.node.answers.locate import LocatedPoint  # noqa: E402
-from molmo_ros.node.answers.outcome import Outcome  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
-from molmo_ros.node.cameras.frame import Frame  # noqa: E402
-from molmo_ros.node.queries.query import parse_query  # noqa: E402
-from molmo_ros.node.queries.request import Request, Source  # noqa: E402
+from molmo_ros.node.records.frame import Frame  # noqa: E402
+from molmo_ros.node.records.located_point import LocatedPoint  # noqa: E402
+from molmo_ros.node.records.outcome import Outcome  # noqa: E402
+from molmo_ros.node.records.query import parse_query  # noqa: E402
+from molmo_ros.node.records.request import Request, Source  # noqa: E402
 
 SMALL = np.random.default_rng(0).integers(40, 215, (15, 20, 3), dtype=np.uint8)
 PICTURE = cv2.resize(SMALL, (160, 120), interpolation=cv2.INTER_CUBIC)

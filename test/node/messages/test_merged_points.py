@@ -8,8 +8,8 @@ from geometry_msgs.msg import Point  # noqa: E402
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray, StageTime  # noqa: E402
 
 from molmo_ros.node.messages.merged_points import merged_points  # noqa: E402
-from molmo_ros.node.queries.query import continuous_queries  # noqa: E402
-from molmo_ros.node.queries.query_names import query_names  # noqa: E402
+from molmo_ros.node.records.query import continuous_queries  # noqa: E402
+from molmo_ros.node.records.query_names import query_names  # noqa: E402
 
 
 def array(query, status="FOUND", kind="point", place=None, frame_id="", **fields):

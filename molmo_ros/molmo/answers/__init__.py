@@ -1,0 +1,1 @@
+"""From an image's features and tokens to an answer with points."""

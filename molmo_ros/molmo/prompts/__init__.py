@@ -1,0 +1,1 @@
+"""From what people ask to token ids."""

@@ -1,0 +1,123 @@
+"""Decoding one token at a time over memory that stays where it is, so that a CUDA graph can be made of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from molmo_ros.molmo.network.attention import additive
+from molmo_ros.molmo.network.decoder import Decoder
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
+from molmo_ros.molmo.running.runtime import Cache, StepOutput
+
+WIDTH_STEP = 256
+"""Slots by which the part of a cache that a step reads grows: every width is one recording."""
+
+
+def read_width(filled: int, slots: int) -> int:
+    """How many slots a step reads of a cache of `slots`, `filled` of which hold tokens."""
+    return min(math.ceil(filled / WIDTH_STEP) * WIDTH_STEP, slots)
+
+
+class SlotCache(KVCache):
+    """The first slots of another cache, written at a place that only the device knows.
+
+    Args:
+        whole: The cache whose memory it is.
+        slot: int64 [1], on the device: where the next token goes.
+        width: How many slots are read.
+    """
+
+    def __init__(self, whole: KVCache, slot: Tensor, width: int) -> None:
+        self.keys, self.values = whole.keys[..., :width, :], whole.values[..., :width, :]
+        self.max_len, self.length, self._slot = width, 0, slot
+
+    def reserve(self, count: int) -> int:
+        """One token has room: where it goes was checked by whoever set the slot."""
+        assert count == 1
+        return 0
+
+    def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Writes [B, kv_heads, 1, head_dim] to the slot; returns everything that is read, filled or not."""
+        keys, values = self.keys[layer], self.values[layer]
+        return keys.index_copy_(2, self._slot, key), values.index_copy_(2, self._slot, value)
+
+
+class StaticDecode:
+    """One KV cache for everybody, and the decoding of a token over it.
+
+    Attributes:
+        graphs: The recordings; `graphs.refused` says why there are none.
+    """
+
+    def __init__(self, decoder: Decoder, dtype: torch.dtype, device: torch.device) -> None:
+        """Takes no memory for the cache yet.
+
+        Args:
+            decoder: Without experts: their choice goes through the host.
+            dtype: Of keys and values.
+            device: Where they are.
+        """
+        self._decoder, self._dtype, self._device = decoder, dtype, device
+        self._embedding = torch.zeros(1, 1, decoder.config.width, dtype=dtype, device=device)
+        self._slot = torch.zeros(1, dtype=torch.int64, device=device)
+        self._grow(WIDTH_STEP)
+
+    def _grow(self, slots: int) -> None:
+        """New memory, which all recordings have to be made for again."""
+        self.graphs: CudaGraphs[tuple[Tensor, Tensor]] = CudaGraphs(self._device)
+        self._cache = KVCache(self._decoder.config, slots, dtype=self._dtype, device=self._device)
+        self._columns = torch.arange(slots, dtype=torch.int64, device=self._device)
+        self._written = 0
+
+    def cache(self, max_len: int, old: Cache | None) -> KVCache:
+        """See `Runtime`: whoever asks has the one cache, and those that had it before begin again."""
+        before = self._cache
+        if before.max_len < max_len:
+            self._grow(math.ceil(max_len / WIDTH_STEP) * WIDTH_STEP)
+            if old is before:
+                self._cache.keep(before)
+                self._written = before.length
+        elif old is not before:
+            self._cache = copy.copy(before)  # the same memory
+            self._cache.length = 0
+        if self._cache is not before:
+            before.length = 0
+        return self._cache
+
+    def filled(self, cache: Cache) -> None:
+        """To be told when a prefill has written to the cache: what lies beyond it is wiped.
+
+        A masked slot counts 0 times what it holds, which is not 0 where a failed answer left infinities.
+        """
+        self._check(cache)
+        self._cache.keys[..., cache.length : self._written, :] = 0
+        self._cache.values[..., cache.length : self._written, :] = 0
+        self._written = cache.length
+
+    def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
+        """See `Runtime`."""
+        self._check(cache)
+        slot = self._cache.reserve(1)
+        width = read_width(slot + 1, self._cache.max_len)
+        self._embedding.copy_(embedding)
+        self._slot.fill_(slot)
+        logits, states = self.graphs.run(width, lambda: self._step(width))
+        self._cache.length = slot + 1
+        self._written = max(self._written, slot + 1)
+        return StepOutput(logits.clone(), states.clone())  # the next step writes to the same memory
+
+    def _step(self, width: int) -> tuple[Tensor, Tensor]:
+        # Added to the scores, so that attention is written out: of torch's fused kernels those that take a mask know
+        # no groups of heads, and would have keys and values repeated in memory.
+        mask = additive(self._columns[:width] <= self._slot).view(1, 1, 1, width)
+        cache = SlotCache(self._cache, self._slot, width)
+        output = self._decoder(self._embedding, self._slot.view(1, 1), mask, cache)
+        return output.logits, output.states
+
+    def _check(self, cache: Cache) -> None:
+        assert cache is self._cache, "a cache that another query has taken over"

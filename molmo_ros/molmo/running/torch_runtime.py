@@ -1,0 +1,101 @@
+"""A model's networks run by torch, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molmo_ros.molmo.network.kv_cache import KVCache
+from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.running.runtime import Cache, ImageTensors, OwnProcess, StepOutput
+from molmo_ros.molmo.running.staging import Staging
+from molmo_ros.molmo.running.static_decode import StaticDecode
+
+
+class TorchRuntime:
+    """See `Runtime`.
+
+    Attributes:
+        model: The network.
+        static: Decodes over memory at fixed addresses, on CUDA devices as CUDA graphs; None where each prompt has a
+            cache of its own and each step reads just what is filled.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: MolmoModel, static: bool | None = None) -> None:
+        """Puts the interface around a model.
+
+        Args:
+            model: The network.
+            static: Whether to decode over memory at fixed addresses. Default: on CUDA devices, but for mixtures of
+                experts, which cannot.
+        """
+        self.model, self.config = model, model.config
+        self.device, self.dtype = model.device, model.dtype
+        self.max_context = model.config.decoder.max_positions
+        self.embedding, self.point_head = model.decoder.embedding, model.point_head
+        self._staging = Staging(self.device)
+        self._process = OwnProcess()
+        if static is None:
+            static = self.device.type == "cuda" and not model.config.decoder.experts
+        self.static = StaticDecode(model.decoder, self.dtype, self.device) if static else None
+
+    def encode_image(self, image: ImageTensors) -> ImageFeatures:
+        """See `Runtime`."""
+        self._check_process()
+        crops = self._staging.send(image.crops, self.dtype)
+        tables = {"masks": image.masks, "input_idx": image.input_idx, "pooling": image.pooling}
+        on_device = {name: None if table is None else table.to(self.device) for name, table in tables.items()}
+        features = self.model.image_features(crops, single_view=image.single_view, **on_device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return features
+
+    def cache(self, max_len: int, old: Cache | None = None) -> KVCache:
+        """See `Runtime`."""
+        if self.static is not None:
+            return self.static.cache(max_len, old)
+        assert old is None or isinstance(old, KVCache), "a cache goes back to the runtime that it came from"
+        if old is not None and old.max_len >= max_len:
+            return old
+        new = KVCache(self.config.decoder, max_len, dtype=self.dtype, device=self.device)
+        if old is not None:
+            new.keep(old)
+        return new
+
+    def prefill(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        cache: Cache,
+        *,
+        positions: Tensor | None = None,
+        logits_for: Tensor | None = None,
+    ) -> StepOutput:
+        """See `Runtime`."""
+        self._check_process()
+        assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
+        if positions is None:
+            end = cache.length + embeddings.shape[1]
+            positions = torch.arange(cache.length, end, dtype=torch.int64, device=self.device).unsqueeze(0)
+        chosen = slice(-1, None) if logits_for is None else logits_for
+        output = self.model.decoder(embeddings, positions, mask, cache, chosen)
+        if self.static is not None:
+            self.static.filled(cache)
+        return StepOutput(output.logits, output.states)
+
+    def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
+        """See `Runtime`."""
+        self._check_process()
+        if self.static is not None:
+            return self.static.decode(embedding, cache)
+        assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
+        position = torch.full((1, 1), cache.length, dtype=torch.int64, device=self.device)
+        output = self.model.decoder(embedding, position, None, cache)
+        return StepOutput(output.logits, output.states)
+
+    def _check_process(self) -> None:
+        """One thread on the CPU works in a fork too: it is the thread that asks."""
+        if self.device.type != "cpu" or torch.get_num_threads() > 1:
+            self._process.check(self.name)

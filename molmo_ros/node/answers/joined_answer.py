@@ -1,0 +1,60 @@
+"""One answer of several: to a request with several labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from molmo_ros.molmo.answer import Answer, Status
+
+DECISIVE = (
+    Status.ERROR,
+    Status.CANCELLED,
+    Status.TIMEOUT,
+    Status.FOUND,
+    Status.ANSWERED,
+    Status.UNPARSEABLE,
+    Status.NOT_FOUND,
+)
+"""Of several answers, the first of these statuses that one has is that of all."""
+
+
+def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
+    """One answer to a request of several labels.
+
+    Args:
+        answers: Label and answer of each, in the order of the request; an empty label leaves the points theirs.
+
+    Returns:
+        An answer whose points have the labels that were asked for, in the order of the labels.
+    """
+    labelled = [
+        replace(answer, points=tuple(replace(one, label=label or one.label) for one in answer.points))
+        for label, answer in answers
+    ]
+    if len(labelled) == 1:
+        return labelled[0]
+    counts = [answer.count for answer in labelled]
+    timing: dict[str, float] = {}
+    for answer in labelled:
+        for stage, ms in answer.timing_ms.items():
+            timing[stage] = timing.get(stage, 0.0) + ms
+    statuses = {answer.status for answer in labelled}
+    absent = [label for label, answer in answers if answer.status is Status.NOT_FOUND]
+    status = next(one for one in DECISIVE if one in statuses)
+    errors = [f"{label}: {answer.error}".removeprefix(": ") for label, answer in answers if answer.error]
+    if absent and status is not Status.NOT_FOUND:
+        errors.append(f"not found: {', '.join(absent)}")
+    return Answer(
+        status=status,
+        text="\n".join(filter(None, (answer.text for answer in labelled))),
+        points=tuple(point for answer in labelled for point in answer.points),
+        truncated=any(answer.truncated for answer in labelled),
+        count=None if None in counts else sum(count or 0 for count in counts),
+        timing_ms=timing,
+        tokens=sum(answer.tokens for answer in labelled),
+        limit=next(filter(None, (answer.limit for answer in labelled)), ""),
+        error="; ".join(errors),
+        crops=labelled[0].crops,
+        calibrated=all(answer.calibrated for answer in labelled),
+    )

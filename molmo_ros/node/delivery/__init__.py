@@ -1,0 +1,1 @@
+"""Outcomes on their way out: to the topics, and to whoever asked."""

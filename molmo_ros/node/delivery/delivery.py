@@ -1,0 +1,129 @@
+"""Hands outcomes on: to the topics, to whoever asked, to the camera's tracker and to diagnostics."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from molmo_msgs.msg import ObjectPointArray
+
+from molmo_ros.molmo.answer import Status
+from molmo_ros.node.answers.answering import Sight
+from molmo_ros.node.answers.tracking_thread import TrackingThread
+from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.delivery.current_points import CurrentPoints
+from molmo_ros.node.health.diagnostics import Diagnostics
+from molmo_ros.node.messages.object_points import object_points
+from molmo_ros.node.messages.outputs import Outputs
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.query import Query, continuous_queries
+from molmo_ros.node.records.query_names import query_names
+from molmo_ros.node.records.request import Request, Source
+
+FAILURES_LOGGED = 5.0
+"""How often derived messages that could not be sent are logged [s]."""
+
+
+class Delivery:
+    """One outcome for every request, and the current points of every camera. Thread-safe.
+
+    Args:
+        node: The node.
+        cameras: The cameras by name.
+        diagnostics: Counts the outcomes.
+
+    Attributes:
+        outputs: The publishers.
+        current: The current points, of continuous queries.
+        trackers: Of the cameras, by name; none while the node is not active.
+        abandoned: Requests that have their outcome although the model still works on them.
+    """
+
+    def __init__(self, node: Any, cameras: Mapping[str, CameraInput], diagnostics: Diagnostics) -> None:
+        self._node, self._cameras, self._diagnostics = node, cameras, diagnostics
+        self.outputs = Outputs(node)
+        self.current = CurrentPoints(self.outputs, self.queries, list(cameras))
+        self.trackers: dict[str, TrackingThread] = {}
+        self.abandoned: list[Request] = []
+
+    def queries(self) -> tuple[Query, ...]:
+        """The continuous queries."""
+        return continuous_queries(self._node.value("queries"))
+
+    def name_queries(self) -> dict[str, str]:
+        """Give each continuous query the topics that it has for itself; their names by what was written."""
+        names = query_names(self.queries())
+        with self._failing_alone():
+            self.outputs.name_queries(names.values())
+        return names
+
+    def deliver(self, outcome: Outcome, sight: Sight | None = None) -> None:
+        """Publishes an outcome and tells whoever asked; nothing about continuous queries that made way.
+
+        The topics of the current points belong to the continuous queries. Where there are none, they follow what is
+        asked on the topic `query`; services and goals never move them.
+        """
+        request = outcome.request
+        if request in self.abandoned:
+            return
+        if outcome.made_way:
+            self._diagnostics.record_preemption()
+            return
+        array = self.deliver_last(outcome)
+        if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
+            return  # points that nobody wants any more are no current points
+        with self._failing_alone():
+            self._deliver_current(outcome, array, sight)
+
+    def end_round(self, camera: str) -> None:
+        """Nothing more is coming about the camera's frame that continuous queries were asked about."""
+        with self._failing_alone():
+            self.current.end(camera)
+
+    @contextmanager
+    def _failing_alone(self) -> Iterator[None]:
+        """Derived messages fail alone: results stand, others of the batch are answered, and the worker goes on."""
+        try:
+            yield
+        except Exception:
+            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
+
+    def _deliver_current(self, outcome: Outcome, array: ObjectPointArray, sight: Sight) -> None:
+        source = outcome.request.source
+        if source in (Source.TOPIC, Source.CONTINUOUS):
+            self.outputs.publish_answer(array.text)
+        tracker = self.trackers.get(outcome.camera)
+        if source is Source.TOPIC and not self.queries():
+            self.current.publish_one(outcome, array, lambda: sight.picture)
+        elif source is Source.CONTINUOUS and tracker is not None and self._node.value("tracking"):
+            tracker.on_answer(outcome, sight.picture)
+        elif source is Source.CONTINUOUS:
+            self.current.add(outcome, array, sight.frame, lambda: sight.picture)
+
+    def deliver_last(self, outcome: Outcome) -> ObjectPointArray | None:
+        """Publishes an outcome and tells whoever asked, also one who was given up.
+
+        Returns:
+            What was published; None where ROS has ended.
+        """
+        if not self._node.context.ok():
+            return None
+        array = self._record(outcome)
+        self._diagnostics.record_outcome(array)
+        self.outputs.publish_result(array)
+        if outcome.request.on_outcome is not None:
+            outcome.request.on_outcome(outcome, array)
+        return array
+
+    def deliver_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
+        """The current points of a camera, from its tracker; see `CameraTracker`."""
+        if self._node.context.ok():
+            self.current.tracked([(outcome, self._record(outcome)) for outcome in outcomes], picture)
+
+    def _record(self, outcome: Outcome) -> ObjectPointArray:
+        camera = self._cameras.get(outcome.camera)
+        now = self._node.get_clock().now().nanoseconds
+        return object_points(outcome, now=now, dropped_frames=camera.frames.dropped if camera else 0)

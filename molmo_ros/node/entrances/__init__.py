@@ -1,0 +1,1 @@
+"""Where requests come in: the topic, the services and the action."""

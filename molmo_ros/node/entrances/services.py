@@ -1,0 +1,80 @@
+"""The services `~/point_at` and `~/ask`: one request, one answer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from molmo_msgs.msg import ObjectPointArray
+from molmo_msgs.srv import Ask, Point
+from rclpy.callback_groups import ReentrantCallbackGroup
+
+from molmo_ros.node.entrances.intake import Intake
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.query import Kind, QueryError, structured_query
+from molmo_ros.node.records.request import QueryLimits, Request, Source
+
+WAIT_INTERVAL = 0.5
+"""How often a waiting call looks whether ROS still runs [s]."""
+
+
+class Services:
+    """Each call waits in a thread of the executor's, of which there are more than requests may wait.
+
+    Args:
+        node: The node.
+        intake: Takes the requests.
+    """
+
+    def __init__(self, node: Any, intake: Intake) -> None:
+        self._node, self._intake = node, intake
+        group = ReentrantCallbackGroup()
+        node.create_service(Point, "~/point_at", self._on_point, callback_group=group)
+        node.create_service(Ask, "~/ask", self._on_ask, callback_group=group)
+
+    def _on_point(self, request: Point.Request, response: Point.Response) -> Point.Response:
+        kind = Kind.COUNT if request.count else Kind.POINT
+        limits = QueryLimits(max_points=request.max_points, time_limit=seconds(request.time_limit))
+        return self._answer(response, kind, "", list(request.labels), request, limits, request.target_frame)
+
+    def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        limits = QueryLimits(time_limit=seconds(request.time_limit))
+        return self._answer(response, Kind.ASK, request.question, [], request, limits)
+
+    def _answer(
+        self,
+        response: Any,
+        kind: Kind,
+        prompt: str,
+        labels: list[str],
+        call: Any,
+        limits: QueryLimits,
+        target_frame: str = "",
+    ) -> Any:
+        done = threading.Event()
+
+        def finish(_outcome: Outcome, array: ObjectPointArray) -> None:
+            response.result = array
+            done.set()
+
+        try:
+            query = structured_query(kind.value, prompt, labels, call.camera)
+        except QueryError as error:
+            self._intake.refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)
+        else:
+            self._intake.submit(
+                Request(query, Source.SERVICE, limits, target_frame, attached(call.image), on_outcome=finish)
+            )
+        while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
+            pass
+        return response
+
+
+def seconds(duration: Any) -> float:
+    """A builtin_interfaces/Duration in seconds."""
+    return duration.sec + duration.nanosec * 1e-9
+
+
+def attached(image: Any) -> Any:
+    """The sensor_msgs/Image of a request; None where its sender left it empty. One with a part missing is wrong."""
+    return image if image.height or image.width or len(image.data) else None

@@ -1,0 +1,1 @@
+"""What is to be asked: requests that wait, and continuous queries that are due."""

@@ -1,0 +1,1 @@
+"""What the node passes around: plain records, which know of nothing above them."""

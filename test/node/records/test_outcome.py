@@ -1,0 +1,181 @@
+"""Several labels' answers made one, and the full record of an outcome."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from builtin_interfaces.msg import Time  # noqa: E402
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
+from molmo_ros.node.answers.answering import is_fatal  # noqa: E402
+from molmo_ros.node.answers.joined_answer import joined  # noqa: E402
+from molmo_ros.node.messages.object_points import duration, object_points  # noqa: E402
+from molmo_ros.node.records.located_point import LocatedPoint  # noqa: E402
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.query import Kind, Query, parse_query  # noqa: E402
+from molmo_ros.node.records.request import Request, Source  # noqa: E402
+
+FOUND = Answer(
+    Status.FOUND,
+    "a mug",
+    (Point(1.0, 2.0, "mugs", confidence=0.5), Point(3.0, 4.0, "mugs")),
+    timing_ms={"decode": 2.0},
+    tokens=5,
+    count=2,
+    calibrated=True,
+)
+ABSENT = Answer(Status.NOT_FOUND, "none", timing_ms={"decode": 3.0, "prefill": 1.0}, tokens=2, count=0)
+
+
+def test_joined_answers_keep_order_and_add_up():
+    answer = joined([("mug", FOUND), ("unicorn", ABSENT)])
+    assert [(one.x, one.label) for one in answer.points] == [(1.0, "mug"), (3.0, "mug")]
+    assert (answer.status, answer.text, answer.error) == (Status.FOUND, "a mug\nnone", "not found: unicorn")
+    assert (answer.tokens, answer.count) == (7, 2)
+    assert answer.timing_ms == {"decode": 5.0, "prefill": 1.0}
+    assert not answer.calibrated  # one of them is not
+
+
+def test_joined_answers_name_every_limit():
+    cut = replace(FOUND, truncated=True, limit="max_new_tokens", error="max_new_tokens ended the answer")
+    answer = joined([("mug", FOUND), ("bowl", cut), ("unicorn", ABSENT)])
+    assert (answer.truncated, answer.limit) == (True, "max_new_tokens")
+    assert answer.error == "bowl: max_new_tokens ended the answer; not found: unicorn"
+
+
+def test_one_answer_stays_itself_and_an_empty_label_leaves_the_models():
+    assert joined([("", FOUND)]) == FOUND
+    assert joined([("mug", FOUND)]).points[0].label == "mug"
+    assert joined([("unicorn", ABSENT)]).error == ""
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        (["FOUND", "NOT_FOUND"], "FOUND"),
+        (["NOT_FOUND", "NOT_FOUND"], "NOT_FOUND"),
+        (["FOUND", "CANCELLED"], "CANCELLED"),
+        (["FOUND", "TIMEOUT"], "TIMEOUT"),
+        (["NOT_FOUND", "UNPARSEABLE"], "UNPARSEABLE"),
+        (["ANSWERED", "ANSWERED"], "ANSWERED"),
+    ],
+)
+def test_status_of_several(statuses, status):
+    assert joined([(one, Answer(Status(one))) for one in statuses]).status == Status(status)
+
+
+def test_count_is_unknown_where_one_is():
+    assert joined([("a", FOUND), ("b", Answer(Status.NOT_FOUND))]).count is None
+
+
+def request(query=None):
+    return Request(query or parse_query("count: mugs"), Source.ACTION, id="7")
+
+
+def test_record_holds_everything_and_survives_the_wire():
+    header = Header(stamp=Time(sec=100, nanosec=7), frame_id="optical")
+    located = (
+        LocatedPoint(FOUND.points[0], (0.1, 0.2, 0.3), 0.004, (0.0, 0.0, -1.0), track_id=9),
+        LocatedPoint(FOUND.points[1], reason="no depth there"),
+    )
+    outcome = Outcome(
+        request(),
+        Status.FOUND,
+        FOUND,
+        header=header,
+        camera="wrist",
+        size=(64, 48),
+        points=located,
+        frame_id="base",
+        reason="why",
+        start_age=0.25,
+        timing_ms={"model": 1.5},
+        dropped_points=3,
+    )
+    array = object_points(outcome, now=101_000_000_007, dropped_frames=4)
+    array = deserialize_message(serialize_message(array), type(array))
+    assert array.header == header
+    assert (array.camera, array.image_width, array.image_height) == ("wrist", 64, 48)
+    assert (array.query, array.kind, array.source, array.request_id) == (
+        "count: mugs",
+        "count",
+        "action",
+        "7",
+    )
+    assert (array.status, array.reason, array.text, array.frame_id) == ("FOUND", "why", "a mug", "base")
+    assert (array.has_count, array.count, array.tokens, array.calibrated) == (True, 2, 5, True)
+    assert (array.points_left_out, array.dropped_frames, array.tracked) == (3, 4, False)
+    assert (array.start_age.nanosec, array.frame_age.sec, array.frame_age.nanosec) == (250_000_000, 1, 0)
+    assert [(one.stage, one.duration.nanosec) for one in array.timings] == [("model", 1_500_000)]
+    assert not array.has_not_found_probability
+    first, second = array.points
+    assert (first.has_score, first.score, first.has_position, first.has_normal) == (True, 0.5, True, True)
+    assert (first.position.x, first.position.y, first.position.z) == (0.1, 0.2, 0.3)
+    assert (first.normal.z, first.track_id, first.reason) == (-1.0, 9, "")
+    assert first.spread == pytest.approx(0.004)
+    assert (second.has_score, second.has_position, second.has_normal) == (False, False, False)
+    assert (second.pixel.x, second.pixel.y, second.reason) == (3.0, 4.0, "no depth there")
+    assert (second.position.x, second.spread) == (0.0, 0.0)
+
+
+def test_record_without_an_image_or_an_answer():
+    array = object_points(Outcome(request(), Status.NO_IMAGE, camera="wrist", reason="none came"), now=10**18)
+    assert (array.header, array.frame_age.sec, array.text) == (Header(), 0, "")
+    refused = object_points(Outcome(request(Query(None, (), "x" * 5000)), Status.ERROR, reason="too long"))
+    assert refused.kind == "" and refused.query == "x" * 200 + "... (5000 characters)"
+
+
+@pytest.mark.parametrize("milliseconds", [0.0, 1e-6, 999.9999999, 1500.25, -0.5, -1000.0, -1234.5, 1e9])
+def test_duration_is_normalised(milliseconds):
+    message = duration(milliseconds)
+    assert 0 <= message.nanosec < 10**9
+    assert math.isclose(message.sec * 1e3 + message.nanosec * 1e-6, milliseconds, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("years", [69, -69, 600])
+def test_ages_of_another_century_fit_the_message(years):
+    """A stamp before 1958 is more than 2^31 s ago."""
+    message = duration(years * 365.25 * 86400e3)
+    assert message.sec == (2**31 - 1 if years > 0 else -(2**31))
+
+
+class AcceleratorError(RuntimeError):
+    """As torch calls its own."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "fatal"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (AcceleratorError("unspecified launch failure"), True),
+        (RuntimeError("cudaErrorIllegalAddress (700)"), True),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("nan"), False),
+    ],
+)
+def test_which_errors_are_fatal(error, fatal):
+    assert is_fatal(error) is fatal
+
+
+def test_kinds_have_the_words_of_the_message():
+    from molmo_msgs.msg import ObjectPointArray
+
+    assert {one.value for one in Kind} == {
+        ObjectPointArray.POINT,
+        ObjectPointArray.COUNT,
+        ObjectPointArray.ASK,
+    }
+    assert [one.value for one in Source] == ["action", "service", "topic", "continuous"]
+    assert all(getattr(ObjectPointArray, one.value) == one.value for one in Status)
