@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molmo_ros.cli.main import build_parser
-from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.parameters.declaration import SPECS
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

@@ -25,7 +25,7 @@ from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.delivery.current_points import CurrentPoints
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
-from molmo_ros.node.parameters import PARAMETERS
+from molmo_ros.node.parameters.declaration import PARAMETERS
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names

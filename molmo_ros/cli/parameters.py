@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from molmo_ros.node.parameters import PARAMETERS, SPECS, ParameterSpec, first_error
+from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, ParameterSpec, first_error
 
 WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 

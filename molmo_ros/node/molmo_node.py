@@ -43,7 +43,7 @@ from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
 from molmo_ros.node.lifecycle.bond import start_bond
 from molmo_ros.node.lifecycle.guarded_service import guarded
-from molmo_ros.node.parameters import declare_parameters
+from molmo_ros.node.parameters.declaration import declare_parameters
 from molmo_ros.node.queue.continuous import ContinuousQueries
 from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.queue.worker import QueryWorker

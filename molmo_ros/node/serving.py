@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.lifecycle.executor import NodeExecutor
 from molmo_ros.node.molmo_node import MolmoNode
-from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.parameters.declaration import SPECS
 from molmo_ros.node.records.model_choice import ModelFactory
 
 STOP_TIMEOUT = 0.4

@@ -7,7 +7,7 @@ import pytest
 from molmo_ros.cli.bag import WITHOUT
 from molmo_ros.cli.main import build_parser
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
-from molmo_ros.node.parameters import PARAMETERS
+from molmo_ros.node.parameters.declaration import PARAMETERS
 
 
 def parsed(*options):

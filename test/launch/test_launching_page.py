@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.parameters.declaration import SPECS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "launching.md").read_text()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.parameters.declaration import SPECS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch" / "molmo.launch.py"

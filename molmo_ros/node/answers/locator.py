@@ -17,7 +17,7 @@ from molmo_ros.node.answers.locate import DepthReading, locate_points
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
-from molmo_ros.node.cameras.optical_frames import optical_frame_of
+from molmo_ros.node.parameters.optical_frames import optical_frame_of
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
 

@@ -18,8 +18,8 @@ from molmo_ros.node.cameras.calibration import camera_from_message
 from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.cameras.picture_reader import PictureReader
-from molmo_ros.node.cameras.stamp_gaps import StampGaps
 from molmo_ros.node.cameras.topic_silence import silence
+from molmo_ros.node.health.stamp_gaps import StampGaps
 from molmo_ros.node.records.frame import Frame, PastTime, stamp_ns
 
 LOOK_INTERVAL = 0.5

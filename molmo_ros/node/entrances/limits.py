@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from molmo_ros.node.parameters import SPECS
+from molmo_ros.node.parameters.declaration import SPECS
 from molmo_ros.node.records.request import QueryLimits
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from molmo_msgs.msg import ObjectPointArray
 
-from molmo_ros.node.cameras.stamp_gaps import StampGaps
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
+from molmo_ros.node.health.stamp_gaps import StampGaps
 from molmo_ros.node.records.frame import refusal
 from molmo_ros.node.records.model_choice import ModelChoice
 

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
 from molmo_ros.node.answers.answering import Answerer  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
-from molmo_ros.node.parameters import SPECS  # noqa: E402
+from molmo_ros.node.parameters.declaration import SPECS  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
 from molmo_ros.node.records.request import Request, Source  # noqa: E402
 

@@ -15,8 +15,8 @@ from molmo_msgs.msg import ObjectPoint, ObjectPointArray, StageTime  # noqa: E40
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 
-from molmo_ros.node.cameras.stamp_gaps import StampGaps  # noqa: E402
 from molmo_ros.node.health.diagnostics import Diagnostics  # noqa: E402
+from molmo_ros.node.health.stamp_gaps import StampGaps  # noqa: E402
 from molmo_ros.node.records.model_choice import ModelChoice  # noqa: E402
 
 NOW = Time(seconds=1000)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from molmo_ros.node.cameras.stamp_gaps import CURE, StampGaps
+from molmo_ros.node.health.stamp_gaps import CURE, StampGaps
 
 PERIOD = 33_333_333
 

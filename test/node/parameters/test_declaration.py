@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from molmo_ros.node.parameters import PARAMETERS, SPECS, first_error, markdown
+from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, first_error, markdown
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_config_file_holds_every_default():

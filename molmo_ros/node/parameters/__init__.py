@@ -1,0 +1,1 @@
+"""The parameters of the node: declared once, as data."""
