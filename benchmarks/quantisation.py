@@ -14,7 +14,7 @@ import torch
 
 from molmo_ros.engine.quality import QualityReport, compare
 from molmo_ros.engine.quality_gate import questions, record
-from molmo_ros.engine.quantisation.calibration import calibration_prompts, simulated_examples
+from molmo_ros.engine.quantisation.decoder_prompts import calibration_prompts
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.formats import QUANTISED
 from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
@@ -25,6 +25,7 @@ from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.train.evaluate import HELD_OUT
+from molmo_ros.train.examples import simulated_examples
 from molmo_ros.train.precision import scenes_with_queries
 
 DTYPE = torch.bfloat16

@@ -25,6 +25,14 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("parameters",),
         ("records", "installed_ros"),
     ),
+    "engine": (
+        ("engine_build",),
+        ("build_plan", "load", "quality_gate"),
+        ("quality", "runtimes", "tensorrt"),
+        ("graphs", "store"),
+        ("quantisation", "shapes"),
+        ("errors",),
+    ),
 }
 """Of each folder, from the top: a room (a folder or a file) may import rooms of lower floors, and none of its own."""
 

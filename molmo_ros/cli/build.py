@@ -27,7 +27,7 @@ from molmo_ros.molmo.errors import MolmoError
 if TYPE_CHECKING:
     import numpy as np
 
-    from molmo_ros.engine.quantisation.calibration import Example
+    from molmo_ros.engine.quantisation.decoder_prompts import Example
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SIMULATED = 48
@@ -119,7 +119,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _calibration(args: argparse.Namespace) -> list[Example]:
     """What quantisation is calibrated on: every other picture, or the simulator's table with true answers."""
-    from molmo_ros.engine.quantisation.calibration import Example, simulated_examples
+    from molmo_ros.engine.quantisation.decoder_prompts import Example
+    from molmo_ros.train.examples import simulated_examples
 
     if args.pictures is None:
         return list(simulated_examples(SIMULATED))
@@ -130,15 +131,11 @@ def _calibration(args: argparse.Namespace) -> list[Example]:
 
 def _gate(args: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
     """What the quality gate asks, about pictures that calibration does not use."""
-    from molmo_ros.train.evaluate import HELD_OUT
-    from molmo_ros.train.precision import scenes_with_queries
+    from molmo_ros.train.examples import simulated_questions
 
-    if args.pictures is not None:
-        return [
-            (picture, text) for picture in _pictured(args.pictures)[1::2] for text in args.query or [QUERY]
-        ]
-    scenes = scenes_with_queries(range(HELD_OUT, HELD_OUT + SIMULATED // 2), 2)
-    return [(picture, query.prompt) for _, picture, queries in scenes for query in queries]
+    if args.pictures is None:
+        return simulated_questions(SIMULATED)
+    return [(picture, text) for picture in _pictured(args.pictures)[1::2] for text in args.query or [QUERY]]
 
 
 def _pictured(folder: Path) -> list[np.ndarray]:

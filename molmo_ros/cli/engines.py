@@ -25,7 +25,7 @@ from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import engines_home, find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.engine.store.trust import verify_files
+from molmo_ros.engine.store.verified_files import verify_files
 from molmo_ros.engine.tensorrt.module import advice, installed_version
 from molmo_ros.molmo.errors import MolmoError
 

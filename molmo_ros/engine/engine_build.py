@@ -26,7 +26,7 @@ from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.quality import QualityThreshold
 from molmo_ros.engine.quality_gate import GateReport, Question, questions, record
-from molmo_ros.engine.quantisation.calibration import Example, calibration_prompts, open_before_blocks
+from molmo_ros.engine.quantisation.decoder_prompts import Example, calibration_prompts, open_before_blocks
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
 from molmo_ros.engine.quantisation.simulated import simulated

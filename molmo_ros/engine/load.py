@@ -21,7 +21,7 @@ from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.engine.store.trust import read_verified, verify_files
+from molmo_ros.engine.store.verified_files import read_verified, verify_files
 from molmo_ros.engine.tensorrt.module import (
     TENSORRT,
     TENSORRT_RTX,

@@ -15,10 +15,10 @@ from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.engine_build import build
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.quality import QualityThreshold
-from molmo_ros.engine.quantisation.calibration import simulated_examples
 from molmo_ros.engine.store.build_folder import BUILDING
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.engine.store.trust import verify_files
+from molmo_ros.engine.store.verified_files import verify_files
+from molmo_ros.train.examples import simulated_examples
 from molmo_ros.train.precision import scenes_with_queries
 
 SEED = 600_000

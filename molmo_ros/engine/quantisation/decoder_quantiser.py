@@ -15,7 +15,7 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.quantisation.block_quantiser import BlockQuantiser
-from molmo_ros.engine.quantisation.calibration import Prompt
+from molmo_ros.engine.quantisation.decoder_prompts import Prompt
 from molmo_ros.engine.quantisation.formats import LINEARS, linear_formats
 from molmo_ros.engine.quantisation.linear_inputs import InputRecorder
 from molmo_ros.engine.quantisation.quantised_parameters import (

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from molmo_ros.engine.quantisation.calibration import calibration_prompts, simulated_examples
+from molmo_ros.engine.quantisation.decoder_prompts import calibration_prompts
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.train.examples import simulated_examples
 
 
 @pytest.fixture(scope="session")

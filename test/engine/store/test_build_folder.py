@@ -12,7 +12,7 @@ from molmo_ros.engine.errors import EngineError, TamperedEngineError
 from molmo_ros.engine.store.build_folder import BUILDING, BuildFolder, remove_engine
 from molmo_ros.engine.store.engines_home import find_engines
 from molmo_ros.engine.store.manifest import MANIFEST, Manifest
-from molmo_ros.engine.store.trust import verify_files
+from molmo_ros.engine.store.verified_files import verify_files
 
 NAME = "tiny-rtx40-int4"
 KILLED = 77

@@ -1,4 +1,4 @@
-"""Owners, modes, links and hashes: what nobody else can have written, and is what was built."""
+"""Owners, modes and links: only what nobody else can have written is used."""
 
 import os
 import re
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from molmo_ros.engine.errors import EngineError, TamperedEngineError
+from molmo_ros.engine.errors import TamperedEngineError
 from molmo_ros.engine.store.engines_home import find_engines, make_home
 from molmo_ros.engine.store.manifest import MANIFEST, Manifest
-from molmo_ros.engine.store.trust import check_folder, read_verified, verify_files
+from molmo_ros.engine.store.trust import check_folder
+from molmo_ros.engine.store.verified_files import read_verified, verify_files
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
 STRANGER = 54321
@@ -23,46 +24,6 @@ def use(engine):
     verify_files(engine, manifest)
     with read_verified(engine, manifest, "decoder.engine") as content:
         return bytes(content)
-
-
-def test_what_was_built_is_given(engine, workshop):
-    assert use(engine) == workshop.contents()["decoder.engine"]
-
-
-def test_content_stays_what_was_hashed_when_the_file_is_replaced(engine, workshop):
-    content = read_verified(engine, Manifest.read(engine), "decoder.engine")
-    other = engine / "other"
-    other.write_bytes(b"evil" * 1000)
-    os.replace(other, engine / "decoder.engine")
-    assert bytes(content) == workshop.contents()["decoder.engine"]
-
-
-@pytest.mark.parametrize("place", [0, 12_345, -1])
-@pytest.mark.parametrize("name", ["vision.engine", "decoder.engine"])
-def test_one_changed_byte_is_refused(engine, workshop, name, place):
-    content = bytearray((engine / name).read_bytes())
-    content[place] ^= 1
-    (engine / name).write_bytes(content)
-    manifest = Manifest.read(engine)
-    for read in (lambda: verify_files(engine, manifest), lambda: read_verified(engine, manifest, name)):
-        with pytest.raises(TamperedEngineError, match=f"{name} is not what was built") as caught:
-            read()
-        assert manifest.files[name].sha256 in str(caught.value)
-        assert str(caught.value).endswith(workshop.command)
-
-
-@pytest.mark.parametrize("size", [0, 1, 31_999, 32_001])
-def test_another_size_is_refused(engine, size):
-    content = (engine / "vision.engine").read_bytes()
-    (engine / "vision.engine").write_bytes((content + b"more")[:size])
-    with pytest.raises(TamperedEngineError, match=f"vision.engine has {size} bytes; 32000 were built"):
-        use(engine)
-
-
-def test_a_missing_file_is_named(engine):
-    (engine / "decoder.engine").unlink()
-    with pytest.raises(EngineError, match="decoder.engine cannot be read: No such file"):
-        use(engine)
 
 
 @pytest.mark.parametrize("mode", [0o020, 0o002, 0o022])
@@ -115,7 +76,7 @@ def test_what_belongs_to_root_is_good_for_everybody(engine, workshop):
         code = f"""
             import os
             from molmo_ros.engine.store.manifest import Manifest
-            from molmo_ros.engine.store.trust import read_verified
+            from molmo_ros.engine.store.verified_files import read_verified
             os.setuid({STRANGER})
             folder = Path({str(installed)!r})
             assert len(read_verified(folder, Manifest.read(folder), "decoder.engine")) == 32_000
@@ -156,20 +117,6 @@ def test_what_is_no_file_is_refused_at_once(engine, name, make):
     (engine / name).chmod(0o600)
     with pytest.raises(TamperedEngineError, match=f"{name} is no regular file"):
         use(engine)
-
-
-def test_verified_files_notice_what_happens_while_a_library_opens_them(engine):
-    verified = verify_files(engine, Manifest.read(engine))
-    verified.check_unchanged()
-    path = engine / "decoder.engine"
-    content, state = path.read_bytes(), path.stat()
-    path.write_bytes(content)
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    with pytest.raises(TamperedEngineError, match="decoder.engine was changed"):
-        verified.check_unchanged()
-    path.unlink()
-    with pytest.raises(TamperedEngineError, match="decoder.engine went away"):
-        verified.check_unchanged()
 
 
 def test_nothing_is_built_into_a_home_that_others_can_write(workshop):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +17,6 @@ from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import torch_dtype
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
-SIMULATED_SEED = 500_000
-"""Scenes from this seed on are for calibration: neither trained nor evaluated on."""
 BEFORE_BLOCKS = ("vision.", "connector.", "decoder.embedding.", "point_head.")
 
 
@@ -48,21 +46,6 @@ class Prompt(NamedTuple):
     embeddings: Tensor
     mask: Tensor
     words: int
-
-
-def simulated_examples(count: int) -> Iterator[Example]:
-    """So many pictures of the simulator, each with a query and its true answer."""
-    from molmo_ros.sim.renderer import add_noise, render
-    from molmo_ros.sim.scene import Scene
-    from molmo_ros.train.evaluate import HEIGHT, WIDTH
-    from molmo_ros.train.queries import QueryMaker, mask_points
-
-    for seed in range(SIMULATED_SEED, SIMULATED_SEED + count):
-        scene, rng = Scene.random(seed), np.random.default_rng(seed)
-        frame = render(scene, WIDTH, HEIGHT)
-        points = mask_points(frame.segmentation, len(scene.objects))
-        query = QueryMaker([(thing.color, thing.shape) for thing in scene.objects], points, rng).draw()
-        yield Example(add_noise(frame.rgb, rng), query.prompt, query.answer)
 
 
 def open_before_blocks(folder: Path, dtype: str = "float32") -> Molmo:

@@ -5,16 +5,14 @@ import pytest
 import torch
 
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.quantisation.calibration import (
+from molmo_ros.engine.quantisation.decoder_prompts import (
     Example,
     calibration_prompts,
     open_before_blocks,
-    simulated_examples,
 )
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.running.generate import GenerateOptions
-from molmo_ros.train.evaluate import HELD_OUT
-from molmo_ros.train.scenes import FIRST_SEED
+from molmo_ros.train.examples import simulated_examples
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +49,6 @@ def test_a_prompt_leads_to_the_answer_that_the_model_gives(tiny):
     output = tiny.runtime.model.decoder(prompt.embeddings, positions, prompt.mask)
     predicted = output.logits[0, -len(tokens) - 1 : -1].argmax(-1)
     assert predicted.tolist() == tokens
-
-
-def test_the_simulators_scenes_are_neither_trained_nor_evaluated_on():
-    from molmo_ros.engine.quantisation.calibration import SIMULATED_SEED
-
-    assert HELD_OUT + 100_000 < SIMULATED_SEED < FIRST_SEED - 100_000
-    first, again = next(simulated_examples(1)), next(simulated_examples(1))
-    assert np.array_equal(first.image, again.image) and first[1:] == again[1:]
 
 
 def test_an_answer_beyond_the_context_is_cut_off(tiny):
