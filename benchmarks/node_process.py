@@ -17,7 +17,8 @@ from typing import Any
 from std_msgs.msg import Float64MultiArray
 
 from benchmarks.moving_patch import find_patch
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.node import process, serving
 from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.molmo_node import MolmoNode

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from molmo_ros import telemetry
 
 if TYPE_CHECKING:
-    from molmo_ros.molmo.answer import Answer, Point, Status
+    from molmo_ros.molmo.answer import Answer, Point
     from molmo_ros.molmo.pipeline import Molmo
     from molmo_ros.molmo.running.generate import GenerateOptions
+    from molmo_ros.molmo.status import Status
 
 __all__ = ["Answer", "GenerateOptions", "Molmo", "Point", "Status"]
 
@@ -26,7 +27,7 @@ _HOME = {
     "GenerateOptions": "molmo_ros.molmo.running.generate",
     "Molmo": "molmo_ros.molmo.pipeline",
     "Point": "molmo_ros.molmo.answer",
-    "Status": "molmo_ros.molmo.answer",
+    "Status": "molmo_ros.molmo.status",
 }
 
 telemetry.switch_off()  # first of all: later is too late

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, printable
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:

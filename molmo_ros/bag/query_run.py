@@ -18,7 +18,7 @@ from molmo_ros.bag.recorded_bag import BagError, RecordedBag, RecordedMessage
 from molmo_ros.bag.recorded_camera import RecordedCamera
 from molmo_ros.bag.recorded_transforms import MOVING, STATIC, RecordedTransforms
 from molmo_ros.bag.result_bag import ResultBag
-from molmo_ros.molmo.answer import Status
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.answering import Answerer, Sight
 from molmo_ros.node.answers.camera_tracker import CameraTracker
 from molmo_ros.node.cameras.images import ImageMessageError

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.cli.path_argument import given_path
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import MolmoError
+from molmo_ros.molmo.status import Status
 
-ANSWERED = (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED)
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 
 
@@ -181,7 +181,7 @@ def run_query(
     for line in (answer.error + more, answer.crops.note if answer.crops else ""):
         if line:
             print(f"molmo-ros: {line}", file=sys.stderr)
-    return EXIT_OK if answer.status in ANSWERED else EXIT_FAILED
+    return EXIT_OK if answer.status.success else EXIT_FAILED
 
 
 def report_error(message: str, as_json: bool, code: int) -> int:
@@ -207,7 +207,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
         "timing_ms": {stage: round(value, 2) for stage, value in answer.timing_ms.items()},
         "crops": answer.crops.record() if answer.crops else None,
     }
-    if answer.error and answer.status not in ANSWERED:
+    if answer.error and not answer.status.success:
         fields["error"] = answer.error
     return fields
 

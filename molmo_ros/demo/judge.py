@@ -10,6 +10,7 @@ import numpy as np
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
 from molmo_ros.demo.plan import Case
+from molmo_ros.molmo.status import Status
 from molmo_ros.sim.sim_camera import WORLD_FRAME
 
 
@@ -37,7 +38,7 @@ def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
     if result is None:
         return Verdict(False, "no result")
     points, text = list(result.points), " ".join(result.text.split())
-    if result.status not in (result.FOUND, result.NOT_FOUND, result.ANSWERED):
+    if not Status(result.status).success:
         return Verdict(False, result.reason or result.status)
     if case.kind == "absent":
         absent = result.status == result.NOT_FOUND

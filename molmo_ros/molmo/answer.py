@@ -6,29 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from molmo_ros.molmo.images.crop_budget import CropChoice
-
-
-class Status(str, Enum):
-    """Why an answer has the points it has. The value is the wire format."""
-
-    FOUND = "FOUND"
-    """At least one point inside the image."""
-    NOT_FOUND = "NOT_FOUND"
-    """The model said that the thing is not in the image."""
-    ANSWERED = "ANSWERED"
-    """A free-text answer to a question; no points were asked for. Of a count, a number without points."""
-    UNPARSEABLE = "UNPARSEABLE"
-    """Points were asked for, and the text holds neither a point nor a 'not found'; of a count, no number either."""
-    CANCELLED = "CANCELLED"
-    TIMEOUT = "TIMEOUT"
-    NO_IMAGE = "NO_IMAGE"
-    STALE = "STALE"
-    NO_DEPTH = "NO_DEPTH"
-    """Points, and none of them has a place in space: no usable depth or calibration."""
-    NO_TRANSFORM = "NO_TRANSFORM"
-    """Points, and none of them has a place in the frame that was asked for."""
-    BUSY = "BUSY"
-    ERROR = "ERROR"
+from molmo_ros.molmo.status import Status
 
 
 class Asked(Enum):

@@ -22,7 +22,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
-from molmo_ros.molmo.answer import Status
+from molmo_ros.molmo.status import Status
 from molmo_ros.node import installed_ros
 from molmo_ros.node.answers.answering import Answerer, FatalModelError, Sight
 from molmo_ros.node.answers.camera_tracker import CameraTracker

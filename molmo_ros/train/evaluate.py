@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Status
+from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.pipeline import EncodedImage, Molmo
+from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame, add_noise, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.queries import Query, QueryMaker, mask_points
@@ -81,8 +82,7 @@ def judge(query: Query, answer: Answer, frame: Frame) -> Iterator[tuple[str, boo
         claimed = len(answer.points)
         yield (
             "count",
-            claimed == len(query.members)
-            and answer.status in (Status.FOUND, Status.NOT_FOUND, Status.ANSWERED),
+            claimed == len(query.members) and answer.status.success,
         )
     elif query.kind in ("presence", "color", "shape"):
         yield query.kind, answer.text.strip() == query.answer

@@ -12,7 +12,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from molmo_ros.cli.main import main
 from molmo_ros.cli.query import answer_text
 from molmo_ros.drawing import GAP, PINK
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SQUARES = {"left.png": (60, 80, 20, 30), "right.png": (90, 70, 50, 40)}  # height, width, the square's x, y

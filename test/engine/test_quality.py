@@ -6,7 +6,8 @@ import pytest
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.quality import QualityReport, QualityThreshold, compare, drift
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 
 
 def answer(text, *places):

@@ -10,12 +10,13 @@ from molmo_ros.engine.quality import QualityThreshold
 from molmo_ros.engine.quality_gate import MANY, ONE, GateReport, questions, record
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.status import Status
 from molmo_ros.train.examples import simulated_examples
 from molmo_ros.train.precision import scenes_with_queries
 

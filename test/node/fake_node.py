@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
 from molmo_ros.molmo.images.crop_budget import CropChoice, ImageCost
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.process import main
 
 

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.process import main
 
 

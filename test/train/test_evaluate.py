@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from molmo_ros import Molmo
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame
 from molmo_ros.train.evaluate import TARGETS, evaluate, judge, table
 from molmo_ros.train.queries import Query

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from molmo_ros import Molmo
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame
 from molmo_ros.train.evaluate import HELD_OUT, evaluate
 from molmo_ros.train.precision import FORMATS, Agreement, compare, drift, table

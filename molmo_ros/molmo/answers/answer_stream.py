@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
 
-from molmo_ros.molmo.answer import Asked, Point, Status
+from molmo_ros.molmo.answer import Asked, Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream
 from molmo_ros.molmo.running.generate import Choice, StopReason
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+from molmo_ros.molmo.status import Status
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
 """What became of queries that the caller ended."""

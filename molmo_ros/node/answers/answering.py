@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import GenerationError, MolmoError
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.inference import ask_model
 from molmo_ros.node.answers.joined_answer import joined
 from molmo_ros.node.answers.locator import Locator

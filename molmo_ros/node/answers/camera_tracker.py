@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Point, Status
+from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.records.frame import Frame, stamp_ns
@@ -25,15 +26,6 @@ CATCH_UP_STEPS = 24
 """Through about so many frames an answer is followed to the newest one; others are skipped evenly."""
 LIFETIME = 10.0
 """Points without a new answer are given up after this, or three periods of the continuous queries [s]."""
-UNCHANGED = (
-    Status.CANCELLED,
-    Status.TIMEOUT,
-    Status.STALE,
-    Status.NO_IMAGE,
-    Status.UNPARSEABLE,
-    Status.ERROR,
-)
-"""Outcomes that say nothing about the points that are followed."""
 
 
 @dataclass
@@ -110,7 +102,7 @@ class CameraTracker:
         fresh = [
             (outcome, seen)
             for outcome, seen in answers
-            if outcome.request.query.written in asked and outcome.status not in UNCHANGED
+            if outcome.request.query.written in asked and outcome.status.about_points
         ]
         for outcome, _ in [one for one in fresh if one[0].stamp > gray.stamp]:
             # The camera's stamps went back since: nothing leads from that frame to this one.

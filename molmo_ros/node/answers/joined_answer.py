@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from molmo_ros.molmo.answer import Answer, Status
-
-DECISIVE = (
-    Status.ERROR,
-    Status.CANCELLED,
-    Status.TIMEOUT,
-    Status.FOUND,
-    Status.ANSWERED,
-    Status.UNPARSEABLE,
-    Status.NOT_FOUND,
-)
-"""Of several answers, the first of these statuses that one has is that of all."""
+from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.status import Status, of_labels
 
 
 def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
@@ -39,9 +29,8 @@ def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
     for answer in labelled:
         for stage, ms in answer.timing_ms.items():
             timing[stage] = timing.get(stage, 0.0) + ms
-    statuses = {answer.status for answer in labelled}
     absent = [label for label, answer in answers if answer.status is Status.NOT_FOUND]
-    status = next(one for one in DECISIVE if one in statuses)
+    status = of_labels(answer.status for answer in labelled)
     errors = [f"{label}: {answer.error}".removeprefix(": ") for label, answer in answers if answer.error]
     if absent and status is not Status.NOT_FOUND:
         errors.append(f"not found: {', '.join(absent)}")

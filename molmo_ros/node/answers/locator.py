@@ -12,7 +12,8 @@ from molmo_ros.geometry.belonging import Belonging, MismatchError, Rules, Source
 from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
 from molmo_ros.geometry.optical_frame import doubt
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
-from molmo_ros.molmo.answer import Point, Status
+from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locate import DepthReading, locate_points
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.image_transport import depth_of

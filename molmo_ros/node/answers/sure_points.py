@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from molmo_ros.molmo.answer import Answer, Status
+from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.status import Status
 
 
 def sure_points(answer: Answer, minimum: float) -> tuple[Answer, int, str]:

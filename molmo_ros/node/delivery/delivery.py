@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from molmo_msgs.msg import ObjectPointArray
 
-from molmo_ros.molmo.answer import Status
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.answering import Sight
 from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.cameras.camera_input import CameraInput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from molmo_ros.molmo.answer import Status
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.delivery.delivery import Delivery
 from molmo_ros.node.entrances.limits import limits_error

@@ -11,7 +11,7 @@ from molmo_msgs.msg import ObjectPointArray
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
-from molmo_ros.molmo.answer import Status
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.entrances.intake import Intake
 from molmo_ros.node.entrances.services import WAIT_INTERVAL, attached, seconds
 from molmo_ros.node.messages.object_points import feedback
@@ -24,17 +24,6 @@ RESULTS_KEPT = 60
 """How long the result of a goal may be asked for [s]."""
 CANCELING_INTERVAL = 0.001
 """How often a goal is looked at until rclpy has made it CANCELING, right after it was told to [s]."""
-UNSUCCESSFUL = (
-    Status.ERROR,
-    Status.BUSY,
-    Status.NO_IMAGE,
-    Status.STALE,
-    Status.NO_DEPTH,
-    Status.NO_TRANSFORM,
-    Status.TIMEOUT,
-    Status.UNPARSEABLE,
-)
-"""Outcomes that abort a goal. FOUND, ANSWERED and NOT_FOUND, which is an answer, let it succeed."""
 
 
 class QueryActionServer:
@@ -149,7 +138,7 @@ def _end(goal: Any, status: Status) -> None:
     """CANCELED only where the client asked for it: a goal that the node itself ended was aborted."""
     if goal.is_cancel_requested:
         goal.canceled()
-    elif status in UNSUCCESSFUL or status is Status.CANCELLED:
-        goal.abort()
-    else:
+    elif status.success:
         goal.succeed()
+    else:
+        goal.abort()

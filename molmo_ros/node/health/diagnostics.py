@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from molmo_msgs.msg import ObjectPointArray
 
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
 from molmo_ros.node.health.stamp_gaps import StampGaps
@@ -30,27 +31,6 @@ OK, WARN, ERROR, STALE = (
 STATES = ("unconfigured", "inactive", "active")
 STAGES = ("total", "model", "wait")
 """The stages of ObjectPointArray.timings that are followed."""
-STATUSES = (
-    ObjectPointArray.FOUND,
-    ObjectPointArray.NOT_FOUND,
-    ObjectPointArray.ANSWERED,
-    ObjectPointArray.UNPARSEABLE,
-    ObjectPointArray.NO_IMAGE,
-    ObjectPointArray.STALE,
-    ObjectPointArray.NO_DEPTH,
-    ObjectPointArray.NO_TRANSFORM,
-    ObjectPointArray.CANCELLED,
-    ObjectPointArray.TIMEOUT,
-    ObjectPointArray.BUSY,
-    ObjectPointArray.ERROR,
-)
-GOOD = (ObjectPointArray.FOUND, ObjectPointArray.NOT_FOUND, ObjectPointArray.ANSWERED)
-CAMERA_FAILURES = (
-    ObjectPointArray.NO_IMAGE,
-    ObjectPointArray.STALE,
-    ObjectPointArray.NO_DEPTH,
-    ObjectPointArray.NO_TRANSFORM,
-)
 ANSWER_SPAN = 60.0
 """Over how long answers are counted and timed [s]."""
 LONGEST_TEXT = 500
@@ -250,23 +230,23 @@ class Diagnostics:
         self._queries.statuses.add(array.status)
         if _has_answer(array):
             self._record_latencies(array)
-        good = array.status in (*GOOD, ObjectPointArray.CANCELLED)
+        status = Status(array.status)
         with self._lock:
             self._queries.last = (array.status, array.reason[:LONGEST_TEXT])
             if array.source != ObjectPointArray.CONTINUOUS:
                 self._queries.asked = self._queries.last
-            elif good:
+            elif _is_no_failure(status):
                 self._queries.failing.pop((array.camera, array.query), None)
             else:
                 self._queries.failing[array.camera, array.query] = self._queries.last
             if record := self._cameras.get(array.camera):
-                record.stale += array.status == ObjectPointArray.STALE
-                record.depth_missing += array.status == ObjectPointArray.NO_DEPTH
-                if array.status in CAMERA_FAILURES:
+                record.stale += status is Status.STALE
+                record.depth_missing += status is Status.NO_DEPTH
+                if status.camera_failure:
                     record.failure = array.reason[:LONGEST_TEXT] or array.status
-                elif array.status in GOOD:
+                elif status.success:
                     record.failure = ""
-        if array.status == ObjectPointArray.ERROR:
+        if status is Status.ERROR:
             self.record_error(array.reason)
 
     def _record_latencies(self, array: ObjectPointArray) -> None:
@@ -335,7 +315,7 @@ class Diagnostics:
             values[f"{stage}_p95_s"] = _fixed(window.p95)
         values |= {"waiting": str(waiting), "preempted": str(queries.preempted)}
         counts = queries.statuses.counts()
-        values |= {f"status_{status.lower()}": str(counts.get(status, 0)) for status in STATUSES}
+        values |= {f"status_{status.value.lower()}": str(counts.get(status.value, 0)) for status in Status}
         values |= {f"dropped_{reason}": str(count) for reason, count in queries.drops.counts().items()}
         values |= dict(zip(("last_status", "last_reason"), queries.last, strict=True))
         values |= {f"topic_{name}": written[:LONGEST_TEXT] for written, name in queries.names.items()}
@@ -348,7 +328,7 @@ class Diagnostics:
             failing = f"{query[:LONGEST_TEXT]!r} about {camera} ended with {status}: {reason}{several}"
             return self._status("queries", WARN, failing, values)
         status, reason = queries.asked
-        if status and status not in (*GOOD, ObjectPointArray.CANCELLED):
+        if status and not _is_no_failure(Status(status)):
             return self._status("queries", WARN, f"the last query ended with {status}: {reason}", values)
         if period is not None and slowest > period:
             late = f"continuous queries take {slowest:.2f} s (p95), and are due every {period:.2f} s"
@@ -401,9 +381,14 @@ class Diagnostics:
 def _has_answer(array: ObjectPointArray) -> bool:
     """Whether the model was asked and came to an end: the latencies of others say nothing about it."""
     return any(timing.stage == "model" for timing in array.timings) and array.status not in (
-        ObjectPointArray.CANCELLED,
-        ObjectPointArray.ERROR,
+        Status.CANCELLED,
+        Status.ERROR,
     )
+
+
+def _is_no_failure(status: Status) -> bool:
+    """Whether a query that ended so is nothing to warn of: what was cancelled was not wanted any more."""
+    return status.success or status is Status.CANCELLED
 
 
 def _seconds(duration: Any) -> float:

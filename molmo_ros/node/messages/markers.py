@@ -8,10 +8,9 @@ from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.messages.point_messages import position_header
 
-PLACED = (ObjectPointArray.FOUND, ObjectPointArray.NOT_FOUND)
-"""Statuses of a query of which it is known where its things are now, or that there are none."""
 # Sizes for things on a table [m].
 BALL_DIAMETER = 0.02
 LABEL_HEIGHT = 0.025
@@ -50,7 +49,9 @@ def markers_message(array: ObjectPointArray) -> MarkerArray:
 
 
 def _has_markers(state: QueryState) -> bool:
-    return state.kind != ObjectPointArray.ASK and state.status in PLACED
+    """Whether it is known where the query's things are now, or that there are none."""
+    status = Status(state.status)
+    return state.kind != ObjectPointArray.ASK and status.success and status.points_known
 
 
 def _marker_id(point: ObjectPoint, number: int) -> int:

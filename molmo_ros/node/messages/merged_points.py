@@ -8,29 +8,10 @@ from collections.abc import Mapping, Sequence
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState, StageTime
 from rclpy.duration import Duration
 
+from molmo_ros.molmo.status import Status, of_queries
 from molmo_ros.node.records.query import Kind, Query
 
-KNOWN = (
-    ObjectPointArray.FOUND,
-    ObjectPointArray.NO_DEPTH,
-    ObjectPointArray.NO_TRANSFORM,
-    ObjectPointArray.NOT_FOUND,
-)
-"""Statuses of a query of which it is known where its points in the image are, or that there are none."""
 NOT_ASKED = "not asked about this image"
-# Of several queries, the first of these statuses that one has is that of all: NOT_FOUND only where nothing is there.
-_DECISIVE = (
-    ObjectPointArray.FOUND,
-    ObjectPointArray.NO_TRANSFORM,
-    ObjectPointArray.NO_DEPTH,
-    ObjectPointArray.ERROR,
-    ObjectPointArray.TIMEOUT,
-    ObjectPointArray.UNPARSEABLE,
-    ObjectPointArray.CANCELLED,
-    ObjectPointArray.STALE,
-    ObjectPointArray.NOT_FOUND,
-    ObjectPointArray.ANSWERED,
-)
 
 
 def merged_points(
@@ -61,8 +42,8 @@ def merged_points(
     array.query = "; ".join(query.written for query in queries)
     array.kind = known[0].kind if len({query.kind for query in queries}) == 1 else ""
     array.request_id = ""
-    statuses = {state.status for state in array.queries}
-    array.status = next((one for one in _DECISIVE if one in statuses), known[0].status)
+    decisive = of_queries(Status(state.status) for state in array.queries)
+    array.status = decisive.value if decisive else known[0].status
     array.reason = "; ".join(f"{state.query}: {state.reason}" for state in array.queries if state.reason)
     array.text = "\n".join(one.text for one in known if one.text)
     array.frame_id = next((one.frame_id for one in reversed(known) if one.frame_id), "")
@@ -81,7 +62,7 @@ def merged_points(
 
 def _complete(state: QueryState) -> bool:
     """Whether what the query asks for is known of the image; a question asks for no points."""
-    return state.kind == Kind.ASK.value or state.status in KNOWN
+    return state.kind == Kind.ASK.value or Status(state.status).points_known
 
 
 def _state(query: Query, name: str, array: ObjectPointArray | None) -> QueryState:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from molmo_ros.molmo.answer import Answer, Status
+from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
 from molmo_ros.node.records.request import Request

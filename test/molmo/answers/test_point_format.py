@@ -15,12 +15,12 @@ import pytest
 import torch
 from tokenizers import pre_tokenizers
 
-from molmo_ros.molmo.answer import Status
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.rope import RotaryEmbedding, rotate
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.generate import GenerateOptions, Greedy, generate
+from molmo_ros.molmo.status import Status
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 
 VECTOR = Path(__file__).parents[2] / "vectors" / "molmopoint-8b-tiny"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.answer import Status
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.status import Status
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 SOURCE = {"molmo2": "molmo2-4b-tiny", "molmo": "molmo-7b-d-tiny"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from molmo_ros.molmo.answer import Answer, Point, Status
+from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.sure_points import sure_points
 
 CONFIDENCES = (0.3, 0.5, 0.9, None, float("nan"))
