@@ -4,7 +4,8 @@
         depth:=/camera/aligned_depth_to_color/image_raw camera_info:=/camera/color/camera_info \
         query:="red cube; blue mug"
 
-`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments, which are the tables below.
+`ros2 launch molmo_ros molmo.launch.py --show-args` lists all arguments, which are the tables below; those of
+the node's parameters are read from its own declaration.
 docs/launching.md shows how to include this file in another.
 """
 
@@ -18,6 +19,7 @@ from launch_ros.substitutions import FindPackageShare
 from launch_ros.utilities import prefix_namespace
 
 from launch import LaunchDescription
+from molmo_ros.node.parameters.declaration import SPECS
 
 
 class Argument(NamedTuple):
@@ -30,7 +32,7 @@ class Argument(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """An argument that becomes a parameter of the node; empty, its default, leaves what params_file says."""
+    """An argument that becomes a parameter of the node; empty, its default: not given."""
 
     name: str
     kind: type
@@ -53,24 +55,42 @@ TOPICS = [
     Argument("query_topic", "query", "Topic of the queries, std_msgs/String."),
 ]
 
+# Arguments that the node knows under another name, and what is between the items of those with several.
+PARAMETER_NAMES = {"query": "queries"}
+SEPARATORS = {"cameras": ",", "query": ";"}
+
+
+def of_the_node(name):
+    """The argument of this name, as the node declares its parameter."""
+    spec = SPECS[PARAMETER_NAMES.get(name, name)]
+    kind = list if isinstance(spec.default, tuple) else type(spec.default)
+    description = spec.description.replace("`", "")
+    if kind is list:
+        description += f" Several are separated by {SEPARATORS[name]!r}."
+    return Parameter(name, kind, description, BOOL if kind is bool else spec.choices)
+
+
 PARAMETERS = [
-    Parameter(
-        "cameras", list, "Cameras, as in wrist,head; with several, their topics are NAME/image and so on."
+    *map(
+        of_the_node,
+        (
+            "cameras",
+            "query",
+            "model",
+            "engine",
+            "engine_path",
+            "device",
+            "dtype",
+            "threads",
+            "target_frame",
+            "tracking",
+            "image_transport",
+            "depth_transport",
+            "max_crops",
+            "latency_target",
+            "autostart",
+        ),
     ),
-    Parameter("query", list, "Continuous queries, as in red cube; @wrist blue mug."),
-    Parameter("model", str, "tiny, the name of a fetched model, or a folder."),
-    Parameter("engine", str, "What runs the model.", ("auto", "torch", "onnx", "tensorrt")),
-    Parameter("engine_path", str, "Folder or name of the engine."),
-    Parameter("device", str, "Where the model runs: cpu, cuda or cuda:1."),
-    Parameter("dtype", str, "Number format of torch's weights.", ("float32", "bfloat16", "float16")),
-    Parameter("threads", int, "Threads of the CPU that the model computes with; 0 is all cores."),
-    Parameter("target_frame", str, "Frame of the points in metres, through TF."),
-    Parameter("tracking", bool, "Track points between answers, at camera rate.", BOOL),
-    Parameter("image_transport", str, "compressed subscribes to IMAGE/compressed.", ("raw", "compressed")),
-    Parameter("depth_transport", str, "How depth comes.", ("raw", "compressedDepth", "compressed")),
-    Parameter("max_crops", int, "Most tiles of one image."),
-    Parameter("latency_target", float, "Time that a query should take [s]."),
-    Parameter("autostart", bool, "Configure and activate at once; false: a manager does.", BOOL),
     Parameter("use_sim_time", bool, "Take the time from /clock.", BOOL),
 ]
 
@@ -82,10 +102,6 @@ PROCESS = [
     Argument("respawn", "false", "Start the node again when it ends, after 2 s.", BOOL),
     Argument("rviz", "false", "Start RViz with config/molmo.rviz on the first camera.", BOOL),
 ]
-
-# The arguments that the node knows under another name.
-PARAMETER_NAMES = {"query": "queries"}
-SEPARATORS = {"cameras": ",", "query": ";"}
 
 
 def generate_launch_description():
@@ -102,7 +118,7 @@ def generate_launch_description():
         DeclareLaunchArgument(
             parameter.name,
             default_value="",
-            description=f"{parameter.description} Empty: what params_file says.",
+            description=f"{parameter.description} Not given: what params_file says.",
             choices=("", *parameter.choices) if parameter.choices else None,
         )
         for parameter in PARAMETERS

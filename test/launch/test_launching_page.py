@@ -15,14 +15,21 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
 SHELL = [text for kind, text in BLOCKS if kind == ""]
 LAUNCH_FILE = ast.parse((ROOT / "launch" / "molmo.launch.py").read_text())
+CALLS = [node for node in ast.walk(LAUNCH_FILE) if isinstance(node, ast.Call)]
 ARGUMENTS = {
     call.args[0].value
-    for call in ast.walk(LAUNCH_FILE)
-    if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Argument", "Parameter")
+    for call in CALLS
+    if getattr(call.func, "id", "") in ("Argument", "Parameter") and isinstance(call.args[0], ast.Constant)
+} | {
+    name.value
+    for call in CALLS
+    if getattr(call.args[0] if call.args else None, "id", "") == "of_the_node"
+    for name in call.args[1].elts
 }
 
 
 def test_page_has_blocks():
+    assert len(ARGUMENTS) == 26
     assert len(PYTHON) >= 5 and len(SHELL) >= 2
 
 

@@ -23,7 +23,7 @@ def plain_parts():
         if isinstance(node, ast.ImportFrom) and node.module.startswith("launch")
         for alias in node.names
     }
-    names, kept = {"NamedTuple": NamedTuple}, []
+    names, kept = {"NamedTuple": NamedTuple, "SPECS": SPECS}, []
     for node in TREE.body:
         mentioned = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.Assign)) and not mentioned & foreign:
@@ -80,12 +80,35 @@ def test_every_argument_of_a_process_is_used_and_every_use_is_declared():
     assert used == {entry[0] for entry in process_arguments()} | {"query_topic"}
 
 
+def test_the_arguments_of_the_nodes_parameters():
+    """Which there are, of which kind, and what they accept: part of what the package promises."""
+    assert {name: (one.kind, one.choices) for name, one in PARAMETERS.items()} == {
+        "cameras": (list, ()),
+        "query": (list, ()),
+        "model": (str, ()),
+        "engine": (str, ("auto", "torch", "onnx", "tensorrt")),
+        "engine_path": (str, ()),
+        "device": (str, ()),
+        "dtype": (str, ("float32", "bfloat16", "float16")),
+        "threads": (int, ()),
+        "target_frame": (str, ()),
+        "tracking": (bool, ("true", "false")),
+        "image_transport": (str, ("raw", "compressed")),
+        "depth_transport": (str, ("raw", "compressedDepth", "compressed")),
+        "max_crops": (int, ()),
+        "latency_target": (float, ()),
+        "autostart": (bool, ("true", "false")),
+        "use_sim_time": (bool, ("true", "false")),
+    }
+
+
 @pytest.mark.parametrize("name", sorted(set(PARAMETERS) - {"use_sim_time"}))
 def test_parameters_are_those_of_the_node(name):
     parameter, spec = PARAMETERS[name], SPECS[NAMES.get(name, name)]
     assert parameter.kind is (list if isinstance(spec.default, tuple) else type(spec.default))
     if parameter.kind is not bool:
         assert parameter.choices == spec.choices
+    assert parameter.description.startswith(spec.description.replace("`", ""))
 
 
 def test_arguments_become_values_that_the_node_accepts():
@@ -260,6 +283,37 @@ def test_launch_makes_the_node(given, expected):
     assert not rviz.condition.evaluate(context)
     evaluated = evaluate_parameters(context, molmo._Node__parameters)
     assert [part for part in evaluated if isinstance(part, dict)] == [expected]
+
+
+def test_launch_declares_each_argument_with_its_default():
+    pytest.importorskip("launch_ros")
+    from launch.utilities import perform_substitutions
+
+    from launch import LaunchContext
+
+    spec = importlib.util.spec_from_file_location("molmo_launch", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    *declared, _ = module.generate_launch_description().entities
+    context = LaunchContext()
+    defaults = {
+        one.name: perform_substitutions(context, one.default_value)
+        for one in declared
+        if one.name != "params_file"  # in the installed package
+    }
+    assert defaults == dict.fromkeys(PARAMETERS, "") | {
+        "image": "image",
+        "depth": "depth",
+        "camera_info": "camera_info",
+        "query_topic": "query",
+        "namespace": "",
+        "node_name": "molmo_node",
+        "log_level": "info",
+        "respawn": "false",
+        "rviz": "false",
+    }
+    choices = {one.name: one.choices for one in declared if one.name in PARAMETERS}
+    assert choices == {name: ["", *one.choices] if one.choices else None for name, one in PARAMETERS.items()}
 
 
 def test_launch_refuses_what_is_no_choice():
