@@ -19,7 +19,7 @@ SLOW = (
     "cli/test_bag.py",
     "cli/test_fetch.py",
     "cli/test_main.py",
-    "cli/test_process.py",
+    "cli/test_command_process.py",
     "demo/test_main.py",
     "demo/test_plan.py",
     "engine/",

@@ -24,10 +24,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from molmo_ros.cli.arguments import add_model_options, given_path, positive_number
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
-from molmo_ros.cli.path_argument import given_path
 from molmo_ros.cli.printable import complain, printable
-from molmo_ros.cli.query import add_model_options, positive_number
 from molmo_ros.molmo.errors import MolmoError
 
 WITHOUT = {
@@ -167,7 +166,7 @@ def _run(args: argparse.Namespace) -> int:
             )
         )
         try:
-            with _set_at_signals(stop), output, _Bar((run.end - run.start) * 1e-9) as bar:
+            with _set_at_signals(stop), output, _RecordingBar((run.end - run.start) * 1e-9) as bar:
                 on_answer = bar.print_answer if args.json else lambda _array: None
                 run.run(model, options, output, on_answer=on_answer, on_progress=bar.show)
         finally:
@@ -284,7 +283,7 @@ def _point(point: Any) -> dict[str, Any]:
     }
 
 
-class _Bar:
+class _RecordingBar:
     """A progress bar in seconds of the recording, and lines beside it."""
 
     def __init__(self, seconds: float) -> None:
@@ -294,7 +293,7 @@ class _Bar:
         self._redirect = logging_redirect_tqdm([logging.getLogger("molmo_ros")])
         self._bar = tqdm(total=seconds, unit="s", bar_format="{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}")
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _RecordingBar:
         self._redirect.__enter__()
         return self
 

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molmo_ros.cli.path_argument import given_path
+from molmo_ros.cli.arguments import given_path
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGET_NAMES
 from molmo_ros.molmo.errors import MolmoError
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         calibration = _calibration(args) if plan.quantised else []
         gate = [] if args.no_quality else _gate(args)
-        with _Bar() as bar:
+        with _StageBar() as bar:
             engine, quality = build(plan, calibration, gate, force=args.force, progress=bar.show)
     except MolmoError as error:
         complain(error)
@@ -156,7 +156,7 @@ def _pictured(folder: Path) -> list[np.ndarray]:
     return [read_picture(path) for path in paths]
 
 
-class _Bar:
+class _StageBar:
     """A progress bar for each stage of the build."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class _Bar:
         self._new, self._stage = tqdm, ""
         self._bar: Any = None
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _StageBar:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,14 +14,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
+from molmo_ros.cli.command_process import CommandProcess, lines_of_the_log, restore_interrupts, write_error
 from molmo_ros.cli.printable import complain, printable
-from molmo_ros.cli.process import OwnProcess, lines_of_the_log, restore_interrupts, write_error
 
 COMMANDS = (
-    "point",
-    "ask",
-    "count",
-    "describe",
+    "picture_query",
     "bag",
     "models",
     "fetch",
@@ -29,7 +26,7 @@ COMMANDS = (
     "engines",
     "parity",
 )
-"""Modules of this folder; imported when the process is ready to be interrupted."""
+"""Modules of this folder, in the order of their subcommands; imported when the process is ready to be interrupted."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="molmo-ros", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        import_module(f"molmo_ros.cli.{command}").add_parser(subparsers)
+    for module in COMMANDS:
+        import_module(f"molmo_ros.cli.{module}").add_parser(subparsers)
     return parser
 
 
@@ -62,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with ExitStack() as stack:
         restore_interrupts()
-        own = stack.enter_context(OwnProcess()) if argv is None else None
+        own = stack.enter_context(CommandProcess()) if argv is None else None
         stack.enter_context(lines_of_the_log())
         try:
             code = _run(argv, own)
@@ -75,14 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code if own is None else own.finish(code)
 
 
-def _run(argv: Sequence[str] | None, own: OwnProcess | None) -> int:
+def _run(argv: Sequence[str] | None, own: CommandProcess | None) -> int:
     args: Any = build_parser().parse_args(argv)
     if own is not None:
         own.started()
     return int(args.run(args))
 
 
-def _failed(error: BaseException, own: OwnProcess | None) -> int:
+def _failed(error: BaseException, own: CommandProcess | None) -> int:
     """The exit code of a command that raised; what nobody foresaw is raised on.
 
     An interrupt may come out of an import as any error, which then says that the library is broken.

@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from molmo_ros.cli.path_argument import given_path
+from molmo_ros.cli.arguments import given_path
 from molmo_ros.cli.printable import complain, printable, say
 
 if TYPE_CHECKING:

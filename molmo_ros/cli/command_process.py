@@ -29,7 +29,7 @@ def restore_interrupts() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class OwnProcess:
+class CommandProcess:
     """Signals and streams, where the process is the command's own. A context manager.
 
     Attributes:
@@ -40,7 +40,7 @@ class OwnProcess:
         self.interrupted = False
         self._started = False
 
-    def __enter__(self) -> OwnProcess:
+    def __enter__(self) -> CommandProcess:
         signal.signal(signal.SIGINT, self._on_interrupt)
         _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):

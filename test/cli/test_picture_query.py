@@ -10,7 +10,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from molmo_ros.cli.main import main
-from molmo_ros.cli.query import answer_text
+from molmo_ros.cli.picture_query import answer_text
 from molmo_ros.drawing import GAP, PINK
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status

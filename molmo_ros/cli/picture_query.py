@@ -1,4 +1,4 @@
-"""What `point`, `ask`, `count` and `describe` share: their arguments, one inference, how its answer is printed."""
+"""`molmo-ros point`, `ask`, `count` and `describe`: one query about picture files, and how its answer is printed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from molmo_ros.cli.path_argument import given_path
+from molmo_ros.cli.arguments import add_model_options, given_path, positive_int, positive_number
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.status import Status
@@ -17,7 +17,67 @@ from molmo_ros.molmo.status import Status
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 
 
-def add_pictures(parser: argparse.ArgumentParser) -> None:
+class PictureQuery(NamedTuple):
+    """A subcommand that is one query.
+
+    Attributes:
+        method: Of `Molmo`, and what the subcommand is called.
+        help: In the list of subcommands.
+        description: In its own help.
+        words: What its words are called there, and what they say; none where it takes none.
+        limits_points: Whether it can be told after how many points to stop.
+    """
+
+    method: str
+    help: str
+    description: str
+    words: tuple[str, str] | None = None
+    limits_points: bool = False
+
+
+PICTURE_QUERIES = (
+    PictureQuery(
+        "point",
+        "point at a thing in a picture, or in several",
+        '`molmo-ros point IMAGE [IMAGE ...] "red cube"`: where is it, in pixels of its picture?',
+        ("LABEL", 'what to point at, such as "red cube"'),
+        limits_points=True,
+    ),
+    PictureQuery(
+        "ask",
+        "ask a question about a picture, or about several",
+        '`molmo-ros ask IMAGE [IMAGE ...] "how many cups are there?"`: a question in free words.',
+        ("QUESTION", 'such as "how many cups are there?"'),
+    ),
+    PictureQuery(
+        "count",
+        "count things in a picture, or in several",
+        '`molmo-ros count IMAGE [IMAGE ...] "cups"`: how many are there, with a point on each?',
+        ("LABEL", 'what to count, in the plural, such as "cups"'),
+    ),
+    PictureQuery(
+        "describe",
+        "describe a picture, or several",
+        "`molmo-ros describe IMAGE [IMAGE ...]`: what is to be seen, in the words the models were trained on.",
+    ),
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds these subcommands; `args.run` runs the one that was given."""
+    for query in PICTURE_QUERIES:
+        parser = subparsers.add_parser(query.method, help=query.help, description=query.description)
+        _add_pictures(parser)
+        parser.set_defaults(words=None, words_metavar="", max_points=None)
+        if query.words:
+            _add_words(parser, *query.words)
+        _add_options(parser)
+        if query.limits_points:
+            parser.add_argument("--max-points", type=positive_int, metavar="N", help="stop after N points")
+        parser.set_defaults(run=run)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
     """The picture files: `args.pictures`."""
     parser.add_argument(
         "pictures",
@@ -30,14 +90,14 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
+def _add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
     """What is asked, after the pictures: `args.words`."""
     words = parser.add_argument("words", metavar=metavar, help=help)
-    words.required = False  # where one argument is missing, `check_words` knows which
+    words.required = False  # where one argument is missing, `_check_words` knows which
     parser.set_defaults(usage_error=parser.error, words_metavar=metavar)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     """The options of every subcommand that runs a model on picture files."""
     add_model_options(parser)
     parser.add_argument(
@@ -70,56 +130,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """What is loaded, and what runs it."""
-    parser.add_argument(
-        "--model",
-        default="tiny",
-        help="tiny, the name of a fetched model, or the folder of a Hugging Face checkpoint (default: tiny)",
-    )
-    parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1 (default: cpu)")
-    parser.add_argument(
-        "--dtype",
-        default="float32",
-        choices=["float32", "bfloat16", "float16"],
-        help="of torch's weights and activations; an engine has its own (default: float32)",
-    )
-    parser.add_argument(
-        "--engine",
-        default="auto",
-        choices=["auto", "torch", "onnx", "tensorrt"],
-        help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
-        "in float32 on the CPU, else torch (default: auto)",
-    )
-    parser.add_argument(
-        "--engine-path",
-        metavar="ENGINE",
-        help="folder or name of the engine (default: the newest that was built for this model)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="threads of the CPU that the model computes with (default: all cores, or OMP_NUM_THREADS)",
-    )
-
-
-def positive_number(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return value
-
-
-def check_words(args: argparse.Namespace) -> None:
+def _check_words(args: argparse.Namespace) -> None:
     """Ends with a usage error where the words or the pictures were forgotten."""
     from molmo_ros.cli.picture import is_picture
 
@@ -130,20 +141,15 @@ def check_words(args: argparse.Namespace) -> None:
         args.usage_error(f"an IMAGE and a {args.words_metavar} are needed; there is only {last!r}")
 
 
-def run_query(
-    args: argparse.Namespace, method: str, words: str | None = None, max_points: int | None = None
-) -> int:
-    """Loads the model, calls its `method` with the pictures and prints the answer.
-
-    Args:
-        args: With what `add_pictures` and `add_options` define.
-        method: Of `Molmo`: "point", "ask", "count" or "describe".
-        words: The label or the question; None where the method takes none.
-        max_points: Stop after so many points.
+def run(args: argparse.Namespace) -> int:
+    """Loads the model, asks it about the pictures and prints the answer.
 
     Returns:
         The exit code, see `molmo_ros.cli.main`.
     """
+    words: str | None = args.words
+    if args.words_metavar:
+        _check_words(args)
     from molmo_ros.cli.picture import read_picture, write_picture
 
     try:
@@ -166,11 +172,11 @@ def run_query(
         )
         options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)
-        answer = getattr(model, method)(images, *asked, options=options, max_points=max_points)
+        answer = getattr(model, args.command)(images, *asked, options=options, max_points=args.max_points)
         if args.save:
             from molmo_ros.drawing import annotate
 
-            write_picture(args.save, annotate(images, answer, words or method))
+            write_picture(args.save, annotate(images, answer, words or args.command))
     except MolmoError as error:
         return report_error(str(error), args.json, EXIT_BAD_INPUT)
     except (RuntimeError, AssertionError) as error:

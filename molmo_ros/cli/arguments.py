@@ -1,0 +1,66 @@
+"""Arguments that several commands have, and the types of others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def given_path(text: str) -> Path:
+    """For argparse: a path, and not the working directory where a variable of a script was empty.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path; the working directory is .")
+    return Path(text)
+
+
+def positive_number(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """What is loaded, and what runs it."""
+    parser.add_argument(
+        "--model",
+        default="tiny",
+        help="tiny, the name of a fetched model, or the folder of a Hugging Face checkpoint (default: tiny)",
+    )
+    parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        choices=["float32", "bfloat16", "float16"],
+        help="of torch's weights and activations; an engine has its own (default: float32)",
+    )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=["auto", "torch", "onnx", "tensorrt"],
+        help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
+        "in float32 on the CPU, else torch (default: auto)",
+    )
+    parser.add_argument(
+        "--engine-path",
+        metavar="ENGINE",
+        help="folder or name of the engine (default: the newest that was built for this model)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads of the CPU that the model computes with (default: all cores, or OMP_NUM_THREADS)",
+    )
