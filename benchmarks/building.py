@@ -31,9 +31,9 @@ from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.targets import GPU_TARGETS, TensorRTTarget
 from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
-from molmo_ros.engine.tensorrt.targets import TARGETS
 from molmo_ros.molmo.network.model import MolmoModel
 
 GB = 1e9
@@ -85,13 +85,13 @@ def export(plan: BuildPlan, folder: Path) -> None:
 
 def build(plan: BuildPlan, folder: Path) -> dict[str, BuildReport]:
     """Both engines."""
-    assert plan.target is not None
+    assert isinstance(plan.target, TensorRTTarget)
     reports = {}
     for graph, profile in ((VISION, vision_profile), (DECODER, decoder_profile)):
         request = BuildRequest(
             graph=folder / graph,
             engine=(folder / graph).with_suffix(".engine"),
-            tensorrt=plan.target.tensorrt,
+            tensorrt=plan.target.runtime.package,
             lowering=plan.target.lowering(""),
             capability=plan.target.capability,
             profile=profile(plan.config, plan.shapes),
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["4b", "7b-d"], choices=["4b", "7b-d", "tiny"])
     parser.add_argument("--precisions", nargs="+", default=["int4", "bf16"])
     parser.add_argument(
-        "--target", default="rtx30", choices=[name for name, one in TARGETS.items() if one.ahead]
+        "--target", default="rtx30", choices=[name for name, one in GPU_TARGETS.items() if one.ahead]
     )
     parser.add_argument(
         "--folder", type=Path, help="where graphs and engines go (default: a temporary folder)"

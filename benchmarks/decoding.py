@@ -30,7 +30,7 @@ LABEL = "things"
 MAX_NEW_TOKENS = 64
 
 
-class Reference:
+class TransformersModel:
     """transformers' model behind our image processor and prompt, so that only the model differs."""
 
     def __init__(self, ours: Molmo, folder: str):
@@ -79,7 +79,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     image = render(Scene.random(SEED), *SENSOR).rgb
     ours = Molmo.from_pretrained(args.model)
-    reference = Reference(ours, str(checkpoint_folder(args.model)))
+    reference = TransformersModel(ours, str(checkpoint_folder(args.model)))
     text = count_prompt(LABEL)
     said, _ = reference.answer(image, text)
     answer = ours.query(image, text)

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molmo_ros.molmo.config import DecoderConfig
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.network.experts import MixtureOfExperts
 
 LAYERS = 16
@@ -116,7 +117,7 @@ def check(forms: dict[str, Callable[[Tensor], Tensor]], tokens: Tensor) -> None:
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--dtype", choices=DTYPE_BYTES, default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--decode-repeats", type=int, default=30)
     parser.add_argument("--prefill-repeats", type=int, default=3)

@@ -141,7 +141,7 @@ def measure_torch(args: argparse.Namespace, static: bool) -> dict[str, Any]:
 
 def measure_transformers(args: argparse.Namespace, compiled: bool) -> dict[str, Any]:
     """The reference."""
-    from benchmarks.gpu_reference import Reference
+    from benchmarks.gpu_reference import TransformersRuntime
 
     config, images = gpu_work.load_config(args.model)
     if config.family != "molmo2":
@@ -149,7 +149,7 @@ def measure_transformers(args: argparse.Namespace, compiled: bool) -> dict[str, 
     longest = max(case.tokens for case in gpu_work.cases(config, images))
     room = longest + max(effort(args).tokens, gpu_work.FIRST_POINT) if compiled else None
     dtype = DTYPES[args.precision]
-    return measured(args, Reference(config, dtype, torch.device(args.device), room), dtype)
+    return measured(args, TransformersRuntime(config, dtype, torch.device(args.device), room), dtype)
 
 
 def measure_tensorrt(args: argparse.Namespace, module: str) -> dict[str, Any]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
+from molmo_ros.engine.runtime_table import TENSORRT, TENSORRT_RTX
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.targets import NATIVE_SINCE
 from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
-from molmo_ros.engine.tensorrt.module import TENSORRT, TENSORRT_RTX, load_tensorrt, version_numbers
+from molmo_ros.engine.tensorrt.module import load_tensorrt, version_numbers
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
-from molmo_ros.engine.tensorrt.targets import NATIVE_SINCE
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
 
-MODULES = (TENSORRT, TENSORRT_RTX)
+MODULES = (TENSORRT.package, TENSORRT_RTX.package)
 ELSEWHERE = (8, 6)
 """Compute capability that TensorRT for RTX builds for where there is no GPU: building is tried, loading fails."""
 
@@ -40,8 +41,8 @@ def open_tensorrt(
     shapes = Shapes.of(config, images, None, max_context)
     export_graphs(into, config, shapes.max_context, model.dtype, lambda name: parameters[name].cpu())
     profiles = {VISION: vision_profile(config, shapes), DECODER: decoder_profile(config, shapes)}
-    ahead = module == TENSORRT_RTX and model.device.type != "cuda"
-    native = module == TENSORRT_RTX or version_numbers(trt.__version__) >= NATIVE_SINCE
+    ahead = module == TENSORRT_RTX.package and model.device.type != "cuda"
+    native = module == TENSORRT_RTX.package or version_numbers(trt.__version__) >= NATIVE_SINCE
     plans = []
     for graph, profile in profiles.items():
         engine = (into / graph).with_suffix(".engine")

@@ -13,7 +13,7 @@ from molmo_ros.molmo.families import family
 from molmo_ros.molmo.running.runtime import ImageTensors
 
 
-class Reference:
+class TransformersRuntime:
     """Random weights in the same shape, made where they are to be.
 
     Compiled means what `generate` makes of a static cache: one cache for all answers, and decoding compiled with CUDA

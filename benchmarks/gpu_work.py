@@ -67,7 +67,7 @@ FULL, QUICK = Effort(3, 10, 64), Effort(1, 1, 2)
 
 
 @dataclass(frozen=True)
-class Case:
+class PromptCase:
     """A picture and its prompt.
 
     Attributes:
@@ -116,7 +116,7 @@ def random_model(config: MolmoConfig, dtype: torch.dtype, device: torch.device) 
     return model.eval()
 
 
-def cases(config: MolmoConfig, images: ImageProcessorConfig) -> list[Case]:
+def cases(config: MolmoConfig, images: ImageProcessorConfig) -> list[PromptCase]:
     """The pictures, each with the prompt that it makes."""
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     made = []
@@ -131,7 +131,7 @@ def cases(config: MolmoConfig, images: ImageProcessorConfig) -> list[Case]:
         of_image = tiling_cost(images, processed.tiling).tokens
         embeddings = torch.randn(1, of_image + WORDS, config.decoder.width, generator=generator)
         is_image = (torch.arange(of_image + WORDS) < of_image).unsqueeze(0)
-        made.append(Case(image, embeddings, is_image))
+        made.append(PromptCase(image, embeddings, is_image))
     return made
 
 
@@ -139,7 +139,7 @@ def cases(config: MolmoConfig, images: ImageProcessorConfig) -> list[Case]:
 def measure(
     runtime: Measured,
     config: MolmoConfig,
-    work: list[Case],
+    work: list[PromptCase],
     effort: Effort,
     dtype: torch.dtype,
     device: torch.device,
@@ -150,7 +150,7 @@ def measure(
         vision_ms: By crops. prefill_ms: By tokens. decode_ms: Of one token after the middle prompt, chosen on the host.
         first_point_ms: Vision, prefill and `FIRST_POINT` tokens of the middle picture.
     """
-    clock = Clock(device, effort)
+    clock = DeviceClock(device, effort)
     vision, prefill = {}, {}
     for case in work:
         vision[str(case.crops)] = clock.median(lambda case=case: runtime.encode_image(case.image))
@@ -192,7 +192,7 @@ def measure(
     }
 
 
-class Clock:
+class DeviceClock:
     """Times calls on a device."""
 
     def __init__(self, device: torch.device, effort: Effort) -> None:
@@ -224,7 +224,7 @@ def floors(device: torch.device, dtype: torch.dtype, effort: Effort) -> dict[str
             (the read bytes), which is what a decoded token is made of. matmul_tflops: Of square matrices.
     """
     large = device.type == "cuda"
-    clock = Clock(device, effort)
+    clock = DeviceClock(device, effort)
     values, side = (1 << 30, 8192) if large else (1 << 22, 512)
     source = torch.ones(values, dtype=dtype, device=device)
     target = torch.empty_like(source)

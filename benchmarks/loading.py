@@ -95,7 +95,7 @@ COPIES = {"lm_head.weight": "model.transformer.wte.embedding"}
 
 
 @dataclass(frozen=True)
-class Run:
+class Loading:
     """One loading: seconds, GB read from disk, peak GB resident and anonymous; `ended` where it was stopped."""
 
     seconds: float
@@ -277,7 +277,7 @@ def drop_from_cache(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(loader: str, folder: Path, dtype: str, limit: float) -> Run:
+def measure(loader: str, folder: Path, dtype: str, limit: float) -> Loading:
     """Loads in a new process and watches it.
 
     Args:
@@ -302,11 +302,11 @@ def measure(loader: str, folder: Path, dtype: str, limit: float) -> Run:
         time.sleep(0.02)
     output, _ = child.communicate()
     if ended:
-        return Run(time.perf_counter() - started, 0, resident, anonymous, ended=True)
+        return Loading(time.perf_counter() - started, 0, resident, anonymous, ended=True)
     if child.returncode:
         raise RuntimeError(f"loader {loader} ended with status {child.returncode}")
     told = json.loads(output.splitlines()[-1])
-    return Run(told["seconds"], told["from_disk"], max(resident, told["resident"]), anonymous)
+    return Loading(told["seconds"], told["from_disk"], max(resident, told["resident"]), anonymous)
 
 
 def load_here(loader: str, folder: Path, dtype: str) -> None:
@@ -340,7 +340,7 @@ def _bytes_read() -> float:
     return int(text.split("\nread_bytes: ")[1].split()[0]) / GB
 
 
-def row(loader: str, cache: str, run: Run, model: float) -> str:
+def row(loader: str, cache: str, run: Loading, model: float) -> str:
     """A line of the table; `model` is the size of the model in the target precision [GB]."""
     if run.ended:
         cells = [

@@ -67,7 +67,7 @@ class StaticTransforms:
 
 
 @dataclass
-class Result:
+class PlacedPoints:
     """What came of the inputs of one kind.
 
     Attributes:
@@ -82,7 +82,7 @@ class Result:
 
 
 @dataclass
-class View:
+class CameraMessages:
     """A scene seen by the colour camera, as messages that belong together.
 
     Attributes:
@@ -102,7 +102,7 @@ class View:
     truth: np.ndarray
 
     @classmethod
-    def of(cls, scene: Scene, size: tuple[int, int], stamp: int = STAMP) -> View:
+    def of(cls, scene: Scene, size: tuple[int, int], stamp: int = STAMP) -> CameraMessages:
         """The view at a size [px] and a time [ns]."""
         frame = render(scene, *size)
         pixels = np.array([_inside(frame.segmentation == index) for index in range(len(scene.objects))])
@@ -167,14 +167,19 @@ def _inside(mask: np.ndarray) -> list[int]:
 
 
 def measure(
-    results: dict[str, Result], kind: str, view: View, inputs: Inputs, target: str = "", **wrong: Any
+    results: dict[str, PlacedPoints],
+    kind: str,
+    view: CameraMessages,
+    inputs: Inputs,
+    target: str = "",
+    **wrong: Any,
 ) -> None:
     """Places the objects of a view by its messages, some of them replaced by wrong ones, and notes the errors."""
     messages = {"image": view.image, "depth": view.depth, "info": view.info} | wrong
     inputs.camera.on_info(messages["info"])
     inputs.camera.on_depth(messages["depth"])
     points, _ = inputs.place(messages["image"], view.pixels, target)
-    result = results.setdefault(kind, Result())
+    result = results.setdefault(kind, PlacedPoints())
     world = pose(view.scene) if target else RigidTransform()
     truth = world.apply(view.truth)
     for point, right in zip(points, truth, strict=True):
@@ -200,7 +205,7 @@ def pose(scene: Scene) -> RigidTransform:
     return RigidTransform((x, y, z), from_matrix(scene.camera.rotation))
 
 
-def calibration(view: View, size: tuple[int, int], rng: np.random.Generator) -> Any:
+def calibration(view: CameraMessages, size: tuple[int, int], rng: np.random.Generator) -> Any:
     """The view's calibration as it would be at another resolution of the same sensor, which covers that of the view:
     scaled to the width, cut in height, its centre a few pixels off; it claims the view's size."""
     info = camera_info_message(view.frame)
@@ -211,7 +216,7 @@ def calibration(view: View, size: tuple[int, int], rng: np.random.Generator) -> 
     return info
 
 
-def other_cameras(view: View, results: dict[str, Result]) -> None:
+def other_cameras(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
     """Depth, or the calibration, of a depth camera beside the colour camera."""
     measure(results, "all of one camera", view, Inputs())
     for metres in (0.015, 0.05):
@@ -224,7 +229,9 @@ def other_cameras(view: View, results: dict[str, Result]) -> None:
     measure(results, "calibration of the depth camera", view, Inputs(), info=info)
 
 
-def other_resolutions(view: View, results: dict[str, Result], rng: np.random.Generator) -> None:
+def other_resolutions(
+    view: CameraMessages, results: dict[str, PlacedPoints], rng: np.random.Generator
+) -> None:
     """K of another resolution: claimed to be of this one, with binning, and a simulator's default."""
     size = view.image.width, view.image.height
     for other in SIZES:
@@ -240,7 +247,7 @@ def other_resolutions(view: View, results: dict[str, Result], rng: np.random.Gen
         measure(results, "a simulator's default K", view, Inputs(), info=info)
 
 
-def other_moments(view: View, results: dict[str, Result]) -> None:
+def other_moments(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
     """Depth from before the camera moved by 50 mm, and from after it."""
     own = view.scene.camera
     view.scene.camera = replace(own, position=own.position + own.rotation[:, 0] * 0.05)
@@ -282,7 +289,7 @@ def other_moments(view: View, results: dict[str, Result]) -> None:
     measure(results, "depth from before a reset, its stamp comes again", view, inputs, depth=seen(STAMP))
 
 
-def body_frames(view: View, results: dict[str, Result]) -> None:
+def body_frames(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
     """A simulator's frame, x forward, in all headers; points are wanted in the world."""
     messages = {"image": view.image, "depth": view.depth, "info": view.info}
     for frame in (GAZEBO, "camera_link", "cam"):
@@ -304,14 +311,14 @@ def body_frames(view: View, results: dict[str, Result]) -> None:
         message.header.frame_id = COLOUR
 
 
-def measured(seeds: Iterator[int] | range) -> dict[str, Result]:
+def measured(seeds: Iterator[int] | range) -> dict[str, PlacedPoints]:
     """All kinds, over the scenes of some seeds."""
-    results: dict[str, Result] = {}
+    results: dict[str, PlacedPoints] = {}
     rng = np.random.default_rng(0)
     for seed in seeds:
         scene = Scene.random(seed)
         for size in (WIDE, CLASSIC):
-            view = View.of(scene, size)
+            view = CameraMessages.of(scene, size)
             other_cameras(view, results)
             other_resolutions(view, results, rng)
             other_moments(view, results)

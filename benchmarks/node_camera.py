@@ -34,7 +34,7 @@ def size_of(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-class Pictures:
+class PictureMessages:
     """Image messages of one encoding, made again and again in the same buffer.
 
     Args:
@@ -92,7 +92,7 @@ def publish(size: tuple[int, int], rate: float, encoding: str, with_depth: bool)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bench_camera")
     width, height = size
-    pictures = Pictures(width, height, encoding)
+    pictures = PictureMessages(width, height, encoding)
     topic = ("image/compressed", CompressedImage) if encoding == "jpeg" else ("image", Image)
     image_out = node.create_publisher(topic[1], topic[0], qos)
     depth_out = node.create_publisher(Image, "depth", qos)

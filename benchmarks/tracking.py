@@ -46,7 +46,7 @@ TIMED_SIZES = ((640, 480), (1280, 720))
 
 
 @dataclass
-class Outcome:
+class TrackingScore:
     """What became of all points that were followed."""
 
     points: int = 0
@@ -132,7 +132,7 @@ def passed_by(frames: Sequence[tuple[float, Frame, Camera]], seed: int) -> list[
     return [frames[0], *passed]
 
 
-def judge(frames: Sequence[tuple[float, Frame, Camera]], tracker: Any, outcome: Outcome) -> None:
+def judge(frames: Sequence[tuple[float, Frame, Camera]], tracker: Any, outcome: TrackingScore) -> None:
     """Follows a point in every object from the first frame on, and adds to the outcome what became of them."""
     (_, first, camera), *later = frames
     truth = SurfacePoints.inside_objects(first, camera)
@@ -169,12 +169,12 @@ def accuracy(scenes: int, sizes: Sequence[tuple[int, int]]) -> list[dict[str, An
     """A row per size, scene kind and tracker."""
     rows = []
     for width, height in sizes:
-        outcomes: dict[tuple[str, str], Outcome] = {}
+        outcomes: dict[tuple[str, str], TrackingScore] = {}
         for seed in range(FIRST_SEED, FIRST_SEED + scenes):
             frames = list(views(seed, width, height))
             for kind, shown in (("free", frames), ("passing", passed_by(frames, seed))):
                 for name, make, stride in TRACKERS:
-                    judge(shown[::stride], make(), outcomes.setdefault((kind, name), Outcome()))
+                    judge(shown[::stride], make(), outcomes.setdefault((kind, name), TrackingScore()))
         for (kind, name), outcome in outcomes.items():
             rows.append({"size": f"{width}x{height}", "view": kind, "tracker": name, **outcome.summary()})
     return rows

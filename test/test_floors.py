@@ -28,10 +28,10 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "engine": (
         ("engine_build",),
         ("build_plan", "load", "quality_gate"),
-        ("quality", "runtimes", "tensorrt"),
-        ("graphs", "store"),
+        ("quality", "runtimes", "targets"),
+        ("graphs", "store", "tensorrt"),
         ("quantisation", "shapes"),
-        ("errors",),
+        ("errors", "runtime_table"),
     ),
 }
 """Of each folder, from the top: a room (a folder or a file) may import rooms of lower floors, and none of its own."""

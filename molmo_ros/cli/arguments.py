@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from molmo_ros.engine.runtime_table import ENGINES
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
+
 
 def given_path(text: str) -> Path:
     """For argparse: a path, and not the working directory where a variable of a script was empty.
@@ -42,13 +45,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default="float32",
-        choices=["float32", "bfloat16", "float16"],
+        choices=list(DTYPE_BYTES),
         help="of torch's weights and activations; an engine has its own (default: float32)",
     )
     parser.add_argument(
         "--engine",
         default="auto",
-        choices=["auto", "torch", "onnx", "tensorrt"],
+        choices=list(ENGINES),
         help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
         "in float32 on the CPU, else torch (default: auto)",
     )

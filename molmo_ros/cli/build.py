@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from molmo_ros.cli.arguments import given_path
 from molmo_ros.cli.printable import complain, printable, say
-from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGET_NAMES
+from molmo_ros.engine.targets import PRECISIONS, TARGET_NAMES
 from molmo_ros.molmo.errors import MolmoError
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="tiny, the name of a fetched model, or a checkpoint folder"
     )
-    parser.add_argument(
-        "--target", required=True, metavar="TARGET", help=f"one of {', '.join(TARGET_NAMES)}, onnx"
-    )
+    parser.add_argument("--target", required=True, metavar="TARGET", help=f"one of {', '.join(TARGET_NAMES)}")
     parser.add_argument(
         "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (default: bf16); fp32 for onnx"
     )
@@ -84,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from molmo_ros.engine.build_plan import BuildPlan
         from molmo_ros.engine.engine_build import build
-        from molmo_ros.engine.tensorrt.targets import this_gpu
+        from molmo_ros.engine.targets import this_gpu
 
         plan = BuildPlan.make(
             args.model,
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         )
         shapes = plan.shapes
         print(
-            f"{printable(args.model)} for {plan.target_name} as {plan.precision}: images of up to "
+            f"{printable(args.model)} for {plan.target.name} as {plan.precision}: images of up to "
             f"{shapes.max_crops} tiles, {shapes.max_context} tokens of context\nexpected: {plan.estimate()}",
             file=sys.stderr,
         )

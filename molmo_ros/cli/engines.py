@@ -20,6 +20,7 @@ from typing import Any
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.cli.table import aligned
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.store.build_folder import remove_engine
 from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
@@ -147,18 +148,19 @@ def ask_and_remove(args: argparse.Namespace) -> int:
 
 def why_not(manifest: Manifest) -> str | None:
     """Why this machine cannot run an engine; None where it can, as far as can be told without running it."""
-    runtime = manifest.runtime
-    if runtime == "onnx":
-        missing = importlib.util.find_spec("onnxruntime") is None
-        return "onnxruntime is not installed: pip install onnxruntime" if missing else None
-    version, capability = installed_version(runtime), gpu_capability()
+    runtime = RUNTIMES[manifest.runtime]
+    package = runtime.package
+    if not runtime.gpu:
+        missing = importlib.util.find_spec(package) is None
+        return f"{package} is not installed: pip install {package}" if missing else None
+    version, capability = installed_version(package), gpu_capability()
     try:
         check_engine(manifest, runtime_version=version, compute_capability=capability)
     except EngineMismatchError as error:
         return str(error)
     if capability is None:
         return f"it needs a GPU of compute capability {manifest.compute_capability}, and CUDA sees none"
-    return None if version else f"{runtime} is not installed. {advice(runtime)}"
+    return None if version else f"{package} is not installed. {advice(package)}"
 
 
 def details(folder: Path, manifest: Manifest) -> str:

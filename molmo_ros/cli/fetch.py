@@ -23,8 +23,9 @@ from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.molmo.catalog import hub
 from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
 from molmo_ros.molmo.catalog.model_store import FetchNote, home_or_none, models_home
-from molmo_ros.molmo.catalog.registry import PRECISIONS, ModelEntry, find_model
+from molmo_ros.molmo.catalog.registry import ModelEntry, find_model
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
 
 GB = 1e9
@@ -162,7 +163,7 @@ def verify(entry: ModelEntry, folder: Path) -> None:
 
 def print_needs(entry: ModelEntry, folder: Path, listing: hub.Listing, missing: int) -> None:
     """Says what will be downloaded, and what the model needs."""
-    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in PRECISIONS)
+    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in DTYPE_BYTES)
     free = shutil.disk_usage(existing(folder)).free
     say(f"{entry.name}: {entry.hub_id} at commit {listing.commit}, licence {entry.licence}")
     if entry.notes:

@@ -19,11 +19,11 @@ from molmo_ros.cli.table import aligned
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
     POINT_FORMATS,
-    PRECISIONS,
     ModelEntry,
     find_model,
     registry,
 )
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.crop_budget import ImageCost, shapes
 
@@ -111,8 +111,8 @@ def overview(entries: Sequence[ModelEntry]) -> str:
 def details(entry: ModelEntry) -> str:
     """All about one model."""
     decoder = entry.shape["decoder"]
-    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in PRECISIONS)
-    cache = 2 * PRECISIONS["bfloat16"] * decoder["layers"] * decoder["kv_heads"] * decoder["head_dim"]
+    memory = ", ".join(f"{entry.memory_gb[name]:g} GB in {name}" for name in DTYPE_BYTES)
+    cache = 2 * DTYPE_BYTES["bfloat16"] * decoder["layers"] * decoder["kv_heads"] * decoder["head_dim"]
     facts = {
         "on the hub": entry.hub_id or "inside the package",
         "revision": entry.revision

@@ -9,7 +9,7 @@ import numpy as np
 
 from molmo_ros.sim.renderer import Frame, render
 from molmo_ros.sim.scene import SENSOR, Camera, Scene
-from molmo_ros.train.queries import Query, QueryMaker, mask_points
+from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 
 ROUNDS = (
     ("one", "many", "absent"),
@@ -126,7 +126,7 @@ def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[
     return cases
 
 
-def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> list[Query]:
+def _draw(draw: Callable[[], SceneQuery], kind: str, asked: set[str]) -> list[SceneQuery]:
     """A query of that very kind (the maker falls back to another where it has none); none where none comes."""
     for _ in range(DRAWS):
         query = draw()
@@ -138,9 +138,9 @@ def _draw(draw: Callable[[], Query], kind: str, asked: set[str]) -> list[Query]:
     return []
 
 
-def _draw_pair(maker: QueryMaker, names: set[str]) -> list[Query]:
+def _draw_pair(maker: QueryMaker, names: set[str]) -> list[SceneQuery]:
     """Two queries about one object each, by its full name; none where none come."""
-    drawn: dict[str, Query] = {}
+    drawn: dict[str, SceneQuery] = {}
     for _ in range(DRAWS):
         query = maker.one()
         if query.label in names and len(query.members) == 1:

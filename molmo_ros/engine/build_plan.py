@@ -12,16 +12,12 @@ import torch
 from molmo_ros.engine.errors import UnsupportedBuildError
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.engines_home import engine_name
-from molmo_ros.engine.tensorrt.targets import TARGET_NAMES, Target, find_target
+from molmo_ros.engine.targets import Target, TensorRTTarget, find_target
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.weights.stored_parameters import BASE, EXTRA, HEAD, StoredParameters
 
-ONNX = "onnx"
-"""The target that is run by onnxruntime on a CPU."""
-ALL_TARGETS = (*TARGET_NAMES, ONNX)
-ONNX_PRECISION = "fp32"
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "int4": 4, "nvfp4": 4}
 SCALE_BITS = {"int4": 16 / 128, "nvfp4": 8 / 16}
 """Bits of a group's scale, for each of its values."""
@@ -69,7 +65,7 @@ class BuildPlan:
         checkpoint: Its folder.
         config: Its shape.
         shapes: What the engine takes.
-        target: The kind of GPU; None for onnxruntime.
+        target: What it is for.
         precision: The number format of the decoder's weights.
         name: Of the engine.
         command: What builds it again.
@@ -80,7 +76,7 @@ class BuildPlan:
     checkpoint: Path
     config: MolmoConfig
     shapes: Shapes
-    target: Target | None
+    target: Target
     precision: str
     name: str
     command: str
@@ -101,8 +97,8 @@ class BuildPlan:
 
         Args:
             model: A name or a folder, see `Molmo.from_pretrained`.
-            target: One of `ALL_TARGETS`.
-            precision: None for the target's usual one: fp32 for onnx, else bf16.
+            target: One of `TARGET_NAMES`.
+            precision: None for the target's usual one.
             max_crops: See `Shapes.of`.
             max_context: See `Shapes.of`.
             gpu: The compute capability of this machine's GPU; None without one.
@@ -111,20 +107,10 @@ class BuildPlan:
             CheckpointError: There is no such model.
             UnsupportedBuildError: The target, the precision, the machine or a size cannot be.
         """
-        if target not in ALL_TARGETS:
-            raise UnsupportedBuildError(
-                f"target {target!r} is not known; it must be one of {', '.join(ALL_TARGETS)}"
-            )
-        chip = None if target == ONNX else find_target(target, gpu)
-        usual = ONNX_PRECISION if chip is None else "bf16"
-        wanted = precision or usual
-        if chip is not None:
-            chip.check_precision(wanted)
-            chip.check_machine(gpu)
-        elif wanted != ONNX_PRECISION:
-            raise UnsupportedBuildError(
-                f"precision {wanted!r} is not for target onnx: onnxruntime computes with {ONNX_PRECISION} on a CPU"
-            )
+        chosen = find_target(target, gpu)
+        wanted = precision or chosen.usual_precision
+        chosen.check_precision(wanted)
+        chosen.check_machine(gpu)
         folder = checkpoint_folder(model)
         stored = StoredParameters(folder)
         if stored.config.decoder.experts and wanted in SCALE_BITS | {"int8": 0, "fp8": 0}:
@@ -140,22 +126,12 @@ class BuildPlan:
             checkpoint=folder,
             config=stored.config,
             shapes=shapes,
-            target=chip,
+            target=chosen,
             precision=wanted,
             name=engine_name(model, target, wanted, max_crops, max_context),
             command=shlex.join(words),
             sizes={name: prod(shape) for name, shape in stored.shapes.items()},
         )
-
-    @property
-    def target_name(self) -> str:
-        """As on the command line."""
-        return ONNX if self.target is None else self.target.name
-
-    @property
-    def runtime(self) -> str:
-        """What runs the engine: "onnx", "tensorrt" or "tensorrt_rtx"."""
-        return "onnx" if self.target is None else self.target.tensorrt
 
     @property
     def dtype(self) -> torch.dtype:
@@ -187,7 +163,7 @@ class BuildPlan:
         """What the build will take."""
         graph = self.weight_bytes()
         largest = max(self.sizes.values()) * 4.0
-        if self.target is None:
+        if not isinstance(self.target, TensorRTTarget):
             return Estimate(graph / WRITE_RATE + 1, graph, 0.5e9 + 2 * largest, graph)
         seconds = graph / WRITE_RATE + graph / BUILD_RATE + 5
         if self.quantised and not torch.cuda.is_available():

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,16 +30,16 @@ from molmo_ros.engine.quantisation.decoder_prompts import Example, calibration_p
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
 from molmo_ros.engine.quantisation.simulated import simulated
-from molmo_ros.engine.runtimes.graph_runner import GraphRunner
+from molmo_ros.engine.runtime_table import ONNXRUNTIME
+from molmo_ros.engine.runtimes.graph_runner import RunnerSetup, open_runner
 from molmo_ros.engine.store.build_folder import BuildFolder
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.driver import driver_version
 from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
+from molmo_ros.engine.targets import TensorRTTarget, cache_file, this_gpu
 from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
-from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
-from molmo_ros.engine.tensorrt.targets import cache_file, this_gpu
 from molmo_ros.molmo.catalog.checksums import sha256_of
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.runtime import Runtime
@@ -51,6 +51,7 @@ Asked = tuple[np.ndarray, str]
 """A picture uint8 RGB [h, w, 3], and what is asked about it."""
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
+T = TypeVar("T")
 DESCRIPTION = "build.json"
 QUANTISED = "quantised"
 SMALL_GRAPH = 1 << 30
@@ -94,6 +95,21 @@ def build(
         )
 
 
+class UnfinishedFiles:
+    """`EngineFiles` of a build that goes on: this process has just written them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def content(self, name: str) -> bytes:
+        """See `EngineFiles`."""
+        return (self._folder / name).read_bytes()
+
+    def opened(self, open_in: Callable[[Path], T]) -> T:
+        """See `EngineFiles`."""
+        return open_in(self._folder)
+
+
 class _Build:
     """One build, part by part."""
 
@@ -108,7 +124,7 @@ class _Build:
         plan = self.plan
         description = {
             "checkpoint_sha256": checkpoint_sha256(plan.checkpoint),
-            "target": plan.target_name,
+            "target": plan.target.name,
             "precision": plan.precision,
             "shapes": asdict(plan.shapes),
             "versions": self.versions,
@@ -120,8 +136,8 @@ class _Build:
             self._check_disk(folder)
             quantised = self._quantise(folder / QUANTISED, calibration) if plan.quantised else None
             self._export(folder, quantised)
-            if plan.target is not None:
-                self._build_engines(folder)
+            if isinstance(plan.target, TensorRTTarget):
+                self._build_engines(folder, plan.target)
             report, measured = self._quality(folder, quantised, gate)
             if report is None:
                 return building.install(
@@ -147,25 +163,20 @@ class _Build:
         return Manifest(
             name=plan.name,
             model=plan.model,
-            runtime=plan.runtime,
-            target=plan.target_name,
+            runtime=plan.target.runtime.name,
+            target=plan.target.name,
             precision=plan.precision,
             dtype=str(plan.dtype).removeprefix("torch."),
             shapes=plan.shapes,
             checkpoint_sha256=description["checkpoint_sha256"],
             build=description,
             versions=self.versions,
-            compute_capability=None if plan.target is None else plan.target.compute_capability,
-            files={name: _hashed(folder / name) for name in self._files()},
+            compute_capability=plan.target.compute_capability,
+            files={name: _hashed(folder / name) for name in plan.target.runtime.files},
             quality=quality,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             command=plan.command,
         )
-
-    def _files(self) -> list[str]:
-        """What an engine consists of."""
-        ends = (".engine",) if self.plan.target is not None else (".onnx", ".weights")
-        return [Path(part).stem + end for part in (VISION, DECODER) for end in ends]
 
     def _check_disk(self, folder: Path) -> None:
         """Refuses a disk that the build would fill."""
@@ -208,12 +219,11 @@ class _Build:
             folder, self.plan.config, self.plan.shapes.max_context, self.plan.dtype, read, count, quantised
         )
 
-    def _build_engines(self, folder: Path) -> None:
+    def _build_engines(self, folder: Path, target: TensorRTTarget) -> None:
         """Both engines; one that is there is complete."""
-        plan, target = self.plan, self.plan.target
-        assert target is not None
+        plan, tensorrt = self.plan, target.runtime.package
         # TensorRT for RTX chooses kernels where the engine runs, and times none here.
-        cache = None if target.ahead else cache_file(self.home, target, self.versions[target.tensorrt])
+        cache = None if target.ahead else cache_file(self.home, target, self.versions[tensorrt])
         for graph, profile in PROFILES.items():
             engine = (folder / graph).with_suffix(".engine")
             if engine.exists():
@@ -223,8 +233,8 @@ class _Build:
                 BuildRequest(
                     graph=folder / graph,
                     engine=engine,
-                    tensorrt=target.tensorrt,
-                    lowering=target.lowering(self.versions[target.tensorrt]),
+                    tensorrt=tensorrt,
+                    lowering=target.lowering(self.versions[tensorrt]),
                     capability=target.capability if target.ahead else None,
                     profile=profile(plan.config, plan.shapes),
                     timing_cache=cache,
@@ -240,7 +250,7 @@ class _Build:
             return None, "it was left out"
         if not self._measurable(folder):
             plan = self.plan
-            return None, f"nothing on this machine computes {plan.precision} as a {plan.target_name} will"
+            return None, f"nothing on this machine computes {plan.precision} as a {plan.target.name} will"
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = str(self.plan.dtype).removeprefix("torch.")
         network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)
@@ -264,8 +274,7 @@ class _Build:
         return Molmo.from_runtime(runtime, self.plan.checkpoint, self.plan.shapes.max_crops)
 
     def _runs_here(self) -> bool:
-        target = self.plan.target
-        return target is None or (torch.cuda.is_available() and this_gpu() == target.capability)
+        return self.plan.target.runs_on(this_gpu() if torch.cuda.is_available() else None)
 
     def _measurable(self, folder: Path) -> bool:
         """Whether anything here computes what the engine will."""
@@ -277,23 +286,11 @@ class _Build:
     def _engine(self, folder: Path) -> tuple[Runtime, str]:
         """The engine where its GPU is here, else its graphs; and which of these it is."""
         plan = self.plan
-        runner: GraphRunner
-        if plan.target is not None and self._runs_here():
-            from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
-
-            vision, decoder = ((folder / graph).with_suffix(".engine").read_bytes() for graph in PROFILES)
-            trt, device = load_tensorrt(plan.target.tensorrt), torch.device("cuda")
-            runner = TensorRTRunner(
-                vision, decoder, plan.config, plan.shapes, plan.dtype, trt, device, plan.command
-            )
-            measured = "the engine itself"
-        else:
-            from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
-
-            runner = OnnxRunner(
-                folder, plan.config.decoder, plan.shapes.max_context, plan.dtype, plan.command
-            )
-            measured = "onnxruntime and the engine's graphs"
+        runtime = plan.target.runtime if self._runs_here() else ONNXRUNTIME
+        files = UnfinishedFiles(folder)
+        runner = open_runner(RunnerSetup(runtime, files, plan.config, plan.shapes, plan.dtype, plan.command))
+        graphs = runtime is ONNXRUNTIME
+        measured = "onnxruntime and the engine's graphs" if graphs else "the engine itself"
         return with_look_ups(self.stored, plan.shapes, runner, plan.command), measured
 
     def _read(self, name: str) -> torch.Tensor:
@@ -338,8 +335,7 @@ def _versions(plan: BuildPlan) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    if plan.target is not None:
-        found[plan.target.tensorrt] = str(load_tensorrt(plan.target.tensorrt).__version__)
+    found |= plan.target.builder_versions()
     if torch.cuda.is_available():
         found["cuda"] = str(torch.version.cuda)
     if driver := driver_version():

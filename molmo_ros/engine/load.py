@@ -13,22 +13,17 @@ import torch
 from torch import nn
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
+from molmo_ros.engine.runtime_table import AUTO, ENGINES, ONNX, RUNTIMES, TORCH
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
-from molmo_ros.engine.runtimes.graph_runner import GraphRunner
+from molmo_ros.engine.runtimes.graph_runner import GraphRunner, RunnerSetup, open_runner
 from molmo_ros.engine.shapes import MOST_TILES, Shapes
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
 from molmo_ros.engine.store.manifest import Manifest
-from molmo_ros.engine.store.verified_files import read_verified, verify_files
-from molmo_ros.engine.tensorrt.module import (
-    TENSORRT,
-    TENSORRT_RTX,
-    installed_version,
-    load_tensorrt,
-    version_numbers,
-)
+from molmo_ros.engine.store.verified_files import TrustedFiles
+from molmo_ros.engine.tensorrt.module import installed_version, version_numbers
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.network.decoder import TokenEmbedding
@@ -37,10 +32,6 @@ from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.weights.checkpoint import DTYPES
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
-AUTO, TORCH, ONNX = "auto", "torch", "onnx"
-ENGINES = (AUTO, TORCH, ONNX, TENSORRT)
-RUNTIMES = {ONNX: (ONNX,), TENSORRT: (TENSORRT, TENSORRT_RTX)}
-"""What can be in a manifest for each of them."""
 OLDEST_ONNXRUNTIME = (1, 32)
 MOST_THREADS = 1024
 LOG = logging.getLogger(__name__)
@@ -85,8 +76,9 @@ def load_molmo(
         )
     if engine not in ENGINES:
         raise MolmoError(f"engine {engine!r:.80} is not known; it must be one of {', '.join(ENGINES)}")
-    if engine_path and engine not in RUNTIMES:
-        raise MolmoError(f"engine_path goes with engine onnx or tensorrt, not with {engine}")
+    if engine_path and not ENGINES[engine].runtimes:
+        built = " or ".join(one.name for one in ENGINES.values() if one.runtimes)
+        raise MolmoError(f"engine_path goes with engine {built}, not with {engine}")
     folder = checkpoint_folder(model)
     if threads:
         torch.set_num_threads(threads)
@@ -107,7 +99,8 @@ def load_molmo(
             engine_path or not (engine == ONNX and _exports_at_once(folder, device, dtype))
         ):
             chosen = _engine_folder(engine, model, folder, engine_path)
-            runtime = open_engine(chosen, folder, device, RUNTIMES[engine], threads)
+            names = [one.name for one in ENGINES[engine].runtimes]
+            runtime = open_engine(chosen, folder, device, names, threads)
         elif runtime is None:
             runtime = _export_and_open(folder, threads)
     most = runtime.shapes.max_crops
@@ -144,39 +137,34 @@ def open_engine(
         raise EngineMismatchError(
             f"{manifest.name} is an engine of {manifest.runtime}; here one of {' or '.join(runtimes)} is asked for"
         )
-    gpu = None if manifest.runtime == ONNX else gpu_capability()
+    runs_it = RUNTIMES[manifest.runtime]
+    gpu = gpu_capability() if runs_it.gpu else None
     check_engine(
         manifest,
         checkpoint_sha256=checkpoint_sha256(checkpoint),
-        runtime_version=None if manifest.runtime == ONNX else installed_version(manifest.runtime),
+        runtime_version=installed_version(runs_it.package) if runs_it.gpu else None,
         compute_capability=gpu,
     )
     stored, dtype, shapes = StoredParameters(checkpoint), DTYPES[manifest.dtype], manifest.shapes
     shapes.check_model(stored.config, manifest.command)
-    if manifest.runtime == ONNX:
-        from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+    if runs_it.gpu:
+        _check_gpu(manifest, gpu)
+    files, rebuild = TrustedFiles(engine, manifest), manifest.command
+    setup = RunnerSetup(runs_it, files, stored.config, shapes, dtype, rebuild, device, threads)
+    return with_look_ups(stored, shapes, open_runner(setup), rebuild)
 
-        verified = verify_files(engine, manifest)
-        on_cpu = OnnxRunner(
-            engine, stored.config.decoder, shapes.max_context, dtype, manifest.command, threads
-        )
-        verified.check_unchanged()
-        return with_look_ups(stored, shapes, on_cpu, manifest.command)
+
+def _check_gpu(manifest: Manifest, gpu: str | None) -> None:
+    """Refuses a machine without what engines for GPUs run on."""
     if gpu is None:
+        others = " or ".join(one.name for one in ENGINES.values() if one.name != AUTO and not one.gpu)
         raise EngineMismatchError(
-            f"{manifest.name} runs on a GPU, and CUDA sees none on this machine; --engine torch or onnx need none"
+            f"{manifest.name} runs on a GPU, and CUDA sees none on this machine; --engine {others} need none"
         )
     if not torch.cuda.is_available():
         raise EngineError(
             f"{manifest.name} needs a torch with CUDA, which keeps its memory; torch {torch.__version__} has none"
         )
-    from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
-
-    trt = load_tensorrt(manifest.runtime)
-    vision, decoder = (read_verified(engine, manifest, f"{part}.engine") for part in ("vision", "decoder"))
-    on = torch.device(device if device.startswith("cuda") else "cuda")
-    runner = TensorRTRunner(vision, decoder, stored.config, shapes, dtype, trt, on, manifest.command)
-    return with_look_ups(stored, shapes, runner, manifest.command)
 
 
 def _engine_folder(engine: str, model: str | Path, checkpoint: Path, path: str | Path | None) -> Path:
@@ -189,16 +177,16 @@ def _engine_folder(engine: str, model: str | Path, checkpoint: Path, path: str |
         (manifest.compute_capability in (None, gpu), manifest.created, folder)
         for folder, manifest in found
         if isinstance(manifest, Manifest)
-        and manifest.runtime in RUNTIMES[engine]
+        and RUNTIMES[manifest.runtime] in ENGINES[engine].runtimes
         and manifest.checkpoint_sha256 == wanted
     ]
     if built:
         return max(built)[2]  # those of this GPU go before newer ones of another
     if errors := [str(error) for _, error in found if not isinstance(error, Manifest)]:
         raise EngineError(f"no {engine} engine of {model} can be used: {'; '.join(errors)}")
-    target = "onnx" if engine == ONNX else "this"
     raise EngineError(
-        f"no {engine} engine was built for {model} on this machine: molmo-ros build {model} --target {target}"
+        f"no {engine} engine was built for {model} on this machine: molmo-ros build {model} --target "
+        f"{ENGINES[engine].target}"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from molmo_ros.train.trainer import Run, stages
+from molmo_ros.train.trainer import TrainingRun, stages
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         check=True,
     )
     torch.set_num_threads(1)
-    run = Run(args.folder, args.seed)
+    run = TrainingRun(args.folder, args.seed)
     for stage in stages(args.tower_steps, args.text_steps):
         run.train(stage, save_every=100)
     checkpoint = str(args.folder / "checkpoint")

@@ -16,7 +16,7 @@ from molmo_ros.molmo.families import molmo2
 from molmo_ros.molmo.prompts.prompt import image_layout
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import add_noise
-from molmo_ros.train.queries import Query, QueryMaker, mask_points
+from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 from molmo_ros.train.scenes import VIEW, read_shard
 from molmo_ros.train.shape import GRID, PATCH, POOLED
 from molmo_ros.train.vocabulary import make_tokenizer, number_values
@@ -80,7 +80,7 @@ class QueryEncoder:
         self.numbers = number_values(tokenizer).tolist()
         self.value_of = {token: value for value, token in enumerate(self.numbers)}
 
-    def encode(self, query: Query) -> tuple[list[int], list[int], list[float], list[int]]:
+    def encode(self, query: SceneQuery) -> tuple[list[int], list[int], list[float], list[int]]:
         """Tokens, labels, coordinate values and cells of one query, all of the same length."""
         asked = f"<|im_start|>user\n{query.prompt}<|im_end|>\n<|im_start|>assistant\n"
         prompt = self.tokenizer.encode(asked, add_special_tokens=False).ids

@@ -19,7 +19,7 @@ from molmo_ros.molmo.pipeline import EncodedImage, Molmo
 from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame, add_noise, render
 from molmo_ros.sim.scene import Scene
-from molmo_ros.train.queries import Query, QueryMaker, mask_points
+from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 from molmo_ros.train.scenes import FIRST_SEED
 
 WIDTH, HEIGHT = 640, 480
@@ -62,14 +62,14 @@ def hits(answer: Answer, frame: Frame) -> list[int]:
     ]
 
 
-def ask(model: Molmo, image: EncodedImage, query: Query) -> Answer:
+def ask(model: Molmo, image: EncodedImage, query: SceneQuery) -> Answer:
     """Puts a query the way a user would: pointing through `point`, everything else through `ask`."""
     if query.kind in ("one", "many", "absent"):
         return model.point(image, query.label)
     return model.ask(image, query.prompt)
 
 
-def judge(query: Query, answer: Answer, frame: Frame) -> Iterator[tuple[str, bool]]:
+def judge(query: SceneQuery, answer: Answer, frame: Frame) -> Iterator[tuple[str, bool]]:
     """The rows of the table that this answer counts for, and whether it is right."""
     found = hits(answer, frame)
     if query.kind in ("one", "many", "absent"):

@@ -17,15 +17,16 @@ import numpy as np
 
 from molmo_ros.engine.quality import drift
 from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.sim.renderer import Frame, add_noise, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.evaluate import HEIGHT, HELD_OUT, WHAT, WIDTH, Score, ask, judge
-from molmo_ros.train.queries import Query, QueryMaker, mask_points
+from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 from molmo_ros.train.scenes import FIRST_SEED
 
 REFERENCE = "float32"
-FORMATS = (REFERENCE, "bfloat16", "float16")
+FORMATS = tuple(DTYPE_BYTES)
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Agreement:
     encode_ms: list[float] = field(default_factory=list)
     answer_ms: list[float] = field(default_factory=list)
 
-    def add(self, query: Query, answer: Answer, reference: Answer, frame: Frame) -> None:
+    def add(self, query: SceneQuery, answer: Answer, reference: Answer, frame: Frame) -> None:
         """Counts one answer in."""
         self.answers += 1
         self.identical += (answer.text, answer.tokens) == (reference.text, reference.tokens)
@@ -67,7 +68,7 @@ class Agreement:
 
 def scenes_with_queries(
     seeds: Sequence[int], queries: int
-) -> Iterator[tuple[Frame, np.ndarray, list[Query]]]:
+) -> Iterator[tuple[Frame, np.ndarray, list[SceneQuery]]]:
     """For each seed the rendered truth, the picture with noise (uint8 RGB [h, w, 3]), and what is asked."""
     for seed in seeds:
         scene, rng = Scene.random(seed), np.random.default_rng(seed)

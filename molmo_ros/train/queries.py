@@ -54,7 +54,7 @@ TIE = 4.0
 
 
 @dataclass(frozen=True)
-class Query:
+class SceneQuery:
     """A question about a scene with its answer.
 
     Attributes:
@@ -110,23 +110,23 @@ class QueryMaker:
     def __init__(self, names: Sequence[tuple[str, str]], points: np.ndarray, rng: np.random.Generator):
         self.names, self.points, self.rng = list(names), points, rng
 
-    def draw(self) -> Query:
-        kinds: list[tuple[Callable[[], Query], float]] = [
+    def draw(self) -> SceneQuery:
+        kinds: list[tuple[Callable[[], SceneQuery], float]] = [
             (self.one, 0.20), (self.many, 0.28), (self.count, 0.28), (self.absent, 0.12),
             (self.presence, 0.06), (self.color, 0.04), (self.shape, 0.02),
         ]  # fmt: skip
         chosen = self.rng.choice(len(kinds), p=np.array([weight for _, weight in kinds]))
         return kinds[chosen][0]()
 
-    def one(self) -> Query:
+    def one(self) -> SceneQuery:
         label, members = self._present_label()
         return self._pointing("one", self._pick(ONE), label, members)
 
-    def many(self) -> Query:
+    def many(self) -> SceneQuery:
         label, members = self._group_label()
         return self._pointing("many", self._pick(MANY), label, members)
 
-    def count(self) -> Query:
+    def count(self) -> SceneQuery:
         if self.rng.random() < 0.12:
             label = self._absent_label(plural=True)
             members: tuple[int, ...] = ()
@@ -134,33 +134,33 @@ class QueryMaker:
             label, members = self._group_label()
         prompt = self._pick(COUNT).format(x=label)
         if not members:
-            return Query("count", prompt, NONE, np.zeros((0, 2)), label)
+            return SceneQuery("count", prompt, NONE, np.zeros((0, 2)), label)
         targets, members = self._ordered(members)
         text = f"Counting the {points_text(targets, label)} shows a total of {len(targets)}."
-        return Query("count", prompt, text, targets, label, members)
+        return SceneQuery("count", prompt, text, targets, label, members)
 
-    def absent(self) -> Query:
+    def absent(self) -> SceneQuery:
         plural = self.rng.random() < 0.3
         label = self._absent_label(plural)
         prompt = self._pick(MANY if plural else ONE).format(x=label)
-        return Query("absent", prompt, NONE, np.zeros((0, 2)), label)
+        return SceneQuery("absent", prompt, NONE, np.zeros((0, 2)), label)
 
-    def presence(self) -> Query:
+    def presence(self) -> SceneQuery:
         if self.rng.random() < 0.5:
             label, members = self._present_label()
-            return Query(
+            return SceneQuery(
                 "presence", self._pick(IS_THERE).format(x=label), "Yes.", np.zeros((0, 2)), label, members
             )
         label = self._absent_label(plural=False)
-        return Query("presence", self._pick(IS_THERE).format(x=label), "No.", np.zeros((0, 2)), label)
+        return SceneQuery("presence", self._pick(IS_THERE).format(x=label), "No.", np.zeros((0, 2)), label)
 
-    def color(self) -> Query:
+    def color(self) -> SceneQuery:
         unique = [i for i, (_, shape) in enumerate(self.names) if sum(s == shape for _, s in self.names) == 1]
         if not unique:
             return self.one()
         index = int(self.rng.choice(unique))
         color, shape = self.names[index]
-        return Query(
+        return SceneQuery(
             "color",
             self._pick(COLOR_OF).format(x=shape),
             f"{color.capitalize()}.",
@@ -169,20 +169,22 @@ class QueryMaker:
             (index,),
         )
 
-    def shape(self) -> Query:
+    def shape(self) -> SceneQuery:
         unique = [i for i, (color, _) in enumerate(self.names) if sum(c == color for c, _ in self.names) == 1]
         if not unique:
             return self.one()
         index = int(self.rng.choice(unique))
         color, shape = self.names[index]
         label = f"{color} {self._pick(GENERIC)}"
-        return Query(
+        return SceneQuery(
             "shape", self._pick(SHAPE_OF).format(x=label), f"A {shape}.", np.zeros((0, 2)), label, (index,)
         )
 
-    def _pointing(self, kind: str, template: str, label: str, members: tuple[int, ...]) -> Query:
+    def _pointing(self, kind: str, template: str, label: str, members: tuple[int, ...]) -> SceneQuery:
         targets, members = self._ordered(members)
-        return Query(kind, template.format(x=label), points_text(targets, label), targets, label, members)
+        return SceneQuery(
+            kind, template.format(x=label), points_text(targets, label), targets, label, members
+        )
 
     def _ordered(self, members: Sequence[int]) -> tuple[np.ndarray, tuple[int, ...]]:
         """From left to right; near ties in either order, since no eye tells 265 from 268 per mille.

@@ -105,7 +105,7 @@ def sine_positions(rows: int, columns: int, width: int) -> torch.Tensor:
     return 0.4 * torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
 
 
-class Run:
+class TrainingRun:
     """A training run that can stop after any step.
 
     Args:
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    run = Run(args.folder, args.seed)
+    run = TrainingRun(args.folder, args.seed)
     for stage in stages(args.tower_steps, args.text_steps):
         run.train(stage, args.save_every)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from molmo_ros.cli.main import main
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.build_folder import BuildFolder
-from molmo_ros.engine.store.manifest import FILES, MANIFEST, EngineFile, Manifest
+from molmo_ros.engine.store.manifest import MANIFEST, EngineFile, Manifest
 
 COMMAND = "molmo-ros build tiny --target rtx40 --precision int4"
 QUALITY = {
@@ -40,7 +41,7 @@ def build(home):
     def install(name="tiny-rtx40-int4", runtime="tensorrt_rtx", **changes) -> Path:
         with BuildFolder(home, name) as building:
             files = {}
-            for file in FILES[runtime]:
+            for file in RUNTIMES[runtime].files:
                 content = hashlib.sha512(file.encode()).digest() * 10_000
                 (building.path / file).write_bytes(content)
                 files[file] = EngineFile(hashlib.sha256(content).hexdigest(), len(content))
@@ -142,7 +143,7 @@ def test_inspect_says_everything(capsys, build):
         "max_crops 4",
     ]
     facts += ["2048 tokens", "bfloat16", '"95%": 1.25', "measured: onnxruntime"]
-    facts += [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES["tensorrt"]]
+    facts += [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RUNTIMES["tensorrt"].files]
     for fact in facts:
         assert fact in out
 

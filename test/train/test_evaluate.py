@@ -8,7 +8,7 @@ from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame
 from molmo_ros.train.evaluate import TARGETS, evaluate, judge, table
-from molmo_ros.train.queries import Query
+from molmo_ros.train.queries import SceneQuery
 
 SEGMENTATION = np.full((48, 64), -1, np.int32)
 SEGMENTATION[10:20, 10:20] = 0
@@ -18,7 +18,7 @@ ON_FIRST, ON_SECOND, ON_TABLE = Point(15.5, 12.0), Point(41.0, 39.9), Point(30.0
 
 
 def query(kind, members, answer=""):
-    return Query(kind, "", answer, np.zeros((len(members), 2)), "thing", members)
+    return SceneQuery(kind, "", answer, np.zeros((len(members), 2)), "thing", members)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Frame
 from molmo_ros.train.evaluate import HELD_OUT, evaluate
 from molmo_ros.train.precision import FORMATS, Agreement, compare, drift, table
-from molmo_ros.train.queries import Query
+from molmo_ros.train.queries import SceneQuery
 
 SEGMENTATION = np.full((48, 64), -1, np.int32)
 SEGMENTATION[10:20, 10:20] = 0
 FRAME = Frame(np.zeros((48, 64, 3), np.uint8), np.ones((48, 64), np.float32), SEGMENTATION, np.eye(3))
-QUERY = Query("one", "", "", np.zeros((1, 2)), "thing", (0,))
+QUERY = SceneQuery("one", "", "", np.zeros((1, 2)), "thing", (0,))
 
 
 def answer(*points, text="a", tokens=5):

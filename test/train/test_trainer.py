@@ -9,7 +9,7 @@ import torch
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.train import scenes
 from molmo_ros.train.losses import soft_coordinate_loss
-from molmo_ros.train.trainer import Run, Stage, learning_rate, stages
+from molmo_ros.train.trainer import Stage, TrainingRun, learning_rate, stages
 
 TEXT = Stage("text", 6, 2, 2, 2, 1e-3)
 
@@ -38,7 +38,7 @@ def single_precision():
 
 @single_precision()
 def test_one_batch_is_learned_and_the_written_checkpoint_is_the_model(folder):
-    run = Run(folder, seed=3)
+    run = TrainingRun(folder, seed=3)
     batch, further = next(run.batches(2, 2, 0)), next(run.batches(2, 0, 1))
     metrics = [run.step(TEXT, batch, further, step, 1e-3) for step in range(8)]
     assert metrics[-1]["text"] < 0.8 * metrics[0]["text"]
@@ -48,13 +48,13 @@ def test_one_batch_is_learned_and_the_written_checkpoint_is_the_model(folder):
     with torch.no_grad():
         ours, stored = run.trainee.model(ids).logits, loaded(ids).logits
     np.testing.assert_allclose(ours, stored, atol=2e-2)  # stored in half precision
-    again = Run(folder, seed=3)
+    again = TrainingRun(folder, seed=3)
     following = [r.step(TEXT, batch, further, 8, 1e-3)["text"] for r in (run, again)]
     assert following[0] == pytest.approx(following[1], rel=1e-3)
 
 
 def test_a_step_in_the_training_s_own_precision_lowers_every_loss(folder):
-    run = Run(folder, seed=4)
+    run = TrainingRun(folder, seed=4)
     batch = next(run.batches(2, 2, 0))
     before = run.step(TEXT, batch, None, 0, 1e-3)
     with single_precision():

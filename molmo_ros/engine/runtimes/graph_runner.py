@@ -1,13 +1,23 @@
-"""What runs the two graphs of an engine."""
+"""What runs the two graphs of an engine, and how it is opened."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import importlib
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from molmo_ros.engine.runtime_table import GraphRuntime
+from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.running.runtime import StepOutput
+
+T = TypeVar("T")
 
 
 class GraphRunner(Protocol):
@@ -43,3 +53,58 @@ class GraphRunner(Protocol):
 
     def memory(self) -> dict[str, int]:
         """What each part takes on the device [bytes]."""
+
+
+class EngineFiles(Protocol):
+    """The files of an engine, each as its runtime wants it."""
+
+    def content(self, name: str) -> bytes | mmap.mmap:
+        """One file's content.
+
+        Raises:
+            EngineError: It cannot be read or trusted.
+        """
+
+    def opened(self, open_in: Callable[[Path], T]) -> T:
+        """What a library makes of the files that it opens by itself, given their folder.
+
+        Raises:
+            EngineError: One cannot be read or trusted, or is another by the time it was opened.
+        """
+
+
+@dataclass(frozen=True)
+class RunnerSetup:
+    """All that a `GraphRunner` is made of.
+
+    Attributes:
+        runtime: What runs it.
+        files: The engine's.
+        config: The model's shape.
+        shapes: What the engine was built for.
+        dtype: Of the graphs' values.
+        rebuild: The command that builds the engine again, for messages.
+        device: As the user named it: a torch device.
+        threads: Of the CPU, for one pass; 0 for as many as torch takes.
+    """
+
+    runtime: GraphRuntime
+    files: EngineFiles
+    config: MolmoConfig
+    shapes: Shapes
+    dtype: torch.dtype
+    rebuild: str
+    device: str = "cpu"
+    threads: int = 0
+
+
+def open_runner(setup: RunnerSetup) -> GraphRunner:
+    """Opens an engine with what runs it; only now its library is imported.
+
+    Raises:
+        EngineError: The library refuses the engine, or its files cannot be trusted.
+        ImportError: The library is not there.
+    """
+    module = importlib.import_module(f"molmo_ros.engine.runtimes.{setup.runtime.runner}")
+    opener: Callable[[RunnerSetup], GraphRunner] = module.open_runner
+    return opener(setup)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import ANY, Signature
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.running.runtime import StepOutput
@@ -164,6 +165,18 @@ class OnnxRunner:
 
     def _bind(self, bind: Any, name: str, value: Tensor) -> None:
         bind(name, "cpu", 0, NUMPY[value.dtype], tuple(value.shape), value.data_ptr())
+
+
+def open_runner(setup: RunnerSetup) -> OnnxRunner:
+    """An engine of onnxruntime, which opens the files by itself.
+
+    Raises:
+        EngineError: See `OnnxRunner`, and `EngineFiles.opened`.
+    """
+    config, context = setup.config.decoder, setup.shapes.max_context
+    return setup.files.opened(
+        lambda folder: OnnxRunner(folder, config, context, setup.dtype, setup.rebuild, setup.threads)
+    )
 
 
 def _check_inputs(part: str, session: Any, expected: Mapping[str, Signature], rebuild: str) -> None:

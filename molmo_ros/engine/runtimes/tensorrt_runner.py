@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.cache_buffers import ALIGNMENT, CacheBuffers
+from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
 from molmo_ros.engine.runtimes.tensorrt_engine import EngineContext, TensorRTEngine, records_graphs
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
 from molmo_ros.molmo.running.runtime import StepOutput
@@ -35,8 +38,8 @@ class TensorRTRunner:
 
     def __init__(
         self,
-        vision: Any,
-        decoder: Any,
+        vision: bytes | mmap.mmap,
+        decoder: bytes | mmap.mmap,
         config: MolmoConfig,
         shapes: Shapes,
         dtype: torch.dtype,
@@ -75,7 +78,7 @@ class TensorRTRunner:
                 f"{str(error).splitlines()[0]}. End what else uses it, or build with a smaller --max-context: {rebuild}"
             ) from error
 
-    def _load(self, vision: Any, decoder: Any, trt: Any, rebuild: str) -> None:
+    def _load(self, vision: bytes | mmap.mmap, decoder: bytes | mmap.mmap, trt: Any, rebuild: str) -> None:
         self._vision = TensorRTEngine("vision", vision, trt, rebuild)
         self._vision.check(vision_signature(self._config, self.dtype))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)
@@ -213,6 +216,20 @@ class TensorRTRunner:
         with torch.cuda.stream(self._stream):
             yield
         current.wait_stream(self._stream)
+
+
+def open_runner(setup: RunnerSetup) -> TensorRTRunner:
+    """Engines of TensorRT, on the CUDA device that was named, or else on the first.
+
+    Raises:
+        EngineError: See `TensorRTRunner`, `load_tensorrt` and `EngineFiles.content`.
+    """
+    trt = load_tensorrt(setup.runtime.package)
+    vision, decoder = (setup.files.content(name) for name in setup.runtime.files)
+    device = torch.device(setup.device if setup.device.startswith("cuda") else "cuda")
+    return TensorRTRunner(
+        vision, decoder, setup.config, setup.shapes, setup.dtype, trt, device, setup.rebuild
+    )
 
 
 def _aligned(value: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.store.engines_home import make_home
-from molmo_ros.engine.store.manifest import FILES, MANIFEST, Manifest
+from molmo_ros.engine.store.manifest import MANIFEST, Manifest
 from molmo_ros.engine.store.trust import check_private
 
 BUILDING = ".building"
-ENGINE_FILES = {MANIFEST, *(name for names in FILES.values() for name in names)}
+ENGINE_FILES = {MANIFEST, *(name for runtime in RUNTIMES.values() for name in runtime.files)}
 """All that an engine's folder ever holds."""
 
 

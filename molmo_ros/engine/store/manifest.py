@@ -15,18 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, TamperedEngineError
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.shapes import MOST_TILES, Shapes
 from molmo_ros.engine.store.trust import check_folder, open_trusted
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-FILES = {
-    "onnx": ("vision.onnx", "vision.weights", "decoder.onnx", "decoder.weights"),
-    "tensorrt": ("vision.engine", "decoder.engine"),
-    "tensorrt_rtx": ("vision.engine", "decoder.engine"),
-}
-"""The files of an engine, by what runs it."""
-DTYPES = ("float32", "float16", "bfloat16")
 LARGEST = 1 << 20
 """Bytes of a manifest; one has a few thousand."""
 LARGEST_SIZE = 1 << 30
@@ -80,16 +75,16 @@ class Manifest:
     Attributes:
         name: Of its folder when it was built.
         model: As the user named it.
-        runtime: What runs it, a key of `FILES`.
+        runtime: What runs it, a key of `RUNTIMES`.
         target: As on the command line.
         precision: Of the decoder's weights, as on the command line.
-        dtype: Of activations and of everything that is not quantised, one of `DTYPES`.
+        dtype: Of activations and of everything that is not quantised, one of `DTYPE_BYTES`.
         shapes: The inputs that it takes.
         checkpoint_sha256: See `checkpoint_sha256`.
         build: The whole configuration of the build, as JSON has it.
         versions: Of what built it, by package; for TensorRT also that of `runtime`, which must run it.
         compute_capability: The only GPU that runs it, such as "8.7"; None for onnx.
-        files: By name; exactly those of `FILES`.
+        files: By name; exactly those of its runtime.
         quality: Figures of the quality gate; None where it was left out.
         created: ISO 8601 date and time.
         command: What builds it again.
@@ -201,10 +196,12 @@ def _checked(raw: dict[str, Any]) -> Manifest:
             raise ValueError(f"{key} is a {type(raw[key]).__name__}, not a {types[0].__name__}")
         if isinstance(raw[key], str):
             _check_text(key, raw[key])
-    if raw["runtime"] not in FILES:
-        raise ValueError(f"runtime is {raw['runtime']!r:.80}, not one of {', '.join(FILES)}")
-    if raw["dtype"] not in DTYPES:
-        raise ValueError(f"dtype is {raw['dtype']!r:.80}, not one of {', '.join(DTYPES)}")
+    if raw["runtime"] not in RUNTIMES:
+        raise ValueError(f"runtime is {raw['runtime']!r:.80}, not one of {', '.join(RUNTIMES)}")
+    if raw["dtype"] not in DTYPE_BYTES:
+        raise ValueError(
+            f"dtype is {raw['dtype']!r:.80}, not one of {', '.join(sorted(DTYPE_BYTES, reverse=True))}"
+        )
     for key in ("checkpoint_sha256", "build_sha256", "sha256"):
         _check_sha256(key, raw[key])
     _check_gpu(raw)
@@ -212,7 +209,7 @@ def _checked(raw: dict[str, Any]) -> Manifest:
     manifest = Manifest(
         **{one.name: raw[one.name] for one in fields(Manifest) if one.name not in ("shapes", "files")},
         shapes=_shapes(raw["shapes"]),
-        files=_files(raw["files"], FILES[raw["runtime"]]),
+        files=_files(raw["files"], RUNTIMES[raw["runtime"]].files),
     )
     if manifest.build_sha256 != raw["build_sha256"]:
         raise ValueError("build is not the configuration that build_sha256 is of")
@@ -247,9 +244,9 @@ def _check_gpu(raw: Mapping[str, Any]) -> None:
             raise ValueError(f"the version of {key!r:.80} is a {type(value).__name__}, not a str")
         _check_text(f"versions.{key!r:.80}", value)
     runtime, capability = raw["runtime"], raw["compute_capability"]
-    if runtime == "onnx":
+    if not RUNTIMES[runtime].gpu:
         if capability is not None:
-            raise ValueError(f"compute_capability is {capability!r:.80}, but onnx needs no GPU")
+            raise ValueError(f"compute_capability is {capability!r:.80}, but {runtime} needs no GPU")
         return
     if capability is None or not CAPABILITY.fullmatch(capability):
         raise ValueError(f"compute_capability is {capability!r:.80}, not a GPU's such as '8.7'")

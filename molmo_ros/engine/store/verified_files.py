@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from molmo_ros.engine.errors import TamperedEngineError
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
 from molmo_ros.engine.store.trust import check_folder, open_trusted
 
+T = TypeVar("T")
 BLOCK = 4 << 20
 """Bytes that are hashed at a time."""
 
@@ -44,6 +47,29 @@ class VerifiedFiles:
                 ) from error
             if found != state:
                 raise TamperedEngineError(f"{path} was changed while it was opened; is it being built again?")
+
+
+class TrustedFiles:
+    """An installed engine's files, none of which is used before it was held against the manifest."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Looks at nothing yet."""
+        self._folder, self._manifest = folder, manifest
+
+    def content(self, name: str) -> mmap.mmap:
+        """See `read_verified`."""
+        return read_verified(self._folder, self._manifest, name)
+
+    def opened(self, open_in: Callable[[Path], T]) -> T:
+        """What a library makes of the files that it opens by itself, given their folder.
+
+        Raises:
+            EngineError: See `verify_files`, and `VerifiedFiles.check_unchanged`.
+        """
+        verified = verify_files(self._folder, self._manifest)
+        made = open_in(self._folder)
+        verified.check_unchanged()
+        return made
 
 
 def read_verified(folder: Path, manifest: Manifest, name: str) -> mmap.mmap:

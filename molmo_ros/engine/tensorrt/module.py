@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.runtime_table import TENSORRT_RTX
 
-TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
 JETSON_MARK = Path("/etc/nv_tegra_release")
 
 
@@ -39,7 +39,7 @@ def installed_version(name: str) -> str | None:
 def advice(name: str, jetson: bool | None = None) -> str:
     """What to install for it on this machine."""
     on_jetson = JETSON_MARK.exists() if jetson is None else jetson
-    if name == TENSORRT_RTX:
+    if name == TENSORRT_RTX.package:
         return "TensorRT for RTX is on PyPI: pip install tensorrt-rtx-cu13"
     if on_jetson:
         return (

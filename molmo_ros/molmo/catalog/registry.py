@@ -20,12 +20,11 @@ from molmo_ros.molmo.config import (
     PointHeadConfig,
     VisionConfig,
 )
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
 from molmo_ros.molmo.families import FAMILIES
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 
-PRECISIONS = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a parameter."""
 POINT_FORMATS = {"percent": "percent", "per_mille": "per mille", "tokens": "tokens"}
 """How a model writes points, and how to say it."""
 CHECKS = {
@@ -53,7 +52,7 @@ class ModelEntry:
         licence: Of the weights.
         parameters: Numbers stored on the hub.
         loaded_parameters: Numbers that are loaded: all but the vision blocks above the deepest feature.
-        memory_gb: What the loaded weights take [GB], by precision (`PRECISIONS`).
+        memory_gb: What the loaded weights take [GB], by precision (`DTYPE_BYTES`).
         max_crops: Most tiles of an image by default.
         context: Most tokens of image, query and answer.
         prompt_style: Whose wording its prompts have, see `wording` in `families/`.
@@ -229,9 +228,9 @@ def _check_values(path: Path, raw: dict[str, Any]) -> None:
     for key in ("parameters", "loaded_parameters", "max_crops", "context"):
         if raw[key] < 1:
             raise RegistryError(f"{path.name}: {key} is {raw[key]}; it must be at least 1")
-    if raw["memory_gb"].keys() != PRECISIONS.keys():
+    if raw["memory_gb"].keys() != DTYPE_BYTES.keys():
         raise RegistryError(
-            f"{path.name}: memory_gb has {_names(raw['memory_gb'])}; it must have {', '.join(PRECISIONS)}"
+            f"{path.name}: memory_gb has {_names(raw['memory_gb'])}; it must have {', '.join(DTYPE_BYTES)}"
         )
     if unknown := raw["verified"].keys() - CHECKS.keys():
         raise RegistryError(f"{path.name}: verified has {_names(unknown)}; it may have {', '.join(CHECKS)}")

@@ -16,13 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from molmo_ros.molmo.catalog.checksums import MANIFEST
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import family
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.running.torch_device import torch_device
 from molmo_ros.molmo.weights.stored_parameters import BASE, HEAD, StoredParameters
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in DTYPE_BYTES}
 
 
 def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:

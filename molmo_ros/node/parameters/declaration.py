@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from molmo_ros.engine.runtime_table import ENGINES
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.node.parameters.optical_frames import optical_frame_error
 from molmo_ros.node.records.query import MAX_CONTINUOUS, MAX_QUERY_CHARS, QueryError, continuous_queries
 from molmo_ros.pictures.bit_depth import LEAST
@@ -124,7 +126,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "dtype",
         "float32",
         "Number format of torch's weights; an engine has the one it was built with.",
-        choices=("float32", "bfloat16", "float16"),
+        choices=tuple(DTYPE_BYTES),
         read_only=True,
     ),
     ParameterSpec(
@@ -132,7 +134,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "auto",
         "What runs the model. `torch`; `onnx` or `tensorrt`: an engine of `molmo-ros build`, which the node itself "
         "never builds; `auto`: onnxruntime for a small model in float32 on the CPU, where it is faster, else torch.",
-        choices=("auto", "torch", "onnx", "tensorrt"),
+        choices=tuple(ENGINES),
         read_only=True,
     ),
     ParameterSpec(

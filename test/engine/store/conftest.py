@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.build_folder import BuildFolder
-from molmo_ros.engine.store.manifest import FILES, EngineFile, Manifest
+from molmo_ros.engine.store.manifest import EngineFile, Manifest
 
 NAME = "tiny-rtx40-int4"
 COMMAND = "molmo-ros build tiny --target rtx40 --precision int4 --max-crops 4 --max-context 2048"
@@ -26,7 +27,7 @@ class Workshop:
 
     def contents(self, runtime="tensorrt_rtx", seed=b"built") -> dict[str, bytes]:
         """What the files of an engine hold: some kilobytes that differ."""
-        return {name: hashlib.sha512(seed + name.encode()).digest() * 500 for name in FILES[runtime]}
+        return {name: hashlib.sha512(seed + name.encode()).digest() * 500 for name in RUNTIMES[runtime].files}
 
     def manifest(self, contents: dict[str, bytes] | None = None, **changes) -> Manifest:
         """A manifest for files of the given contents."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molmo_ros.engine.store import driver
-from molmo_ros.engine.tensorrt.targets import this_gpu
+from molmo_ros.engine.targets import this_gpu
 
 
 def test_it_is_torchs_gpu_or_none_where_torch_sees_none():

@@ -9,8 +9,9 @@ import stat
 import pytest
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, TamperedEngineError
+from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.shapes import Shapes
-from molmo_ros.engine.store.manifest import FILES, MANIFEST, Manifest
+from molmo_ros.engine.store.manifest import MANIFEST, Manifest
 
 
 def edit(engine, change, sign=False):
@@ -27,7 +28,7 @@ def sha256_of_json(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-@pytest.mark.parametrize("runtime", FILES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_is_written_is_read(workshop, runtime):
     capability = None if runtime == "onnx" else "8.9"
     versions = {"molmo_ros": "0.4.0", "tensorrt_rtx": "1.7.1.116", "tensorrt": "10.16.0.5"}

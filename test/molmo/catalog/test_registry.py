@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
-from molmo_ros.molmo.catalog.registry import PRECISIONS, ModelEntry, find_model, load_registry, registry
+from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, load_registry, registry
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
 from molmo_ros.molmo.families import FAMILIES
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
@@ -71,7 +72,7 @@ def test_parameters_are_those_of_the_released_checkpoints(name, parameters):
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
 def test_memory_is_that_of_the_loaded_parameters(entry):
-    for name, size in PRECISIONS.items():
+    for name, size in DTYPE_BYTES.items():
         exact = entry.loaded_parameters * size / 1e9
         assert entry.memory_gb[name] == pytest.approx(exact, abs=0.05 if exact > 1 else 0.0005)
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from molmo_ros.engine.errors import EngineError, UnsupportedBuildError
+from molmo_ros.engine.targets import GPU_TARGETS, PRECISIONS, find_target
 from molmo_ros.engine.tensorrt import module
-from molmo_ros.engine.tensorrt.targets import PRECISIONS, TARGETS, find_target
 
 # What the chips' data sheets and NVIDIA's table of compute capabilities say.
 CAPABILITY = {"jetson-orin": "8.7", "jetson-thor": "11.0", "rtx30": "8.6", "rtx40": "8.9", "rtx50": "12.0"}
@@ -58,9 +58,11 @@ def test_this_is_the_gpu_that_is_there():
     with pytest.raises(UnsupportedBuildError, match="'this' needs a GPU.*jetson-orin, jetson-thor, rtx30"):
         find_target("this", None)
     hopper = find_target("this", (9, 0), jetson=False)
-    assert hopper.tensorrt == "tensorrt" and "fp8" in hopper.precisions and "nvfp4" not in hopper.precisions
-    assert find_target("this", (8, 9), jetson=False).tensorrt == "tensorrt_rtx"
-    assert find_target("this", (8, 7), jetson=True).tensorrt == "tensorrt"
+    assert (
+        hopper.runtime.name == "tensorrt" and "fp8" in hopper.precisions and "nvfp4" not in hopper.precisions
+    )
+    assert find_target("this", (8, 9), jetson=False).runtime.name == "tensorrt_rtx"
+    assert find_target("this", (8, 7), jetson=True).runtime.name == "tensorrt"
 
 
 @pytest.mark.parametrize(
@@ -74,13 +76,13 @@ def test_this_is_the_gpu_that_is_there():
     ],
 )
 def test_lowering_follows_the_version(version, lowering):
-    assert TARGETS["jetson-orin"].lowering(version) == lowering
-    assert TARGETS["rtx30"].lowering("1.7.1.116") == "native"
+    assert GPU_TARGETS["jetson-orin"].lowering(version) == lowering
+    assert GPU_TARGETS["rtx30"].lowering("1.7.1.116") == "native"
 
 
 def test_a_tensorrt_before_jetpack_6_is_refused():
     with pytest.raises(UnsupportedBuildError, match="TensorRT 8.6.1 is older than 10.3"):
-        TARGETS["jetson-orin"].lowering("8.6.1")
+        GPU_TARGETS["jetson-orin"].lowering("8.6.1")
 
 
 def test_a_missing_tensorrt_says_what_to_install(monkeypatch):
