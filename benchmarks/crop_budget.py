@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, shapes
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import LatencyModel, QueryTiming
@@ -36,7 +36,7 @@ EVERY_TILE = 1e6
 def random_molmo(device: str) -> Molmo:
     """A Molmo2 of random weights with the released models' crops, and the embedded model's tokenizer."""
     folder = checkpoint_folder("tiny")
-    tiny = MolmoConfig.from_folder(folder)
+    tiny = read_config(folder)
     heads = TOWER_WIDTH // 32
     config = replace(
         tiny,

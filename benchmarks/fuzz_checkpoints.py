@@ -30,13 +30,11 @@ from safetensors.torch import load_file, save_file
 
 from molmo_ros.molmo.catalog.checksums import write_checksums
 from molmo_ros.molmo.catalog.model_folder import ADAPTER, TENSORS
+from molmo_ros.molmo.catalog.model_parts import read_image_processing, read_tokenizer, read_video_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.image_processor import ImageProcessor
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
-from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.part_check import check_parts
-from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 from molmo_ros.molmo.scoring.calibration import read_calibration
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.weights.weight_files import INDEX, SINGLE
@@ -222,13 +220,13 @@ def sound_folders(root: Path) -> dict[str, Path]:
 def read(folder: Path) -> None:
     """Everything that loading a model reads from its folder, each part by itself, then whether the parts fit."""
     weights = attempted(lambda: load_checkpoint(folder))
-    tokenizer = attempted(lambda: Tokenizer.from_folder(folder))
-    images = attempted(lambda: ImageProcessor(ImageProcessorConfig.from_folder(folder)).config)
+    tokenizer = attempted(lambda: read_tokenizer(folder))
+    images = attempted(lambda: ImageProcessor(read_image_processing(folder)).config)
     attempted(lambda: read_calibration(folder))
     if tokenizer is not None:
         attempted(lambda: tokenizer.decode(tokenizer.encode("a red cube, 3")))
     if images is not None:
-        video = attempted(lambda: VideoConfig.from_folder(folder, images))
+        video = attempted(lambda: read_video_processing(folder, images))
         if None not in (weights, tokenizer, video):
             attempted(lambda: check_parts(weights.config, tokenizer, images, video))
 

@@ -21,9 +21,9 @@ import torch
 
 from benchmarks.gpu_engines import MODULES, open_tensorrt
 from benchmarks.runtimes import open_onnx
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
@@ -78,7 +78,7 @@ def open_all(
     into_onnx = into / "onnx"
     into_onnx.mkdir()
     models["float32, onnxruntime"] = open_onnx(reference, FOLDER, into_onnx)
-    images = ImageProcessorConfig.from_folder(FOLDER)
+    images = read_image_processing(FOLDER)
     for precision in precisions:
         model = load_checkpoint(FOLDER, device=str(device), dtype=precision, tie_equal_head=True)
         for name, static in (("eager", False), ("static", True)):

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache, Molmo2Config, Molmo2ForConditionalGeneration, StaticCache
 
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.running.runtime import ImageTensors
 
 

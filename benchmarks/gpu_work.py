@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.loading import MODELS
+from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families.table import parse_config
 from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
@@ -95,9 +97,9 @@ def load_config(name: str) -> tuple[MolmoConfig, ImageProcessorConfig]:
     """A model's shape and image processing."""
     if name == "tiny":
         folder = EMBEDDED / "tiny"
-        images = ImageProcessorConfig.from_folder(folder).with_max_crops(8)
-        return MolmoConfig.from_folder(folder), images
-    config = MolmoConfig.from_dict(MODELS[name])
+        images = read_image_processing(folder).with_max_crops(8)
+        return read_config(folder), images
+    config = parse_config(MODELS[name])
     return config, ImageProcessorConfig.molmo() if config.family == "molmo" else ImageProcessorConfig.molmo2()
 
 

@@ -29,8 +29,9 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family, parse_config
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
 from molmo_ros.molmo.weights.weight_files import INDEX, stored_tensors
@@ -242,7 +243,7 @@ def load_plain(folder: Path, dtype: torch.dtype) -> MolmoModel:
     """All shards in one state dict, copied into a model that has its memory already."""
     from safetensors.torch import load_file
 
-    config = MolmoConfig.from_folder(folder)
+    config = read_config(folder)
     with torch.device("meta"):
         model = MolmoModel(config)
     model = model.to(dtype).to_empty(device="cpu")
@@ -379,7 +380,7 @@ def main() -> None:
     if args.load:
         load_here(args.load, args.folder, args.dtype)
         return
-    config = shrink(MolmoConfig.from_dict(MODELS[args.model]), args.shrink)
+    config = shrink(parse_config(MODELS[args.model]), args.shrink)
     shapes = hub_shapes(config)
     values = sum(prod(shape) for shape in shapes.values())
     size = values * DTYPES[args.dtype].itemsize / GB

@@ -21,8 +21,8 @@ from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.runtime import ImageTensors, Runtime
@@ -42,7 +42,7 @@ STEPS = 16
 def open_onnx(molmo: Molmo, folder: Path, into: Path) -> Molmo:
     """The same checkpoint in onnxruntime, exported into a folder."""
     model = molmo.runtime.model
-    images = ImageProcessorConfig.from_folder(folder)
+    images = read_image_processing(folder)
     shapes = Shapes.of(model.config, images, max(CROPS), None)
     export_graphs(into, model.config, shapes.max_context, torch.float32, model.state_dict().__getitem__)
     runner = OnnxRunner(into, model.config.decoder, shapes.max_context, torch.float32)

@@ -33,6 +33,17 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("quantisation", "shapes"),
         ("errors", "runtime_table"),
     ),
+    "molmo": (
+        ("pipeline",),
+        ("answers", "reference"),
+        ("scoring", "weights"),
+        ("catalog", "part_check", "pointing"),
+        ("prompts",),
+        ("answer", "families"),
+        ("images", "running"),
+        ("json_file", "network"),
+        ("config", "dtypes", "errors", "status"),
+    ),
 }
 """Of each folder, from the top: a room (a folder or a file) may import rooms of lower floors, and none of its own."""
 

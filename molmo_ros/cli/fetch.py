@@ -22,9 +22,9 @@ from typing import Any
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.molmo.catalog import hub
 from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.catalog.model_store import FetchNote, home_or_none, models_home
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model
-from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, FetchError, MolmoError, RegistryError
 
@@ -136,7 +136,7 @@ def fetch(entry: ModelEntry, folder: Path, revision: str | None = None, dry_run:
         small = replace(listing, files=tuple(file for file in listing.files if not file.is_weights))
         hub.download(small, folder)
         refuse_damaged(small, folder)
-        entry.check(MolmoConfig.from_folder(folder), str(folder))
+        entry.check(read_config(folder), str(folder))
         hub.download(listing, folder)
         settle(folder, listing)
     say(f"{entry.name} is complete: {len(listing.files)} files, every hash as the hub says")
@@ -157,7 +157,7 @@ def verify(entry: ModelEntry, folder: Path) -> None:
         raise FetchError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
     with hub.HashingBar(sum(path.stat().st_size for path in folder.iterdir() if path.is_file())) as bar:
         verify_checksums(folder, full=True, progress=bar)
-    entry.check(MolmoConfig.from_folder(folder), str(folder))
+    entry.check(read_config(folder), str(folder))
     say(f"{entry.name} is intact: {printable(folder)} at commit {printable(note.commit)}")
 
 

@@ -13,9 +13,9 @@ from molmo_ros.engine.errors import UnsupportedBuildError
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.engines_home import engine_name
 from molmo_ros.engine.targets import Target, TensorRTTarget, find_target
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.weights.stored_parameters import BASE, EXTRA, HEAD, StoredParameters
 
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "int4": 4, "nvfp4": 4}
@@ -117,7 +117,7 @@ class BuildPlan:
             raise UnsupportedBuildError(
                 f"{model} is a mixture of experts, whose weights are not quantised; build with fp16 or bf16"
             )
-        shapes = Shapes.of(stored.config, ImageProcessorConfig.from_folder(folder), max_crops, max_context)
+        shapes = Shapes.of(stored.config, read_image_processing(folder), max_crops, max_context)
         words = ["molmo-ros", "build", model, "--target", target, "--precision", wanted]
         words += [] if max_crops is None else ["--max-crops", str(max_crops)]
         words += [] if max_context is None else ["--max-context", str(max_context)]

@@ -1,18 +1,13 @@
-"""The shape of a Molmo model, read from a Hugging Face config.json.
+"""The shape of a Molmo model, as data.
 
-One set of dataclasses covers every family (`families/`). Everything in which their networks differ is a value
-here, so that the modules never ask for a family.
+One set of dataclasses covers every family (`families/`, which read it from a config.json). Everything in which their
+networks differ is a value here, so that the modules never ask for a family.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-from molmo_ros.molmo.catalog.model_folder import base_folder, refuse_dangling_links
-from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.json_file import read_json
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -189,35 +184,3 @@ class MolmoConfig:
     token_ids: dict[str, int] = field(default_factory=dict)
     patch_tokens: tuple[str, ...] = ("im_patch",)
     point_head: PointHeadConfig | None = None
-
-    @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> MolmoConfig:
-        """Reads a parsed config.json, of the hub or as transformers saves it.
-
-        Raises:
-            CheckpointError: The family or one of its settings is not supported, or a key is missing.
-        """
-        from molmo_ros.molmo.families import read_config
-
-        return read_config(raw)
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> MolmoConfig:
-        """Reads `folder`/config.json.
-
-        Raises:
-            CheckpointError: No such folder or file, not JSON, or a model that is not supported.
-        """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise CheckpointError(f"no such checkpoint folder: {folder}")
-        refuse_dangling_links(folder)
-        # An adapter's trainer may leave a config.json beside it, which has no more to say than its base's.
-        path = (base_folder(folder) or folder) / "config.json"
-        if not path.is_file():
-            raise CheckpointError(f"{folder} has no config.json")
-        raw = read_json(path)
-        try:
-            return cls.from_dict(raw)
-        except CheckpointError as error:
-            raise type(error)(f"{path}: {error}") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.families import Family, family
+from molmo_ros.molmo.families.family import Family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer

@@ -24,11 +24,12 @@ from molmo_ros.molmo.answers.answer_stream import (
 from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.answers.image_encoder import ImageEncoder, milliseconds
 from molmo_ros.molmo.answers.point_format import point_format
+from molmo_ros.molmo.catalog.model_parts import read_image_processing, read_tokenizer, read_video_processing
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.images.crop_budget import CropBudget
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.latency_model import QueryTiming
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
@@ -155,15 +156,15 @@ class Molmo:
         Raises:
             CheckpointError: They cannot be read, or do not fit the network.
         """
-        images = ImageProcessorConfig.from_folder(folder)
+        images = read_image_processing(folder)
         if most_crops is not None and most_crops < images.max_crops:
             images = images.with_max_crops(most_crops)
         return cls(
             runtime,
-            Tokenizer.from_folder(folder),
+            read_tokenizer(folder),
             ImageProcessor(images),
             read_calibration(folder),
-            VideoConfig.from_folder(folder, images),
+            read_video_processing(folder, images),
         )
 
     def limit_crops(self, max_crops: int | None = None, latency_target: float | None = None) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families.table import parse_config
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checkpoint import save_checkpoint
 from molmo_ros.train.batches import Batch, BatchStream
@@ -75,7 +76,7 @@ def make_optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
 
 def training_config() -> MolmoConfig:
     """The embedded shape, with the tower's attention left in autocast's bfloat16: twice as fast here."""
-    config = MolmoConfig.from_dict(config_json())
+    config = parse_config(config_json())
     vision = replace(config.vision, float32_attention=False)
     return replace(config, vision=vision, connector=replace(config.connector, float32_attention=False))
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import gpu, gpu_work
 from benchmarks.loading import MODELS, hub_shapes
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families.table import parse_config
 
 ROOT = Path(__file__).parents[2]
 RUNTIMES = ("torch-eager", "torch-graphs", "transformers-eager", "transformers-compiled")
@@ -94,7 +94,7 @@ def test_pictures_are_of_real_size(name, crops, tokens):
 @pytest.mark.parametrize("name", MODELS)
 def test_what_a_token_reads_is_the_decoder_without_its_embedding(name):
     """Counted by the hub's names."""
-    config = MolmoConfig.from_dict(MODELS[name])
+    config = parse_config(MODELS[name])
     shapes = {
         key: shape for key, shape in hub_shapes(config).items() if "vision" not in key and len(shape) == 2
     }

@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.loading import MODELS, hub_shapes, load_plain, main, measure, shrink, write_checkpoint
-from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family, parse_config
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 # Tensors and values of the released checkpoints (7B-D: as its index says).
@@ -19,14 +18,14 @@ RELEASED = {"4b": (706, 4_850_869_200), "7b-d": (585, 8_021_025_280)}
 @pytest.fixture(scope="module", params=MODELS)
 def written(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    config = shrink(MolmoConfig.from_dict(MODELS[request.param]), 100)
+    config = shrink(parse_config(MODELS[request.param]), 100)
     write_checkpoint(folder, config, shard_bytes=10**6)
     return folder
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_names_and_sizes_are_those_of_the_released_model(model):
-    shapes = hub_shapes(MolmoConfig.from_dict(MODELS[model]))
+    shapes = hub_shapes(parse_config(MODELS[model]))
     assert (len(shapes), sum(map(prod, shapes.values()))) == RELEASED[model]
 
 

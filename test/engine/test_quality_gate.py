@@ -11,6 +11,7 @@ from molmo_ros.engine.quality_gate import MANY, ONE, GateReport, questions, reco
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.images.crop_budget import CropBudget
@@ -119,7 +120,7 @@ def test_a_query_that_is_none_is_refused():
 
 def test_the_embedded_model_is_asked_about_one_tile():
     """And about two, only if its engine is built for more than it was trained with."""
-    budget = CropBudget(ImageProcessorConfig.from_folder(EMBEDDED / "tiny"), 1536)
+    budget = CropBudget(read_image_processing(EMBEDDED / "tiny"), 1536)
     as_one = ((480, 640), "a", None, ONE)
     assert asked([(LARGE, "a")], budget, 1) == [as_one]
     assert asked([(LARGE, "a")], budget, 2) == [as_one, ((480, 640), "a", 2, MANY)]

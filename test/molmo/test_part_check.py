@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig
@@ -30,7 +30,7 @@ VOCABULARY = {
 
 def parts(family: str, tokenizer: Tokenizer):
     """A config with the released vocabulary, and what belongs to it; the ids as config.json has them there."""
-    config = MolmoConfig.from_folder(VECTORS / TINY[family])
+    config = read_config(VECTORS / TINY[family])
     vocab, extra = VOCABULARY[family]
     ids = {name: tokenizer.special_id(f"<{name}>") for name in config.token_ids if tokenizer.has(f"<{name}>")}
     head = config.point_head
@@ -118,7 +118,7 @@ def test_ids_without_an_embedding_and_answers_without_an_end(tokenizers):
 
 def test_text_beyond_the_embeddings(write_tokenizer, tmp_path):
     """The special tokens fit, the words do not."""
-    config = MolmoConfig.from_folder(VECTORS / "molmo2-4b-tiny")
+    config = read_config(VECTORS / "molmo2-4b-tiny")
     tokenizer = Tokenizer.from_folder(write_tokenizer(tmp_path))
     check_parts(
         config, tokenizer, ImageProcessorConfig.molmo2(), VideoConfig.of_images(ImageProcessorConfig.molmo2())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.json_file import read_json
 
@@ -13,8 +14,6 @@ ADAPTER = "adapter_config.json"
 TENSORS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 WHOLE = ("model.safetensors", "model.safetensors.index.json")
 BASE_KEY = "base_model_name_or_path"
-FILES = ("*.json", "*.safetensors", "merges.txt")
-LISTED = 3
 
 
 def base_folder(folder: str | Path) -> Path | None:
@@ -24,8 +23,6 @@ def base_folder(folder: str | Path) -> Path | None:
         CheckpointError: The adapter does not say which, that model is not on this machine or an adapter itself, or
             the folder holds a whole model, too.
     """
-    from molmo_ros.molmo.catalog.model_store import checkpoint_folder
-
     folder = Path(folder)
     if not (folder / ADAPTER).is_file():
         return None
@@ -71,19 +68,3 @@ def holding(folder: str | Path, *names: str) -> Path:
     if any((folder / name).is_file() for name in names):
         return folder
     return base_folder(folder) or folder
-
-
-def refuse_dangling_links(folder: Path) -> None:
-    """Refuses a folder whose files are links to what is gone, as after the hub's cache was copied or cleaned.
-
-    Raises:
-        CheckpointError: Names them.
-    """
-    gone = [path for pattern in FILES for path in sorted(folder.glob(pattern)) if not path.exists()]
-    if gone:
-        names = ", ".join(f"{path.name} -> {os.readlink(path):.200}" for path in gone[:LISTED])
-        more = f" and {len(gone) - LISTED} more" if len(gone) > LISTED else ""
-        raise CheckpointError(
-            f"{folder} has links to files that are gone: {names}{more}. Was the hub's cache cleaned, or copied without "
-            "its blobs? Fetch the model again, or copy it with its links followed (cp -rL)"
-        )

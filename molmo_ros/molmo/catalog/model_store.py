@@ -12,9 +12,9 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from molmo_ros.molmo.catalog.config_file import read_config_file
 from molmo_ros.molmo.catalog.hub_cache import cached_model, inside_cache
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, registry
-from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, MolmoError, RegistryError
 
 EMBEDDED = Path(__file__).parents[2] / "checkpoints"
@@ -171,7 +171,7 @@ def _check_fetched(folder: Path, entry: ModelEntry | None, note: FetchNote | Non
         return
     if note.hub_id != entry.hub_id:
         raise CheckpointError(f"{folder} holds {note.hub_id}, not {entry.hub_id}")
-    entry.check(MolmoConfig.from_folder(folder), str(folder))
+    entry.check(read_config_file(folder), str(folder))
 
 
 def _in_hub_cache(model: str | Path, entry: ModelEntry | None) -> Path | None:
@@ -183,7 +183,7 @@ def _in_hub_cache(model: str | Path, entry: ModelEntry | None) -> Path | None:
     hub_id = entry.hub_id if entry is not None else model
     snapshot = cached_model(hub_id, entry.revision if entry else None) if isinstance(hub_id, str) else None
     if snapshot is not None and entry is not None:
-        entry.check(MolmoConfig.from_folder(snapshot), str(snapshot))
+        entry.check(read_config_file(snapshot), str(snapshot))
     return snapshot
 
 

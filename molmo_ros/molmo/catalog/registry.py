@@ -22,7 +22,7 @@ from molmo_ros.molmo.config import (
 )
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
-from molmo_ros.molmo.families import FAMILIES
+from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 
 POINT_FORMATS = {"percent": "percent", "per_mille": "per mille", "tokens": "tokens"}

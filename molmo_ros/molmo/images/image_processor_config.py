@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.molmo.catalog.model_folder import holding
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.images.tiling import CropGrid
 from molmo_ros.molmo.json_file import read_json
@@ -125,12 +124,12 @@ class ImageProcessorConfig:
         `model_type` in `config.json`.
 
         Args:
-            folder: A checkpoint in Hugging Face layout.
+            folder: Holds them, in Hugging Face layout.
 
         Raises:
             CheckpointError: No such files, or settings that this processor does not implement.
         """
-        folder = holding(folder, "preprocessor_config.json", "processor_config.json")
+        folder = Path(folder)
         processor = read_json(folder / "processor_config.json")
         settings = read_json(folder / "preprocessor_config.json") or read_part(processor, "image_processor")
         style = _style(settings, read_json(folder / "config.json"), folder)

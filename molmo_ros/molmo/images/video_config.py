@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from molmo_ros.molmo.catalog.model_folder import holding
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.images.image_processor_config import (
     ImageProcessorConfig,
@@ -61,13 +60,13 @@ class VideoConfig:
         Absent keys are as in `of_images`; `use_frame_special_tokens` then is true.
 
         Args:
-            folder: A checkpoint in Hugging Face layout.
+            folder: Holds them, in Hugging Face layout.
             images: How it processes images.
 
         Raises:
             CheckpointError: Settings that are not implemented.
         """
-        folder = holding(folder, "video_preprocessor_config.json", "processor_config.json")
+        folder = Path(folder)
         processor = read_json(folder / "processor_config.json")
         settings = read_json(folder / "video_preprocessor_config.json") or read_part(
             processor, "video_processor"

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.families import PromptStyle, Special
+from molmo_ros.molmo.families.family import PromptStyle, Special
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 from molmo_ros.molmo.prompts.wording import About, clean_text

@@ -11,7 +11,6 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
-from molmo_ros.molmo.catalog.model_folder import holding
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.json_file import read_json
 
@@ -85,7 +84,6 @@ class Tokenizer:
         folder = Path(folder)
         if not folder.is_dir():
             raise CheckpointError(f"no such checkpoint folder: {folder}")
-        folder = holding(folder, "tokenizer.json", "vocab.json")
         eos, bos = (_special(folder / "tokenizer_config.json", key) for key in ("eos_token", "bos_token"))
         if eos is None:
             raise CheckpointError(f"{folder / 'tokenizer_config.json'} names no eos_token")

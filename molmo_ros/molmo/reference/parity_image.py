@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
 from molmo_ros.molmo.json_file import read_json
 
@@ -36,7 +37,7 @@ def compare_preprocessing(
         return None
     vision = config.vision
     if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        settings = ImageProcessorConfig.from_folder(folder)
+        settings = read_image_processing(folder)
     else:
         style = family(config.family).image_style
         make = {"padded": ImageProcessorConfig.molmo, "stretched": ImageProcessorConfig.molmo2}[style]

@@ -17,12 +17,13 @@ from typing import Any
 from molmo_ros.molmo.catalog.model_folder import ADAPTER, adapter_files
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.families.transformers_names import Rows, other_names
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.weights.row_updates import LowRank, Replacement, RowUpdate
+from molmo_ros.molmo.weights.row_updates import LowRank, Replacement
 from molmo_ros.molmo.weights.stored_names import WRAPPERS
-from molmo_ros.molmo.weights.weight_files import StoredTensor, listed, read_header
+from molmo_ros.molmo.weights.stored_tensor import RowUpdate, StoredTensor
+from molmo_ros.molmo.weights.weight_files import listed, read_header
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 LORA = re.compile(

@@ -18,7 +18,7 @@ from torch import Tensor
 from molmo_ros.molmo.catalog.checksums import MANIFEST
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.running.torch_device import torch_device
 from molmo_ros.molmo.weights.stored_parameters import BASE, HEAD, StoredParameters

@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from molmo_ros.molmo.weights.weight_files import StoredTensor
-
-ReadRows = Callable[["StoredTensor", int, int], Tensor]
-"""Rows of a tensor, from the first to the last (excluded)."""
-
-
-@dataclass(frozen=True)
-class RowUpdate:
-    """A change of some rows of a tensor.
-
-    Attributes:
-        first: The first of them in that tensor.
-        rows: How many.
-        own_first: The first of them in what the adapter holds.
-    """
-
-    first: int
-    rows: int
-    own_first: int
-
-    def apply(self, target: Tensor, first: int, read: ReadRows) -> None:
-        """Changes rows in place.
-
-        Args:
-            target: float32 [n, ...]: rows of the tensor from `first` on, all of them among the changed ones.
-            first: Counted in the tensor.
-            read: Reads from the adapter's file.
-        """
-        raise NotImplementedError
+from molmo_ros.molmo.weights.stored_tensor import ReadRows, RowUpdate, StoredTensor
 
 
 @dataclass(frozen=True)

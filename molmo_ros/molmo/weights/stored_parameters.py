@@ -11,15 +11,17 @@ from torch import Tensor
 
 from molmo_ros.molmo.catalog.checksums import verify_checksums
 from molmo_ros.molmo.catalog.model_folder import adapter_files, base_folder
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.families.tensor_names import Index, Piece
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.adapter import adapted
 from molmo_ros.molmo.weights.stored_names import hub_names
+from molmo_ros.molmo.weights.stored_tensor import StoredTensor
 from molmo_ros.molmo.weights.tensor_check import check_counts, check_tensors
-from molmo_ros.molmo.weights.weight_files import StoredTensor, stored_tensors
+from molmo_ros.molmo.weights.weight_files import stored_tensors
 from molmo_ros.molmo.weights.weight_reader import WeightReader
 
 BASE, EXTRA, HEAD = "decoder.embedding.base", "decoder.embedding.extra", "decoder.head.weight"
@@ -44,7 +46,7 @@ class StoredParameters:
             CheckpointError: See `load_checkpoint`.
         """
         self._folder = folder = Path(folder)
-        config = MolmoConfig.from_folder(folder)
+        config = read_config(folder)
         base = base_folder(folder)
         stored = _under_hub_names(stored_tensors(base or folder))
         self._files = {tensor.path for tensor in stored.values()}

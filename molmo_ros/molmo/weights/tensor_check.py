@@ -8,9 +8,11 @@ from pathlib import Path
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
-from molmo_ros.molmo.families import FAMILIES, Family, family
+from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.packed_formats import CURE, packed_method
-from molmo_ros.molmo.weights.weight_files import StoredTensor, listed
+from molmo_ros.molmo.families.table import FAMILIES, family
+from molmo_ros.molmo.weights.stored_tensor import StoredTensor
+from molmo_ros.molmo.weights.weight_files import listed
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 Shape = tuple[int, ...]

@@ -10,17 +10,15 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from os.path import isfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families.packed_formats import CURE
-
-if TYPE_CHECKING:
-    from molmo_ros.molmo.weights.row_updates import RowUpdate
+from molmo_ros.molmo.weights.stored_tensor import StoredTensor
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ITEM_BYTES = {
@@ -42,31 +40,6 @@ LARGEST_HEADER = 16_000_000
 MOST_AXES = 8
 LISTED = 12
 LONGEST_NAME = 200
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where a tensor lies.
-
-    Attributes:
-        name: What it is called.
-        path: The file.
-        dtype: As safetensors names it: "F32", "BF16", …
-        shape: Its shape.
-        begin: Its place in the file's data [bytes]; only the order of places matters.
-        size: Bytes.
-        key: Its name in the file, which may be another: a program may have put a prefix before all of them.
-        updates: What an adapter does to its rows.
-    """
-
-    name: str
-    path: Path
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    size: int
-    key: str
-    updates: tuple[RowUpdate, ...] = ()
 
 
 def stored_tensors(folder: str | Path) -> dict[str, StoredTensor]:

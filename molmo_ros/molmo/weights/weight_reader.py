@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from molmo_ros.molmo.errors import CheckpointError
-from molmo_ros.molmo.weights.weight_files import StoredTensor
+from molmo_ros.molmo.weights.stored_tensor import StoredTensor
 
 CHUNK_BYTES = 64 << 20
 

@@ -13,7 +13,7 @@ from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.graphs.graph_writer import GraphWriter
 from molmo_ros.engine.graphs.layers import rms_norm
 from molmo_ros.engine.tensorrt.lowering import lower_to_legacy
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.families.table import parse_config
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -28,7 +28,7 @@ def test_every_norm_has_its_epsilon(name, tmp_path):
     if "vit_config" in raw:
         raw["vit_config"]["layer_norm_eps"] = tower = TOWER
     raw.get("text_config", raw)["layer_norm_eps"] = DECODER
-    config, stored = MolmoConfig.from_dict(raw), StoredParameters(VECTORS / name)
+    config, stored = parse_config(raw), StoredParameters(VECTORS / name)
     export_graphs(tmp_path, config, 64, torch.float32, lambda one: stored.read(one, torch.float32))
     for graph, epsilon in (("vision", tower), ("decoder", DECODER)):
         model = onnx.load(str(tmp_path / f"{graph}.onnx"), load_external_data=False)

@@ -6,10 +6,10 @@ import pytest
 
 from molmo_ros.engine.errors import UnsupportedBuildError
 from molmo_ros.engine.quantisation.formats import QUANTISED, Format, linear_formats
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
-from molmo_ros.molmo.config import MolmoConfig
 
-CONFIG = MolmoConfig.from_folder(EMBEDDED / "tiny").decoder
+CONFIG = read_config(EMBEDDED / "tiny").decoder
 REAL = replace(CONFIG, width=3584, mlp_width=18944, heads=28, kv_heads=4, head_dim=128, layers=28)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processing
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.generate import GenerateOptions
@@ -145,11 +145,10 @@ def test_a_small_context_ends_answers(exported, pictures):
 def test_shapes_follow_the_images():
     """Every tiling's own prompt fits, and a limit that is lower needs less."""
     from molmo_ros.molmo.catalog.model_store import EMBEDDED
-    from molmo_ros.molmo.config import MolmoConfig
     from molmo_ros.molmo.images.image_processor import ImageProcessor
 
-    config = MolmoConfig.from_folder(EMBEDDED / "tiny")
-    images = ImageProcessorConfig.from_folder(EMBEDDED / "tiny")
+    config = read_config(EMBEDDED / "tiny")
+    images = read_image_processing(EMBEDDED / "tiny")
     few, many = Shapes.of(config, images, 1, None), Shapes.of(config, images, 6, None)
     assert few.max_prompt < many.max_prompt <= many.max_context
     process = ImageProcessor(images.with_max_crops(6))

@@ -14,8 +14,9 @@ from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.molmo.answers.image_encoder import image_tensors
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.reference.tolerance import agree
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 
@@ -43,7 +44,7 @@ def processed(checkpoint, height, width, max_crops):
     rng = np.random.default_rng(height * width)
     image = rng.integers(0, 256, (height, width, 3), np.uint8) // 2
     image[: height // 2, width // 3 :] += np.array([100, 20, 60], np.uint8)
-    config = ImageProcessorConfig.from_folder(checkpoint)
+    config = read_image_processing(checkpoint)
     if max_crops is not None:
         config = config.with_max_crops(max_crops)
     return ImageProcessor(config)(image)

@@ -21,7 +21,7 @@ from molmo_ros.engine.tensorrt.guards import Expected, check_network
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
-from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
 MODELS = [*sorted(path.name for path in (Path(__file__).parents[2] / "vectors").glob("*-tiny")), "tiny"]
 PROFILES = {"vision": vision_profile, "decoder": decoder_profile}
@@ -36,7 +36,7 @@ def trt():
 def graphs(request, exported, tmp_path_factory):
     """The embedded model's graphs in 16 bits, and a request for each."""
     one, folder = exported("tiny"), tmp_path_factory.mktemp("tiny16")
-    shapes = Shapes.of(one.config, ImageProcessorConfig.from_folder(one.checkpoint), None, None)
+    shapes = Shapes.of(one.config, read_image_processing(one.checkpoint), None, None)
     read = one.model.state_dict().__getitem__
     export_graphs(folder, one.config, shapes.max_context, request.param, read)
     return {

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import Molmo2ForConditionalGeneration
 
+from molmo_ros.molmo.catalog.model_parts import read_video_processing
 from molmo_ros.molmo.errors import CheckpointError, ImageError, PromptError
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.pipeline import Molmo
@@ -109,7 +110,7 @@ def video_inputs(frames, side=27, patch=14):
 def test_video(both, own_tokens, write_tokenizer, tmp_path):
     molmo, theirs = both
     (tmp_path / "processor_config.json").write_text(json.dumps({"use_frame_special_tokens": own_tokens}))
-    video = type(molmo.video).from_folder(tmp_path, molmo.image_processor.config)
+    video = read_video_processing(tmp_path, molmo.image_processor.config)
     molmo = Molmo(molmo.runtime, molmo.tokenizer, molmo.image_processor, video=video)
     frames = [picture(120, 200, seed) for seed in range(3)]
     encoded = molmo.encode_video(frames, [0.0, 0.5, 1.0])

@@ -8,12 +8,13 @@ import pytest
 import torch
 import yaml
 
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, load_registry, registry
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
-from molmo_ros.molmo.families import FAMILIES
+from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
 
@@ -39,7 +40,7 @@ PUBLISHED = {
 
 def config_of(entry: ModelEntry) -> MolmoConfig:
     """A config of the family with the entry's shape."""
-    small = MolmoConfig.from_folder(VECTORS / SMALL[entry.family])
+    small = read_config(VECTORS / SMALL[entry.family])
     decoder = replace(small.decoder, **entry.shape["decoder"])
     vision = replace(small.vision, **entry.shape["vision"])
     connector = replace(
@@ -96,7 +97,7 @@ def test_image_processing_is_the_reference_vectors_own():
 
 def test_the_embedded_checkpoint_is_what_its_entry_says():
     entry, folder = registry()["tiny"], EMBEDDED / "tiny"
-    config = MolmoConfig.from_folder(folder)
+    config = read_config(folder)
     entry.check(config, "tiny")
     assert entry.context == config.decoder.max_positions
     assert entry.image_processor == ImageProcessorConfig.from_folder(folder)
@@ -119,7 +120,7 @@ def test_another_shape_is_refused_with_everything_found_and_expected():
 
 @pytest.mark.parametrize("name", SMALL.values())
 def test_a_model_of_another_family_is_refused(name):
-    config = MolmoConfig.from_folder(VECTORS / name)
+    config = read_config(VECTORS / name)
     for entry in registry().values():
         if entry.family != config.family:
             with pytest.raises(CheckpointError, match=f"family '{config.family}'.*expected '{entry.family}'"):

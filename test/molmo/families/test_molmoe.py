@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family, parse_config
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 
@@ -103,13 +102,13 @@ VISION_BLOCK = 4 * (1024 * 1024 + 1024) + 2 * 1024 * 4096 + 4096 + 1024 + 4 * 10
 
 def test_published_config_gives_the_published_number_of_parameters():
     with torch.device("meta"):
-        model = MolmoModel(MolmoConfig.from_dict(PUBLISHED))
+        model = MolmoModel(parse_config(PUBLISHED))
     assert model.config.family == "molmoe"
     assert sum(parameter.numel() for parameter in model.parameters()) + VISION_BLOCK == 7_221_875_712
 
 
 def test_sizes_of_the_published_decoder():
-    decoder = MolmoConfig.from_dict(PUBLISHED).decoder
+    decoder = parse_config(PUBLISHED).decoder
     assert (decoder.width, decoder.layers, decoder.head_dim) == (2048, 16, 128)
     assert (decoder.heads, decoder.kv_heads, decoder.vocab) == (16, 16, 50304)
     assert (decoder.experts, decoder.experts_per_token, decoder.mlp_width) == (64, 8, 1024)
@@ -131,7 +130,7 @@ def test_sizes_of_the_published_decoder():
     ],
 )
 def test_other_sizes(change, wanted):
-    decoder = MolmoConfig.from_dict(PUBLISHED | change).decoder
+    decoder = parse_config(PUBLISHED | change).decoder
     assert {name: getattr(decoder, name) for name in wanted} == wanted
 
 
@@ -157,32 +156,32 @@ def test_other_sizes(change, wanted):
 )
 def test_settings_of_another_network_are_refused(key, value):
     with pytest.raises(UnsupportedModelError, match=f"{key} is {value!r}; only"):
-        MolmoConfig.from_dict(PUBLISHED | {key: value})
+        parse_config(PUBLISHED | {key: value})
 
 
 @pytest.mark.parametrize("key", ["rope_impl", "include_bias", "image_padding_embed", "moe_top_k", "n_layers"])
 def test_settings_that_must_be_written(key):
     with pytest.raises(CheckpointError, match=f"lacks .*{key}"):
-        MolmoConfig.from_dict({name: value for name, value in PUBLISHED.items() if name != key})
+        parse_config({name: value for name, value in PUBLISHED.items() if name != key})
 
 
 @pytest.mark.parametrize("chosen", [0, 65, -1])
 def test_as_many_experts_as_there_are(chosen):
     with pytest.raises(CheckpointError):
-        MolmoConfig.from_dict(PUBLISHED | {"moe_top_k": chosen})
+        parse_config(PUBLISHED | {"moe_top_k": chosen})
 
 
 @pytest.mark.parametrize("change", [{}, {"n_kv_heads": 4, "mlp_hidden_size": 3000, "vit_layers": [-3, -5]}])
 def test_written_config_reads_back(change):
-    config = MolmoConfig.from_dict(PUBLISHED | change)
+    config = parse_config(PUBLISHED | change)
     written = family("molmoe").write_config(config, "float32")
-    assert MolmoConfig.from_dict(json.loads(json.dumps(written))) == config
+    assert parse_config(json.loads(json.dumps(written))) == config
 
 
 def test_tensor_names_of_a_real_checkpoint():
     """Names and shapes of the hub's file, for a block, its experts and the head."""
     with torch.device("meta"):
-        model = MolmoModel(MolmoConfig.from_dict(PUBLISHED))
+        model = MolmoModel(parse_config(PUBLISHED))
     names = family("molmoe").tensor_names
     stored = {
         piece.name: piece.shape

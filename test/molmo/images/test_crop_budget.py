@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.images import crop_budget
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, CropBudget, image_cost, shapes
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig

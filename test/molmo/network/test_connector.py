@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.network.connector import Connector, crop_table
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-CONFIG = MolmoConfig.from_folder(VECTORS / "molmo2-4b-tiny").connector
+CONFIG = read_config(VECTORS / "molmo2-4b-tiny").connector
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.network.decoder import Decoder
 from molmo_ros.molmo.network.kv_cache import KVCache
@@ -180,9 +180,7 @@ def test_embedding_rows_are_the_base_then_the_extra_ones(decoder):
 
 
 def test_tied_head_scores_with_the_embedding():
-    config = replace(
-        MolmoConfig.from_folder(VECTORS / "molmo2-4b-tiny").decoder, tied_head=True, extra_vocab=0
-    )
+    config = replace(read_config(VECTORS / "molmo2-4b-tiny").decoder, tied_head=True, extra_vocab=0)
     decoder = Decoder(config)
     hidden = torch.randn(1, 2, config.width)
     assert not any("head" in name for name, _ in decoder.named_parameters())

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.network.kv_cache import KVCache
 
-CONFIG = MolmoConfig.from_folder(Path(__file__).parents[2] / "vectors" / "molmo-72b-tiny").decoder
+CONFIG = read_config(Path(__file__).parents[2] / "vectors" / "molmo-72b-tiny").decoder
 
 
 def test_writes_in_place_and_returns_only_what_is_filled():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import Molmo2ForConditionalGeneration
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import MolmoModel
@@ -115,7 +115,7 @@ def test_cached_decoding_against_transformers(variant):
 @pytest.mark.parametrize("norm_after", [False, True])
 def test_a_model_of_our_own_shape_loads_in_transformers(tmp_path, norm_after):
     """Crops of another size, grouped heads, a deeper tower: nothing of the released sizes is built in."""
-    base = MolmoConfig.from_folder(VECTORS / "molmo2-4b-tiny")
+    base = read_config(VECTORS / "molmo2-4b-tiny")
     vision = replace(
         base.vision, width=48, heads=3, grid=(16, 16), layers=4, feature_layers=(3, 1), mlp_width=96
     )

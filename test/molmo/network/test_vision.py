@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.errors import ImageError
 from molmo_ros.molmo.network.vision import VisionTower
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
@@ -66,7 +66,7 @@ def test_every_patch_sees_the_whole_crop_and_its_own_place(tower):
 @pytest.mark.parametrize("shape", [(1, 5, 588), (1, 576, 587), (588,)])
 def test_other_shapes_are_refused(shape):
     tower = VisionTower(
-        replace(MolmoConfig.from_folder(VECTORS / "molmo-72b-tiny").vision, layers=2, feature_layers=(0,))
+        replace(read_config(VECTORS / "molmo-72b-tiny").vision, layers=2, feature_layers=(0,))
     )
     with pytest.raises(ImageError, match=r"must be \(576, 588\)"):
         tower(torch.zeros(shape))

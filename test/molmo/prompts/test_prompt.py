@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.families import family as family_of
 from molmo_ros.molmo.families import molmo, molmo2
+from molmo_ros.molmo.families.table import family as family_of
 from molmo_ros.molmo.images.crop_plan import plan_crops
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.video_config import VideoConfig

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from transformers import Qwen2Tokenizer
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.families import FAMILIES
+from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.prompts.tokenizer import TextStream, Tokenizer
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from molmo_ros.molmo.errors import PromptError
-from molmo_ros.molmo.families import FAMILIES
+from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.pointing.points import parse_points
 from molmo_ros.molmo.prompts.wording import (
     WORDINGS,

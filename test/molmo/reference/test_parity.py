@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Molmo2ForConditionalGeneration
 
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.catalog.model_parts import read_config
+from molmo_ros.molmo.families.table import parse_config
 from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.reference.parity import FILES, WEIGHTS, VectorError, check_folder, find_vector_folders
@@ -336,7 +337,7 @@ def test_vectors_of_other_sizes_depths_and_ids(tmp_path):
     ]:
         raw[key] += 81
     torch.manual_seed(3)
-    config = MolmoConfig.from_dict(raw)
+    config = parse_config(raw)
     model = MolmoModel(config)
     for parameter in model.parameters():
         parameter += 0.1 * torch.randn_like(parameter)
@@ -386,7 +387,7 @@ def two_images(tmp_path_factory):
     for name in ("config.json", WEIGHTS[0]):
         shutil.copyfile(VECTORS / "molmo2-4b-tiny" / name, folder / name)
     reference = Molmo2ForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
-    random, ids = np.random.default_rng(5), MolmoConfig.from_folder(folder).token_ids
+    random, ids = np.random.default_rng(5), read_config(folder).token_ids
     pictures = [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((60, 90, 3), (70, 50, 3))]
     images = [ImageProcessor(ImageProcessorConfig.molmo2())(picture) for picture in pictures]
     tokens = [7]

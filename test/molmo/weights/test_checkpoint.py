@@ -15,7 +15,7 @@ from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, write_checksums
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
-from molmo_ros.molmo.families import family
+from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.weights.checkpoint import _allocate, load_checkpoint, save_checkpoint
 from molmo_ros.molmo.weights.weight_reader import CHUNK_BYTES, WeightReader
 
