@@ -13,6 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "molmo_ros"
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "": (
+        ("cli", "demo"),
+        ("bag", "train"),
+        ("node",),
+        ("drawing", "engine", "sim"),
+        ("geometry", "molmo", "pictures", "telemetry", "tracking"),
+    ),
     "node": (
         ("process",),
         ("serving",),
