@@ -5,7 +5,7 @@
 A camera at 30 Hz sees a patch that goes in a circle, a quarter of the image's height from its middle, once in 10 s. A
 model that takes 0.5, 1 or 2 s per answer finds it exactly; a continuous query asks as fast as it can. Of each
 ObjectPointArray on `~/objects`: the age of its picture when it was published [s], and how far its point is from where
-the patch was in that picture (`error`), and from where it is when the message is received (`error_now`) [px].
+the patch was in that picture (`error_px`), and from where it is when the message is received (`error_now_px`) [px].
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class QueryRun:
         """Answer all, or until `stop` is set.
 
         Args:
-            model, options: What `node.inference.load_model` made.
+            model, options: What `node.answers.inference.load_model` made.
             output: An open bag.
             on_answer: Called with every answer.
             on_progress: Called after every picture.

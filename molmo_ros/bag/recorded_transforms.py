@@ -44,7 +44,7 @@ class RecordedTransforms:
                     LOG.warning("ignored a transform of %s in %s: %s", shown(child), shown(parent), error)
 
     def lookup(self, target_frame: str, source_frame: str, stamp: int, _patience: float) -> RigidTransform:
-        """As `node.transforms.Transforms.lookup`; nothing is waited for.
+        """As `node.answers.transforms.Transforms.lookup`; nothing is waited for.
 
         Raises:
             TransformError: There is none at that time; the message says why.

@@ -36,7 +36,7 @@ FOREVER = QosTime(9223372036, 854775807)
 
 
 class ResultBag:
-    """A bag that is being written; stands for the node that `node.outputs.Outputs` publishes with.
+    """A bag that is being written; stands for the node that `node.messages.outputs.Outputs` publishes with.
 
     It is written under another name and appears under its own when it is closed, also where the run ended early. A
     process that is killed leaves the other file, an MCAP file without its end, which `mcap recover` completes.

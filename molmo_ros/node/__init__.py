@@ -1,1 +1,1 @@
-"""The ROS 2 node: the only package that imports rclpy. It imports without torch."""
+"""The ROS 2 node. It imports without torch."""

@@ -1,1 +1,1 @@
-"""What runs engines: onnxruntime and TensorRT behind the interface of `molmo/runtime.py`."""
+"""What runs engines: onnxruntime and TensorRT behind the interface of `molmo/running/runtime.py`."""
