@@ -31,11 +31,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.occluder import Occluder
+from benchmarks.surface_points import SurfacePoints
 from molmo_ros.sim.camera_path import CameraPath
-from molmo_ros.sim.occluder import Occluder
-from molmo_ros.sim.renderer import Frame, add_noise, render
+from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Camera, Scene
-from molmo_ros.sim.surface_points import SurfacePoints
 from molmo_ros.tracking import GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
 FIRST_SEED = 20_000
@@ -111,7 +111,7 @@ TRACKERS: tuple[tuple[str, Callable[[], Any], int], ...] = (
 )
 
 
-def views(seed: int, width: int, height: int) -> Iterator[tuple[float, Frame, Camera]]:
+def views(seed: int, width: int, height: int) -> Iterator[tuple[float, Rendering, Camera]]:
     """Time [s], noisy frame and camera of a scene along a random path."""
     rng = np.random.default_rng(seed)
     scene = Scene.random(seed)
@@ -122,7 +122,9 @@ def views(seed: int, width: int, height: int) -> Iterator[tuple[float, Frame, Ca
         yield count / RATE, replace(frame, rgb=add_noise(frame.rgb, rng)), scene.camera
 
 
-def passed_by(frames: Sequence[tuple[float, Frame, Camera]], seed: int) -> list[tuple[float, Frame, Camera]]:
+def passed_by(
+    frames: Sequence[tuple[float, Rendering, Camera]], seed: int
+) -> list[tuple[float, Rendering, Camera]]:
     """The same views, with something that passes in front of a random object after 1 s; not yet in the first."""
     rng = np.random.default_rng(seed)
     _, first, camera = frames[0]
@@ -132,7 +134,7 @@ def passed_by(frames: Sequence[tuple[float, Frame, Camera]], seed: int) -> list[
     return [frames[0], *passed]
 
 
-def judge(frames: Sequence[tuple[float, Frame, Camera]], tracker: Any, outcome: TrackingScore) -> None:
+def judge(frames: Sequence[tuple[float, Rendering, Camera]], tracker: Any, outcome: TrackingScore) -> None:
     """Follows a point in every object from the first frame on, and adds to the outcome what became of them."""
     (_, first, camera), *later = frames
     truth = SurfacePoints.inside_objects(first, camera)

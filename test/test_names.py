@@ -44,7 +44,7 @@ SAME_MEANING = {
     "calibration": "to be renamed",
     "quantised_linear": "to be renamed",
 }
-TO_BE_RENAMED = {"Frame", "Manifest", "Piece", "Query", "Source", "View"}
+TO_BE_RENAMED = {"Manifest", "Source", "View"}
 NOT_HERE = ("build", "install", "log", "node_modules", "__pycache__", "demo_output")
 
 

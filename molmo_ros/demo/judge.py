@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
-from molmo_ros.demo.plan import Case
+from molmo_ros.demo.plan import PlannedQuery
 from molmo_ros.molmo.status import Status
 from molmo_ros.sim.sim_camera import WORLD_FRAME
 
@@ -33,7 +33,7 @@ class Verdict:
     metric_error: float = math.nan
 
 
-def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
+def judge(case: PlannedQuery, result: ObjectPointArray | None) -> Verdict:
     """Judges what the node answered; None means nothing."""
     if result is None:
         return Verdict(False, "no result")
@@ -54,7 +54,7 @@ def judge(case: Case, result: ObjectPointArray | None) -> Verdict:
     return Verdict(complete and inside == len(points) and metric, got, inside, pixel_error, metric_error)
 
 
-def surface_point(case: Case, member: int, frame_id: str) -> np.ndarray:
+def surface_point(case: PlannedQuery, member: int, frame_id: str) -> np.ndarray:
     """[3] the object's surface at the middle of its mask [m], from the simulator's depth.
 
     In the frame `world`, or the optical frame where another is named.
@@ -67,7 +67,7 @@ def surface_point(case: Case, member: int, frame_id: str) -> np.ndarray:
     return case.camera.rotation @ place + case.camera.position if frame_id == WORLD_FRAME else place
 
 
-def _compare_points(case: Case, points: list[ObjectPoint], frame_id: str) -> tuple[int, float, float]:
+def _compare_points(case: PlannedQuery, points: list[ObjectPoint], frame_id: str) -> tuple[int, float, float]:
     """Matches each object with the nearest free point; points inside, worst pixel and metric error."""
     inside, pixel_errors, metric_errors = 0, [], []
     free = list(points)
@@ -93,7 +93,7 @@ def _nearest(center: np.ndarray, points: list[ObjectPoint]) -> tuple[float, Obje
     return distances[index], points[index]
 
 
-def _mask_at(case: Case, point: ObjectPoint) -> int:
+def _mask_at(case: PlannedQuery, point: ObjectPoint) -> int:
     """Which object is at the point; -1 for none."""
     height, width = case.frame.segmentation.shape
     column, row = min(int(point.pixel.x), width - 1), min(int(point.pixel.y), height - 1)

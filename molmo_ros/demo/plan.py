@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molmo_ros.sim.renderer import Frame, render
+from molmo_ros.sim.renderer import Rendering, render
 from molmo_ros.sim.scene import SENSOR, Camera, Scene
 from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 
@@ -37,7 +37,7 @@ DRAWS = 400
 
 
 @dataclass(frozen=True)
-class Case:
+class PlannedQuery:
     """One query with its truth.
 
     Attributes:
@@ -59,7 +59,7 @@ class Case:
     answer: str
     members: tuple[int, ...]
     camera: Camera
-    frame: Frame
+    frame: Rendering
     centers: np.ndarray
 
     @property
@@ -77,14 +77,14 @@ class Case:
         )
 
 
-def make_plan(seed: int) -> list[Case]:
+def make_plan(seed: int) -> list[PlannedQuery]:
     """Twelve queries about four scenes; equal seeds give equal plans.
 
     Args:
         seed: First scene that is tried. Seeds below a million are never used for training.
     """
     scenes = _clear_scenes(seed)
-    cases: list[Case] = []
+    cases: list[PlannedQuery] = []
     for kinds in ROUNDS:
         while not (found := _ask(*next(scenes), kinds)):
             pass
@@ -92,7 +92,7 @@ def make_plan(seed: int) -> list[Case]:
     return cases
 
 
-def _clear_scenes(seed: int) -> Iterator[tuple[int, Scene, Frame]]:
+def _clear_scenes(seed: int) -> Iterator[tuple[int, Scene, Rendering]]:
     """Scenes from `seed` on whose objects can all be seen."""
     while True:
         scene = Scene.random(seed)
@@ -102,7 +102,7 @@ def _clear_scenes(seed: int) -> Iterator[tuple[int, Scene, Frame]]:
         seed += 1
 
 
-def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[Case]:
+def _ask(seed: int, scene: Scene, frame: Rendering, kinds: tuple[str, ...]) -> list[PlannedQuery]:
     """One case per kind, all different; empty where the scene has no such query (no group to count, say)."""
     height, width = frame.segmentation.shape
     per_mille = mask_points(frame.segmentation, len(scene.objects))
@@ -110,7 +110,7 @@ def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[
     maker = QueryMaker(
         [(thing.color, thing.shape) for thing in scene.objects], per_mille, np.random.default_rng(seed)
     )
-    cases: list[Case] = []
+    cases: list[PlannedQuery] = []
     for kind in kinds:
         asked = {case.text for case in cases}
         if kind == "pair":
@@ -122,7 +122,9 @@ def _ask(seed: int, scene: Scene, frame: Frame, kinds: tuple[str, ...]) -> list[
         labels = tuple(query.label for query in drawn)
         members = tuple(member for query in drawn for member in query.members)
         text = WORDING[kind].format(x=", ".join(labels))
-        cases.append(Case(seed, kind, text, labels, drawn[0].answer, members, scene.camera, frame, centers))
+        cases.append(
+            PlannedQuery(seed, kind, text, labels, drawn[0].answer, members, scene.camera, frame, centers)
+        )
     return cases
 
 

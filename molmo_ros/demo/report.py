@@ -12,10 +12,10 @@ import numpy as np
 from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.demo.judge import Verdict
-from molmo_ros.demo.plan import Case
+from molmo_ros.demo.plan import PlannedQuery
 
 if TYPE_CHECKING:
-    from molmo_ros.demo.user import Piece
+    from molmo_ros.demo.user import FeedbackPiece
 
 HEADER = (
     f"{'':>2}  {'query':<34} {'by':<7} {'expected':<10} {'status':<11} {'answer':<14} {'inside':>6} "
@@ -23,7 +23,7 @@ HEADER = (
 )
 
 
-def row(number: int, case: Case, result: ObjectPointArray | None, verdict: Verdict) -> str:
+def row(number: int, case: PlannedQuery, result: ObjectPointArray | None, verdict: Verdict) -> str:
     """One line of the table; a dash where a column has no meaning."""
     inside = "-" if verdict.inside is None else f"{verdict.inside}/{len(case.members)}"
     status = result.status if result else "-"
@@ -40,7 +40,7 @@ def row(number: int, case: Case, result: ObjectPointArray | None, verdict: Verdi
     return " ".join(cells)
 
 
-def stream(pieces: list[Piece]) -> str:
+def stream(pieces: list[FeedbackPiece]) -> str:
     """One line: when each point of an answer came through the action."""
     first = {piece.points: piece.seconds for piece in reversed(pieces) if piece.points}
     came = ", ".join(
@@ -49,7 +49,7 @@ def stream(pieces: list[Piece]) -> str:
     return f"    streamed: {came or 'no point'}; {len(pieces)} pieces of feedback"
 
 
-def save(folder: Path, number: int, case: Case, picture: np.ndarray) -> Path:
+def save(folder: Path, number: int, case: PlannedQuery, picture: np.ndarray) -> Path:
     """Writes the picture of query `number`; its name says what was asked."""
     words = "_".join(re.findall(r"[a-z0-9]+", case.text.lower()))
     path = folder / f"{number:02d}_{words}.png"

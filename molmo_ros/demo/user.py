@@ -26,7 +26,7 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
-from molmo_ros.demo.plan import Case
+from molmo_ros.demo.plan import PlannedQuery
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.sim.sim_camera import WORLD_FRAME
 
@@ -53,7 +53,7 @@ Record = Callable[[str, Any, int], None]
 
 
 @dataclass(frozen=True)
-class Piece:
+class FeedbackPiece:
     """What the action said of an answer that was not complete yet.
 
     Attributes:
@@ -78,7 +78,7 @@ class User:
         self._frame_stamps: deque[int] = deque(maxlen=2)
         self._pictures: deque[Image] = deque(maxlen=4)
         self._results: list[ObjectPointArray] = []
-        self._pieces: list[Piece] = []
+        self._pieces: list[FeedbackPiece] = []
         self._asked = ""
         self._asked_at = 0.0
         self._goal: Any = None
@@ -150,7 +150,7 @@ class User:
             self._record("/query", message, time.time_ns())
             self._queries.publish(message)
 
-    def ask_case(self, case: Case) -> None:
+    def ask_case(self, case: PlannedQuery) -> None:
         """Asks a query of the plan in the way that it says."""
         if case.way == "topic":
             self.ask(case.text)
@@ -173,7 +173,7 @@ class User:
             self._changed.wait_for(self.answered, timeout)
             return self._results[0] if self._results else None
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[FeedbackPiece]:
         """What the action has said while the last query was answered."""
         return list(self._pieces)
 
@@ -209,7 +209,7 @@ class User:
     def _on_feedback(self, message: Any) -> None:
         with self._changed:
             elapsed = time.monotonic() - self._asked_at
-            self._pieces.append(Piece(elapsed, len(message.feedback.points)))
+            self._pieces.append(FeedbackPiece(elapsed, len(message.feedback.points)))
 
     def _keep(self, result: ObjectPointArray) -> None:
         with self._changed:

@@ -18,7 +18,7 @@ class MismatchError(ValueError):
 
 
 @dataclass(frozen=True)
-class Source:
+class InputClaims:
     """What a message says about itself.
 
     Attributes:
@@ -61,7 +61,7 @@ class Belonging:
         assumed: What no header said and was taken for granted.
     """
 
-    picture: Source
+    picture: InputClaims
     rules: Rules
     assumed: list[str] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ class Belonging:
                 "it is not known; its driver must stamp pictures and depth"
             )
 
-    def require_depth(self, depth: Source) -> None:
+    def require_depth(self, depth: InputClaims) -> None:
         """The depth image is of the picture's moment and seen from its camera.
 
         Raises:
@@ -109,7 +109,7 @@ class Belonging:
                 "image, pixel by pixel"
             )
 
-    def require_calibration(self, info: Source | None, camera: PinholeCamera) -> None:
+    def require_calibration(self, info: InputClaims | None, camera: PinholeCamera) -> None:
         """The calibration is of the picture's camera, at its size.
 
         Args:
@@ -142,7 +142,7 @@ class Belonging:
                 f"{error}; use the camera_info that is published beside the picture, or set camera_matrix"
             ) from error
 
-    def _require_frame(self, other: Source, parameter: str, trusted: bool, cure: str) -> None:
+    def _require_frame(self, other: InputClaims, parameter: str, trusted: bool, cure: str) -> None:
         names = {plain(self.picture.frame_id), self.optical_frame} - {""}
         frame = plain(other.frame_id)
         if frame in names:

@@ -64,7 +64,7 @@ class TransformBuffer:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()  # its lock is re-entrant: wait() calls lookup()
-        self._frames: dict[str, _Frame] = {}  # by the child's name; a root has no entry
+        self._frames: dict[str, _FrameInParent] = {}  # by the child's name; a root has no entry
         self._looked_through = clock()
 
     def set(
@@ -96,7 +96,7 @@ class TransformBuffer:
             if frame is None:
                 self._make_room(child)
             if frame is None or (frame.parent, frame.static) != (parent, static):
-                frame = self._frames[child] = _Frame(child, parent, static)
+                frame = self._frames[child] = _FrameInParent(child, parent, static)
             frame.heard = self._clock()
             frame.add(0 if static else stamp_ns, transform)
             self._changed.notify_all()
@@ -201,7 +201,7 @@ class TransformBuffer:
         return joined
 
 
-class _Frame:
+class _FrameInParent:
     """Where one frame was in its parent."""
 
     def __init__(self, name: str, parent: str, static: bool) -> None:

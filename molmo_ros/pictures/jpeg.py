@@ -27,7 +27,7 @@ _EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
-class _Frame:
+class _FrameHeader:
     """A frame header. `sampling` has the horizontal and vertical factor of each component by its id."""
 
     progressive: bool
@@ -49,7 +49,7 @@ def read_jpeg(data: bytes) -> CodedPicture:
     Raises:
         PictureError: Truncated, damaged, of a kind that is not read, or too little data for the size it claims.
     """
-    frame: _Frame | None = None
+    frame: _FrameHeader | None = None
     orientation = scans = segments = 0
     seen: set[int] = set()  # components whose first values have come
     scan: bytes | None = None  # the header of the one whose coded data begin at `at`
@@ -115,7 +115,7 @@ def _segment(data: bytes, marker: int, start: int) -> bytes:
     return data[start + 2 : start + length]
 
 
-def _frame(marker: int, body: bytes) -> _Frame:
+def _frame(marker: int, body: bytes) -> _FrameHeader:
     if len(body) < 6 or len(body) != 6 + 3 * body[5]:
         raise PictureError(f"the JPEG is damaged: its frame header has {len(body)} bytes")
     bits, height, width, count = struct.unpack_from(">BHHB", body)
@@ -130,10 +130,10 @@ def _frame(marker: int, body: bytes) -> _Frame:
         raise PictureError(
             f"the JPEG is damaged: its frame header describes {count} components that cannot be"
         )
-    return _Frame(marker == 0xC2, width, height, sampling)
+    return _FrameHeader(marker == 0xC2, width, height, sampling)
 
 
-def _require_coded(frame: _Frame, header: bytes, size: int) -> set[int]:
+def _require_coded(frame: _FrameHeader, header: bytes, size: int) -> set[int]:
     """Components whose first values come in a scan of so many bytes, after a look at whether they can."""
     if not header or len(header) != 4 + 2 * header[0] or not 1 <= header[0] <= 4:
         raise PictureError("the JPEG is damaged: the header of a scan is wrong")

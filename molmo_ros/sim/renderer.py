@@ -18,7 +18,7 @@ SPECULAR, SHININESS = 0.22, 24.0
 
 
 @dataclass(frozen=True)
-class Frame:
+class Rendering:
     """One view.
 
     Attributes:
@@ -34,7 +34,7 @@ class Frame:
     intrinsics: np.ndarray
 
 
-def render(scene: Scene, width: int, height: int) -> Frame:
+def render(scene: Scene, width: int, height: int) -> Rendering:
     """Renders the scene as it stands now."""
     k = scene.camera.intrinsics(width, height)
     u, v = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
@@ -51,7 +51,7 @@ def render(scene: Scene, width: int, height: int) -> Frame:
     depth = np.where(hit, distance, np.nan).astype(np.float32)
     segmentation = np.where(hit, scene.geom_object[geom], -1).astype(np.int32)
     shape = (height, width)
-    return Frame(rgb.reshape(*shape, 3), depth.reshape(shape), segmentation.reshape(shape), k)
+    return Rendering(rgb.reshape(*shape, 3), depth.reshape(shape), segmentation.reshape(shape), k)
 
 
 def add_noise(rgb: np.ndarray, rng: np.random.Generator, sigma: float = 3.0) -> np.ndarray:

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from molmo_ros.geometry.quaternion import from_matrix
 from molmo_ros.sim.camera_path import MOTIONS, CameraPath
-from molmo_ros.sim.renderer import Frame, add_noise, render
+from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Camera, Scene
 
 try:
@@ -36,7 +36,7 @@ NOISY_FRAMES = 4
 
 
 @dataclass(frozen=True)
-class View:
+class SceneMessages:
     """The messages of one view of a scene, complete but for their stamps."""
 
     images: list[Image]
@@ -121,14 +121,14 @@ class SimCamera(Node):
             self._transform.publish(TFMessage(transforms=[self._view.transform]))
         self.get_logger().info(f"seed {seed}: {', '.join(thing.name for thing in self._scene.objects)}")
 
-    def _look(self, noisy_frames: int) -> View:
+    def _look(self, noisy_frames: int) -> SceneMessages:
         """What the camera sees from where it is."""
         frame = render(self._scene, self.get_parameter("width").value, self.get_parameter("height").value)
         sigma = self.get_parameter("noise").value
         pictures = (
             [add_noise(frame.rgb, self._rng, sigma) for _ in range(noisy_frames)] if sigma else [frame.rgb]
         )
-        return View(
+        return SceneMessages(
             images=[image_message(picture, "rgb8") for picture in pictures],
             depth=image_message(frame.depth, "32FC1"),
             info=camera_info_message(frame),
@@ -173,7 +173,7 @@ def image_message(pixels: np.ndarray, encoding: str) -> Image:
     return message
 
 
-def camera_info_message(frame: Frame) -> CameraInfo:
+def camera_info_message(frame: Rendering) -> CameraInfo:
     """An unstamped message of an ideal pinhole camera (no distortion)."""
     height, width = frame.depth.shape
     k = frame.intrinsics

@@ -12,34 +12,34 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from molmo_ros.sim.renderer import Frame, add_noise
+from molmo_ros.sim.renderer import Rendering, add_noise
 
 LEAST_PIXELS = 40
 """Objects with fewer visible pixels are taken as not there."""
 
 
-def plain(frame: Frame, rng: np.random.Generator) -> Frame:
+def plain(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """As in training and evaluation: sensor noise of 3 gray levels."""
     return _with(frame, add_noise(frame.rgb, rng))
 
 
-def noisy(frame: Frame, rng: np.random.Generator) -> Frame:
+def noisy(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """Sensor noise of 40 to 120 gray levels."""
     return _with(frame, add_noise(frame.rgb, rng, rng.uniform(40, 120)))
 
 
-def dark(frame: Frame, rng: np.random.Generator) -> Frame:
+def dark(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """A fifth to three fifths of the gray levels, with noise of 3."""
     return _with(frame, add_noise((frame.rgb * rng.uniform(0.2, 0.6)).astype(np.uint8), rng))
 
 
-def blurred(frame: Frame, rng: np.random.Generator) -> Frame:
+def blurred(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """Out of focus: a Gaussian of 8 to 24 pixels at 640x480."""
     sigma = rng.uniform(8, 24) * frame.rgb.shape[1] / 640
     return _with(frame, add_noise(cv2.GaussianBlur(frame.rgb, (0, 0), sigma), rng))
 
 
-def covered(frame: Frame, rng: np.random.Generator) -> Frame:
+def covered(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """Two to five gray boxes lie over the picture, each somewhere on an object."""
     rgb, segmentation = frame.rgb.copy(), frame.segmentation.copy()
     height, width = segmentation.shape
@@ -54,7 +54,7 @@ def covered(frame: Frame, rng: np.random.Generator) -> Frame:
     return _with(frame, add_noise(rgb, rng), segmentation)
 
 
-def small(frame: Frame, rng: np.random.Generator) -> Frame:
+def small(frame: Rendering, rng: np.random.Generator) -> Rendering:
     """The view at 50 to 85 % of its size, somewhere in a picture of one colour."""
     height, width = frame.segmentation.shape
     scale = rng.uniform(0.5, 0.85)
@@ -68,7 +68,7 @@ def small(frame: Frame, rng: np.random.Generator) -> Frame:
     return _with(frame, add_noise(rgb, rng), segmentation)
 
 
-DISTURBANCES: dict[str, Callable[[Frame, np.random.Generator], Frame]] = {
+DISTURBANCES: dict[str, Callable[[Rendering, np.random.Generator], Rendering]] = {
     "plain": plain,
     "noisy": noisy,
     "dark": dark,
@@ -78,7 +78,7 @@ DISTURBANCES: dict[str, Callable[[Frame, np.random.Generator], Frame]] = {
 }
 
 
-def visible(frame: Frame, names: list[tuple[str, str]]) -> tuple[Frame, list[tuple[str, str]]]:
+def visible(frame: Rendering, names: list[tuple[str, str]]) -> tuple[Rendering, list[tuple[str, str]]]:
     """The frame and its objects' names without those of which (nearly) nothing is to be seen.
 
     Object indices in the segmentation are numbered anew.
@@ -89,7 +89,7 @@ def visible(frame: Frame, names: list[tuple[str, str]]) -> tuple[Frame, list[tup
     return replace(frame, segmentation=renumbered[frame.segmentation]), [names[i] for i in kept]
 
 
-def _with(frame: Frame, rgb: np.ndarray, segmentation: np.ndarray | None = None) -> Frame:
+def _with(frame: Rendering, rgb: np.ndarray, segmentation: np.ndarray | None = None) -> Rendering:
     """The frame with other pixels; its depth is not carried along."""
     segmentation = frame.segmentation if segmentation is None else segmentation
     return replace(frame, rgb=rgb, segmentation=segmentation, depth=np.full_like(frame.depth, np.nan))

@@ -17,7 +17,7 @@ import numpy as np
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.pipeline import EncodedImage, Molmo
 from molmo_ros.molmo.status import Status
-from molmo_ros.sim.renderer import Frame, add_noise, render
+from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 from molmo_ros.train.scenes import FIRST_SEED
@@ -54,7 +54,7 @@ class Score:
         return self.right / max(self.total, 1)
 
 
-def hits(answer: Answer, frame: Frame) -> list[int]:
+def hits(answer: Answer, frame: Rendering) -> list[int]:
     """For each point the index of the object whose mask holds it, -1 for none; x, y are continuous pixels."""
     height, width = frame.segmentation.shape
     return [
@@ -69,7 +69,7 @@ def ask(model: Molmo, image: EncodedImage, query: SceneQuery) -> Answer:
     return model.ask(image, query.prompt)
 
 
-def judge(query: SceneQuery, answer: Answer, frame: Frame) -> Iterator[tuple[str, bool]]:
+def judge(query: SceneQuery, answer: Answer, frame: Rendering) -> Iterator[tuple[str, bool]]:
     """The rows of the table that this answer counts for, and whether it is right."""
     found = hits(answer, frame)
     if query.kind in ("one", "many", "absent"):

@@ -19,7 +19,7 @@ from molmo_ros.engine.quality import drift
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.sim.renderer import Frame, add_noise, render
+from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.evaluate import HEIGHT, HELD_OUT, WHAT, WIDTH, Score, ask, judge
 from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
@@ -52,7 +52,7 @@ class Agreement:
     encode_ms: list[float] = field(default_factory=list)
     answer_ms: list[float] = field(default_factory=list)
 
-    def add(self, query: SceneQuery, answer: Answer, reference: Answer, frame: Frame) -> None:
+    def add(self, query: SceneQuery, answer: Answer, reference: Answer, frame: Rendering) -> None:
         """Counts one answer in."""
         self.answers += 1
         self.identical += (answer.text, answer.tokens) == (reference.text, reference.tokens)
@@ -68,7 +68,7 @@ class Agreement:
 
 def scenes_with_queries(
     seeds: Sequence[int], queries: int
-) -> Iterator[tuple[Frame, np.ndarray, list[SceneQuery]]]:
+) -> Iterator[tuple[Rendering, np.ndarray, list[SceneQuery]]]:
     """For each seed the rendered truth, the picture with noise (uint8 RGB [h, w, 3]), and what is asked."""
     for seed in seeds:
         scene, rng = Scene.random(seed), np.random.default_rng(seed)

@@ -102,7 +102,7 @@ def recorded(frame, count, *, depth_delay=0, picture=None, info=True, depth=True
     """`count` raw pictures of a simulated frame at 10 Hz, with depth and calibration.
 
     Args:
-        frame: A `molmo_ros.sim.renderer.Frame`.
+        frame: A `molmo_ros.sim.renderer.Rendering`.
         depth_delay: How much later than its picture depth is recorded [ns].
         picture: Returns the picture, given its number.
     """

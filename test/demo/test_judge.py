@@ -7,7 +7,7 @@ messages = pytest.importorskip("molmo_msgs.msg", reason="needs ROS 2")
 from geometry_msgs.msg import Point  # noqa: E402
 
 from molmo_ros.demo.judge import judge, surface_point  # noqa: E402
-from molmo_ros.demo.plan import ROUNDS, Case  # noqa: E402
+from molmo_ros.demo.plan import ROUNDS, PlannedQuery  # noqa: E402
 from molmo_ros.sim.scene import Scene  # noqa: E402
 
 CASES = sum(map(len, ROUNDS))
@@ -19,7 +19,7 @@ def first(plan):
     return lambda kind: next(case for case in plan if case.kind == kind)
 
 
-def perfect(case: Case, frame_id: str = "optical") -> "messages.ObjectPointArray":
+def perfect(case: PlannedQuery, frame_id: str = "optical") -> "messages.ObjectPointArray":
     pointing = case.kind in ("one", "pair", "many", "count")
     points = [
         messages.ObjectPoint(

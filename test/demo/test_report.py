@@ -5,7 +5,7 @@ from builtin_interfaces.msg import Duration  # noqa: E402
 
 from molmo_ros.demo import report  # noqa: E402
 from molmo_ros.demo.judge import Verdict  # noqa: E402
-from molmo_ros.demo.user import Piece  # noqa: E402
+from molmo_ros.demo.user import FeedbackPiece  # noqa: E402
 
 
 def test_a_row_has_a_cell_below_every_heading(plan):
@@ -27,7 +27,7 @@ def test_nothing_that_came_is_a_dash(plan):
 
 
 def test_stream_tells_the_first_time_of_each_point():
-    pieces = [Piece(0.01, 0), Piece(0.1, 1), Piece(0.2, 1), Piece(0.3, 3)]
+    pieces = [FeedbackPiece(0.01, 0), FeedbackPiece(0.1, 1), FeedbackPiece(0.2, 1), FeedbackPiece(0.3, 3)]
     assert report.stream(pieces) == (
         "    streamed: point 1 after 100 ms, point 3 after 300 ms; 4 pieces of feedback"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.sim.renderer import Frame, render
+from molmo_ros.sim.renderer import Rendering, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.disturbance import DISTURBANCES, LEAST_PIXELS, visible
 
@@ -52,7 +52,7 @@ def test_invisible_objects_are_left_out_and_the_rest_renumbered():
     segmentation[:10, :10], segmentation[10:12, :10], segmentation[:10, 20:] = 0, 1, 2
     assert (segmentation == 1).sum() < LEAST_PIXELS < (segmentation == 2).sum()
     blank = np.zeros((20, 30, 3), np.uint8)
-    frame = Frame(blank, blank[..., 0].astype(np.float32), segmentation, np.eye(3))
+    frame = Rendering(blank, blank[..., 0].astype(np.float32), segmentation, np.eye(3))
     seen, names = visible(frame, [("red", "cube"), ("blue", "ball"), ("green", "mug")])
     assert names == [("red", "cube"), ("green", "mug")]
     assert np.array_equal(seen.segmentation == 1, segmentation == 2)

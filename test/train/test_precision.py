@@ -6,14 +6,14 @@ import pytest
 from molmo_ros import Molmo
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
-from molmo_ros.sim.renderer import Frame
+from molmo_ros.sim.renderer import Rendering
 from molmo_ros.train.evaluate import HELD_OUT, evaluate
 from molmo_ros.train.precision import FORMATS, Agreement, compare, drift, table
 from molmo_ros.train.queries import SceneQuery
 
 SEGMENTATION = np.full((48, 64), -1, np.int32)
 SEGMENTATION[10:20, 10:20] = 0
-FRAME = Frame(np.zeros((48, 64, 3), np.uint8), np.ones((48, 64), np.float32), SEGMENTATION, np.eye(3))
+FRAME = Rendering(np.zeros((48, 64, 3), np.uint8), np.ones((48, 64), np.float32), SEGMENTATION, np.eye(3))
 QUERY = SceneQuery("one", "", "", np.zeros((1, 2)), "thing", (0,))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
-from molmo_ros.geometry.belonging import Belonging, MismatchError, Rules, Source
+from molmo_ros.geometry.belonging import Belonging, InputClaims, MismatchError, Rules
 from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
 from molmo_ros.geometry.optical_frame import doubt
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
@@ -115,7 +115,7 @@ class Locator:
         """
         value, header = self._value, self._header
         belonging = Belonging(
-            Source("the picture", header.frame_id, stamp_ns(header), self._size),
+            InputClaims("the picture", header.frame_id, stamp_ns(header), self._size),
             Rules(
                 tolerance=value("depth_sync_tolerance"),
                 optical_frame=optical_frame_of(value("optical_frame"), input_.name),
@@ -132,7 +132,7 @@ class Locator:
         depth = depth_of(message)
         height, width = depth.shape
         belonging.require_depth(
-            Source("depth", message.header.frame_id, stamp_ns(message.header), (width, height))
+            InputClaims("depth", message.header.frame_id, stamp_ns(message.header), (width, height))
         )
         camera = input_.calibration(
             *self._size,
@@ -142,7 +142,7 @@ class Locator:
             patience=value("depth_patience"),
         )
         info = None if any(value("camera_matrix")) else input_.info
-        belonging.require_calibration(info and Source("camera_info", info.header.frame_id), camera)
+        belonging.require_calibration(info and InputClaims("camera_info", info.header.frame_id), camera)
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
         transform = self._transform(belonging.optical_frame)
         self._require_optical(belonging)

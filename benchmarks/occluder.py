@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from molmo_ros.sim.renderer import Frame
+from molmo_ros.sim.renderer import Rendering
 
 SPEEDS = (0.15, 0.9)
 """Of a random one; image widths per second."""
@@ -59,7 +59,7 @@ class Occluder:
             color=rng.uniform(20, 235, 3),
         )
 
-    def before(self, frame: Frame, seconds: float, rng: np.random.Generator) -> Frame:
+    def before(self, frame: Rendering, seconds: float, rng: np.random.Generator) -> Rendering:
         """A copy of a frame with this in front of it."""
         mask = np.zeros(frame.depth.shape, np.uint8)
         x, y = self.center + self.velocity * (seconds - self.time)
@@ -73,4 +73,4 @@ class Occluder:
         noise = rng.normal(0, SURFACE_NOISE, (int(covered.sum()), 3))
         rgb[covered] = np.clip(self.color + noise, 0, 255).astype(np.uint8)
         depth[covered], segmentation[covered] = DISTANCE, OCCLUDER
-        return Frame(rgb, depth, segmentation, frame.intrinsics)
+        return Rendering(rgb, depth, segmentation, frame.intrinsics)

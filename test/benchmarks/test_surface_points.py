@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.surface_points import SurfacePoints
 from molmo_ros.sim.camera_path import CameraPath
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
-from molmo_ros.sim.surface_points import SurfacePoints
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from molmo_ros.sim.occluder import OCCLUDER, Occluder
-from molmo_ros.sim.renderer import Frame
+from benchmarks.occluder import OCCLUDER, Occluder
+from molmo_ros.sim.renderer import Rendering
 
 
 @pytest.fixture
 def frame():
     shape = (120, 160)
-    return Frame(
+    return Rendering(
         np.zeros((*shape, 3), np.uint8), np.ones(shape, np.float32), np.full(shape, 2, np.int32), np.eye(3)
     )
 

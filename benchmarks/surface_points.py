@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from molmo_ros.sim.renderer import Frame
+from molmo_ros.sim.renderer import Rendering
 from molmo_ros.sim.scene import Camera
 
 SAME_SURFACE = 0.01
@@ -17,7 +17,7 @@ SMALLEST = 30
 
 
 @dataclass(frozen=True)
-class View:
+class SeenPoints:
     """The points in one frame.
 
     Attributes:
@@ -44,7 +44,7 @@ class SurfacePoints:
     pixels: np.ndarray
 
     @classmethod
-    def inside_objects(cls, frame: Frame, camera: Camera) -> SurfacePoints:
+    def inside_objects(cls, frame: Rendering, camera: Camera) -> SurfacePoints:
         """The pixel of every object in view that is furthest from the object's outline."""
         objects, rows, columns = [], [], []
         for index in range(int(frame.segmentation.max()) + 1):
@@ -62,7 +62,7 @@ class SurfacePoints:
         world = (rays * depth[:, None]) @ camera.rotation.T + camera.position
         return cls(np.array(objects, int), world, pixels + 0.5)
 
-    def seen_in(self, frame: Frame, camera: Camera) -> View:
+    def seen_in(self, frame: Rendering, camera: Camera) -> SeenPoints:
         """The same points in a frame of another camera."""
         optical = (self.world - camera.position) @ camera.rotation
         k = frame.intrinsics
@@ -74,4 +74,4 @@ class SurfacePoints:
         visible[inside] = (frame.segmentation[row, column] == self.objects[inside]) & (
             np.abs(frame.depth[row, column] - optical[inside, 2]) < SAME_SURFACE
         )
-        return View(pixels, visible)
+        return SeenPoints(pixels, visible)
