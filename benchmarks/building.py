@@ -27,9 +27,9 @@ from torch import Tensor
 
 from benchmarks.gpu_work import load_config
 from benchmarks.loading import shrink
+from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
-from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.targets import GPU_TARGETS, TensorRTTarget
 from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, build_engine

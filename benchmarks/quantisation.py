@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.quality import QualityReport, compare
 from molmo_ros.engine.quality_gate import questions, record
 from molmo_ros.engine.quantisation.decoder_prompts import calibration_prompts
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.formats import QUANTISED
 from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
-from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.engine.quantisation.simulated import simulated
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo

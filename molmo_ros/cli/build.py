@@ -27,6 +27,7 @@ from molmo_ros.molmo.errors import MolmoError
 if TYPE_CHECKING:
     import numpy as np
 
+    from molmo_ros.engine.quality_gate import AskedPicture
     from molmo_ros.engine.quantisation.decoder_prompts import Example
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -127,7 +128,7 @@ def _calibration(args: argparse.Namespace) -> list[Example]:
     ]
 
 
-def _gate(args: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
+def _gate(args: argparse.Namespace) -> list[AskedPicture]:
     """What the quality gate asks, about pictures that calibration does not use."""
     from molmo_ros.train.examples import simulated_questions
 

@@ -25,7 +25,7 @@ from molmo_ros.engine.errors import EngineError, system_errors
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.quality import QualityThreshold
-from molmo_ros.engine.quality_gate import GateReport, Question, questions, record
+from molmo_ros.engine.quality_gate import AskedPicture, GateReport, Question, questions, record
 from molmo_ros.engine.quantisation.decoder_prompts import Example, calibration_prompts, open_before_blocks
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
@@ -38,7 +38,7 @@ from molmo_ros.engine.store.driver import driver_version
 from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
 from molmo_ros.engine.targets import TensorRTTarget, cache_file, this_gpu
-from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
+from molmo_ros.engine.tensorrt.builder import BuildProgress, BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
 from molmo_ros.molmo.catalog.checksums import sha256_of
 from molmo_ros.molmo.pipeline import Molmo
@@ -47,10 +47,6 @@ from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
-Asked = tuple[np.ndarray, str]
-"""A picture uint8 RGB [h, w, 3], and what is asked about it."""
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, how much of it is done, and how much there is."""
 T = TypeVar("T")
 DESCRIPTION = "build.json"
 QUANTISED = "quantised"
@@ -63,12 +59,12 @@ PROFILES = {VISION: vision_profile, DECODER: decoder_profile}
 def build(
     plan: BuildPlan,
     calibration: Sequence[Example],
-    gate: Sequence[Asked],
+    gate: Sequence[AskedPicture],
     *,
     threshold: QualityThreshold | None = None,
     force: bool = False,
     home: Path | None = None,
-    progress: Progress | None = None,
+    progress: BuildProgress | None = None,
 ) -> tuple[Path, str]:
     """Builds an engine and puts it where engines are kept.
 
@@ -113,13 +109,17 @@ class UnfinishedFiles:
 class _Build:
     """One build, part by part."""
 
-    def __init__(self, plan: BuildPlan, home: Path, progress: Progress) -> None:
+    def __init__(self, plan: BuildPlan, home: Path, progress: BuildProgress) -> None:
         self.plan, self.home, self.progress = plan, home, progress
         self.stored = StoredParameters(plan.checkpoint)
         self.versions = _versions(plan)
 
     def run(
-        self, calibration: Sequence[Example], gate: Sequence[Asked], threshold: QualityThreshold, force: bool
+        self,
+        calibration: Sequence[Example],
+        gate: Sequence[AskedPicture],
+        threshold: QualityThreshold,
+        force: bool,
     ) -> tuple[Path, str]:
         plan = self.plan
         description = {
@@ -243,7 +243,7 @@ class _Build:
             )
 
     def _quality(
-        self, folder: Path, quantised: QuantisedParameters | None, gate: Sequence[Asked]
+        self, folder: Path, quantised: QuantisedParameters | None, gate: Sequence[AskedPicture]
     ) -> tuple[GateReport | None, str]:
         """Compares answers with the 16-bit model's; returns what ran, or without a report why nothing did."""
         if not gate:

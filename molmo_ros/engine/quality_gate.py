@@ -17,6 +17,8 @@ from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.pipeline import Molmo
 
+AskedPicture = tuple[np.ndarray, str]
+"""A picture uint8 RGB [h, w, 3], and what is asked about it."""
 ONE, MANY = "one tile", "many tiles"
 ONE_TILE = 1
 """The `max_crops` that makes one tile of any picture."""
@@ -40,9 +42,7 @@ class Question(NamedTuple):
     kind: str
 
 
-def questions(
-    budget: CropBudget, asked: Iterable[tuple[np.ndarray, str]], most: int | None = None
-) -> list[Question]:
+def questions(budget: CropBudget, asked: Iterable[AskedPicture], most: int | None = None) -> list[Question]:
     """What is asked, and what else so that there are both kinds.
 
     Every picture of many tiles is asked about as one tile too, with its first question. Where there is none of many

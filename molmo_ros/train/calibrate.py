@@ -38,8 +38,8 @@ from molmo_ros.train.reliability import (
     expected_calibration_error,
     fit_platt,
     isotonic,
+    reliability_diagram,
 )
-from molmo_ros.train.reliability_diagram import reliability_diagram
 
 FIT_SEED, TEST_SEED = 600_000, 700_000
 """First seeds of the two parts; evaluation uses others, and training those from 1000000 on."""

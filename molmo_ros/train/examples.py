@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from molmo_ros.engine.quality_gate import AskedPicture
 from molmo_ros.engine.quantisation.decoder_prompts import Example
 from molmo_ros.sim.renderer import add_noise, render
 from molmo_ros.sim.scene import Scene
@@ -29,7 +30,7 @@ def simulated_examples(count: int) -> Iterator[Example]:
         yield Example(add_noise(frame.rgb, rng), query.prompt, query.answer)
 
 
-def simulated_questions(count: int) -> list[tuple[np.ndarray, str]]:
+def simulated_questions(count: int) -> list[AskedPicture]:
     """So many held-out questions (an even number): pictures uint8 RGB [h, w, 3] with what is asked about each."""
     scenes = scenes_with_queries(range(HELD_OUT, HELD_OUT + count // PER_SCENE), PER_SCENE)
     return [(picture, query.prompt) for _, picture, queries in scenes for query in queries]

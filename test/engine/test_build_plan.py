@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.errors import UnsupportedBuildError
 from molmo_ros.engine.graphs.export import export_graphs
-from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 

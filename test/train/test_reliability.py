@@ -14,9 +14,9 @@ from molmo_ros.train.reliability import (
     expected_calibration_error,
     fit_platt,
     isotonic,
+    reliability_diagram,
     wilson,
 )
-from molmo_ros.train.reliability_diagram import reliability_diagram
 
 RANDOM = np.random.default_rng(5)
 SCORES = np.round(RANDOM.random(60), 1)  # with ties

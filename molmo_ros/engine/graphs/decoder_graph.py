@@ -24,7 +24,7 @@ from __future__ import annotations
 import torch
 
 from molmo_ros.engine.graphs.experts_graph import mixture_of_experts
-from molmo_ros.engine.graphs.graph_writer import GraphWriter, Read
+from molmo_ros.engine.graphs.graph_writer import GraphWriter
 from molmo_ros.engine.graphs.layers import (
     attention,
     from_float32,
@@ -35,7 +35,7 @@ from molmo_ros.engine.graphs.layers import (
     silu,
     split_heads,
 )
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights, ReadParameter
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.network.rope import RotaryEmbedding
 
@@ -46,7 +46,7 @@ def decoder_graph(
     config: MolmoConfig,
     context: int,
     dtype: torch.dtype,
-    read: Read,
+    read: ReadParameter,
     quantised: QuantisedWeights | None = None,
 ) -> GraphWriter:
     """The graph of a model's decoder.

@@ -9,9 +9,9 @@ import torch
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
-from molmo_ros.engine.graphs.graph_writer import GraphInMemory, Read
+from molmo_ros.engine.graphs.graph_writer import GraphInMemory
 from molmo_ros.engine.graphs.vision_graph import vision_graph
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights, ReadParameter
 from molmo_ros.molmo.config import MolmoConfig
 
 VISION, DECODER = "vision.onnx", "decoder.onnx"
@@ -22,7 +22,7 @@ def export_graphs(
     config: MolmoConfig,
     max_context: int,
     dtype: torch.dtype,
-    read: Read,
+    read: ReadParameter,
     progress: Callable[[int], None] | None = None,
     quantised: QuantisedWeights | None = None,
 ) -> None:
@@ -51,7 +51,7 @@ def export_graphs(
 
 
 def graphs_in_memory(
-    config: MolmoConfig, max_context: int, dtype: torch.dtype, read: Read
+    config: MolmoConfig, max_context: int, dtype: torch.dtype, read: ReadParameter
 ) -> dict[str, GraphInMemory]:
     """Both graphs by their files' names, for a model that is small. Arguments and errors as of `export_graphs`."""
     return {

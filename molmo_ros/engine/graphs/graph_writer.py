@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights, ReadParameter
 
 OPSET = 24
 IR_VERSION = 11
@@ -39,7 +39,6 @@ DTYPES = {
 
 Dim = int | str
 """A size, or the name of a dynamic one."""
-Read = Callable[[str], Tensor]
 """A parameter, by the name that `MolmoModel` has for it."""
 
 
@@ -85,7 +84,7 @@ class GraphWriter:
     """
 
     def __init__(
-        self, name: str, dtype: torch.dtype, read: Read, quantised: QuantisedWeights | None = None
+        self, name: str, dtype: torch.dtype, read: ReadParameter, quantised: QuantisedWeights | None = None
     ) -> None:
         """Starts an empty graph.
 

@@ -7,7 +7,7 @@ import math
 import torch
 
 from molmo_ros.engine.graphs.graph_writer import GraphWriter
-from molmo_ros.engine.graphs.quantised_linear import quantised_product
+from molmo_ros.engine.graphs.quantised_product import quantised_product
 
 
 def linear(graph: GraphWriter, x: str, name: str, inputs: int, outputs: int, bias: bool = False) -> str:

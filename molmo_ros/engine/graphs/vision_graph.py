@@ -24,12 +24,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from molmo_ros.engine.graphs.graph_writer import GraphWriter, Read
+from molmo_ros.engine.graphs.graph_writer import GraphWriter
 from molmo_ros.engine.graphs.layers import attention, join_heads, layer_norm, linear, silu, split_heads
+from molmo_ros.engine.quantisation.quantised_linear import ReadParameter
 from molmo_ros.molmo.config import ConnectorConfig, MolmoConfig, VisionConfig
 
 
-def vision_graph(config: MolmoConfig, dtype: torch.dtype, read: Read) -> GraphWriter:
+def vision_graph(config: MolmoConfig, dtype: torch.dtype, read: ReadParameter) -> GraphWriter:
     """The graph of a model's vision side.
 
     Args:

@@ -1,4 +1,9 @@
-"""One decoder block, quantised on the inputs that its layers had: scales folded, groups clipped, weights rounded."""
+"""One decoder block, quantised on the inputs that its layers had: scales folded, groups clipped, weights rounded.
+
+Scales and limits are those under which rounding changes a layer's outputs least, by trying them on real inputs. Scales:
+AWQ (arXiv:2306.00978, section 3.2) where only weights are rounded, SmoothQuant (arXiv:2211.10438, section 4) where
+inputs are too. Limits of groups: as AWQ's published code clips.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,15 @@ from torch.nn import functional
 from molmo_ros.engine.quantisation.folding import Folding
 from molmo_ros.engine.quantisation.formats import LINEARS, QKV, Format
 from molmo_ros.engine.quantisation.linear_inputs import LinearInputs
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, quantise
-from molmo_ros.engine.quantisation.weight_search import (
-    candidate_scales,
-    clipped_limits,
-    input_range,
-    output_error,
-)
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, quantise, quantise_inputs
 from molmo_ros.molmo.config import DecoderConfig
+
+STEPS = 10
+"""Exponents that are tried, from 0 to 1."""
+SHRINKS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
+"""Parts of the largest magnitude that limits are tried at."""
+ROWS = 1024
+"""Outputs whose groups are tried at a time, for the memory that it takes."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +110,69 @@ class BlockQuantiser:
             keep[: -self._config.kv_heads * self._config.head_dim] = False
         whole = weight.unflatten(1, (limits.shape[1], -1)).abs().amax(-1)
         return quantise(weight, form, self._dtype, limits=torch.where(keep.unsqueeze(1), limits, whole))
+
+
+def output_error(wanted: Tensor, inputs: LinearInputs, linear: QuantisedLinear) -> Tensor:
+    """The mean square by which each output is off on the sample [outputs].
+
+    Args:
+        wanted: The layer's outputs on the sample, before anything was rounded [n, outputs].
+        inputs: Of the quantised layer: divided by the scales that its weight was multiplied by.
+        linear: Its weight.
+    """
+    got = functional.linear(quantise_inputs(inputs.sample, linear), linear.dequantise())
+    return (got - wanted).pow_(2).mean(0)
+
+
+def candidate_scales(weight: Tensor, inputs: LinearInputs, form: Format) -> list[Tensor]:
+    """Scales [inputs] to try; the first are ones."""
+    if form.quantises_inputs:
+        activity, reach = inputs.peak, weight.abs().amax(0)
+    else:
+        activity, reach = inputs.sample.abs().mean(0), torch.ones_like(inputs.peak)
+    activity, reach = (part / part.max().clamp(min=1e-12) for part in (activity, reach))
+    scales = [torch.ones_like(activity)]
+    for step in range(1, STEPS + 1):
+        share = step / STEPS
+        one = activity.clamp(min=1e-4) ** share / reach.clamp(min=1e-4) ** (1 - share)
+        scales.append(one / (one.max() * one.min()).sqrt())
+    return scales
+
+
+def clipped_limits(weight: Tensor, inputs: LinearInputs, form: Format, dtype: torch.dtype) -> Tensor:
+    """The limits of groups [outputs, groups] under which each group's part of the output is off least.
+
+    Args:
+        weight: [outputs, inputs].
+        inputs: Of the layer.
+        form: One with groups.
+        dtype: Of scales.
+    """
+    assert form.group is not None, "only groups have limits of their own"
+    samples = inputs.sample.unflatten(1, (-1, form.group))  # [n, groups, group]
+    products = torch.einsum("ngi,ngj->gij", samples, samples)
+    return torch.cat([_limits(rows, products, form, dtype) for rows in weight.split(ROWS)])
+
+
+def _limits(weight: Tensor, products: Tensor, form: Format, dtype: torch.dtype) -> Tensor:
+    """`clipped_limits`, by the products of inputs with each other [groups, group, group]."""
+    largest = weight.unflatten(1, (len(products), -1)).abs().amax(-1)
+    best, least = largest, torch.full_like(largest, torch.inf)
+    for shrink in (1.0, *SHRINKS):
+        limits = largest * shrink
+        change = quantise(weight, form, dtype, limits=limits).dequantise() - weight
+        change = change.unflatten(1, (len(products), -1))
+        error = (torch.einsum("ogi,gij->ogj", change, products) * change).sum(-1)
+        better = error < least
+        best, least = torch.where(better, limits, best), torch.where(better, error, least)
+    return best
+
+
+def input_range(weight: Tensor, inputs: LinearInputs, form: Format, dtype: torch.dtype) -> float:
+    """How far rounded inputs reach so that outputs are off least: the largest input, or less than that."""
+    largest, wanted = float(inputs.peak.max()), functional.linear(inputs.sample, weight)
+    errors = {
+        reach: float(output_error(wanted, inputs, quantise(weight, form, dtype, input_range=reach)).mean())
+        for reach in (largest * shrink for shrink in (1.0, *SHRINKS))
+    }
+    return min(errors, key=errors.__getitem__)

@@ -18,6 +18,7 @@ from molmo_ros.engine.quantisation.block_quantiser import BlockQuantiser
 from molmo_ros.engine.quantisation.decoder_prompts import Prompt
 from molmo_ros.engine.quantisation.formats import LINEARS, linear_formats
 from molmo_ros.engine.quantisation.linear_inputs import InputRecorder
+from molmo_ros.engine.quantisation.quantised_linear import ReadParameter
 from molmo_ros.engine.quantisation.quantised_parameters import (
     QuantisedParameters,
     block_file,
@@ -28,8 +29,6 @@ from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.network.decoder import DecoderBlock
 from molmo_ros.molmo.network.rope import RotaryEmbedding
 
-Read = Callable[[str], Tensor]
-
 
 @torch.inference_mode()
 def quantise_decoder(
@@ -37,7 +36,7 @@ def quantise_decoder(
     config: DecoderConfig,
     precision: str,
     dtype: torch.dtype,
-    read: Read,
+    read: ReadParameter,
     prompts: Sequence[Prompt],
     *,
     device: torch.device | str = "cpu",
@@ -92,7 +91,9 @@ def quantise_decoder(
     return QuantisedParameters(folder, config, precision, read)
 
 
-def _block(config: DecoderConfig, layer: int, read: Read, device: torch.device | str) -> DecoderBlock:
+def _block(
+    config: DecoderConfig, layer: int, read: ReadParameter, device: torch.device | str
+) -> DecoderBlock:
     """A block with its parameters, float32."""
     with torch.device("meta"):
         block = DecoderBlock(config, layer, "sdpa")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from molmo_ros.engine.quantisation.formats import Format
 from molmo_ros.engine.quantisation.four_bits import e2m1_codes, e2m1_values, pack, signed, unpack
 
+ReadParameter = Callable[[str], Tensor]
+"""Reads a parameter by the name that `MolmoModel` has for it."""
 SMALLEST_SCALE = 2.0**-24
 """The smallest positive float16: a group of zeros needs a scale that is not 0."""
 NOMINAL_RANGE = 16.0

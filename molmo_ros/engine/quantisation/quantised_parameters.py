@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -13,7 +12,7 @@ from torch import Tensor
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.quantisation.block_quantiser import QuantisedBlock
 from molmo_ros.engine.quantisation.formats import linear_formats
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, ReadParameter
 from molmo_ros.molmo.config import DecoderConfig
 
 PARTS = ("values", "scales", "input_scale", "global_scale")
@@ -27,9 +26,7 @@ class QuantisedParameters:
         formats: The format of each quantised layer, by the name that `MolmoModel` has for it.
     """
 
-    def __init__(
-        self, folder: Path, config: DecoderConfig, precision: str, read: Callable[[str], Tensor]
-    ) -> None:
+    def __init__(self, folder: Path, config: DecoderConfig, precision: str, read: ReadParameter) -> None:
         """Opens a folder; nothing is read yet.
 
         Args:

@@ -14,7 +14,7 @@ def simulated(model: MolmoModel, quantised: QuantisedWeights) -> MolmoModel:
 
     Args:
         model: The model at full precision. What is not quantised is shared with it, not copied.
-        quantised: `QuantisedParameters` or `RoundedParameters`, of the same model.
+        quantised: Of the same model.
 
     Returns:
         The model with dequantised weights in the dtype of `model`, which rounds inputs where the format does.

@@ -5,23 +5,26 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil, prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
-from molmo_ros.engine.runtimes.cache_buffers import ALIGNMENT, CacheBuffers
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
 from molmo_ros.engine.runtimes.tensorrt_engine import EngineContext, TensorRTEngine, records_graphs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.module import load_tensorrt
-from molmo_ros.molmo.config import MolmoConfig
+from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
 from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import read_width
+
+ALIGNMENT = 256
+"""TensorRT takes tensors at multiples of this [bytes]."""
 
 
 class TensorRTRunner:
@@ -216,6 +219,63 @@ class TensorRTRunner:
         with torch.cuda.stream(self._stream):
             yield
         current.wait_stream(self._stream)
+
+
+class CacheBuffers:
+    """Keys and values of every layer, in one allocation that stays where it is.
+
+    An engine that updates in place finds each at one address, going in and coming out. For one that does not, there
+    are two copies: a pass reads the one and writes the other, and then they change roles.
+
+    Attributes:
+        memory: uint8; all of it.
+        turn: Which copy holds the cache; always 0 where there is one.
+    """
+
+    def __init__(
+        self, config: DecoderConfig, slots: int, dtype: torch.dtype, device: torch.device, in_place: bool
+    ) -> None:
+        """Allocates.
+
+        Args:
+            config: The decoder's shape.
+            slots: Of the cache.
+            dtype: Of keys and values.
+            device: Where they are.
+            in_place: Whether the engine updates in place.
+        """
+        names = [f"{part}_{layer}" for layer in range(config.layers) for part in ("key", "value")]
+        shape = (1, config.kv_heads, slots, config.head_dim)
+        size = prod(shape) * dtype.itemsize
+        room = ceil(size / ALIGNMENT) * ALIGNMENT
+        copies = 1 if in_place else 2
+        self.memory = torch.zeros(copies, len(names), room, dtype=torch.uint8, device=device)
+        self.turn, self._names = 0, names
+        self._parts = self.memory[..., :size].view(dtype).unflatten(-1, shape)
+        self._written = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the next pass takes and gives, by the graph's names; each [1, kv_heads, slots, head_dim]."""
+        past, present = self._parts[self.turn], self._parts[self._next]
+        inputs = {f"past_{name}": tensor for name, tensor in zip(self._names, past, strict=True)}
+        return inputs | {f"present_{name}": tensor for name, tensor in zip(self._names, present, strict=True)}
+
+    def passed(self, end: int) -> None:
+        """To be told of every pass, with the slot at which its tokens ended."""
+        self.turn = self._next
+        self._written = max(self._written, end)
+
+    def wipe(self, end: int) -> None:
+        """Clears what earlier prompts left behind slot `end`.
+
+        A masked slot counts 0 times what it holds, which is not 0 where a failed answer left infinities.
+        """
+        self._parts[self.turn, ..., end : self._written, :] = 0
+        self._written = end
+
+    @property
+    def _next(self) -> int:
+        return (self.turn + 1) % len(self._parts)
 
 
 def open_runner(setup: RunnerSetup) -> TensorRTRunner:

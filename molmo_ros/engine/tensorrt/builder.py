@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from molmo_ros.engine.errors import EngineError, system_errors
 
-Progress = Callable[[str, int, int], None]
-"""Called with a phase's name, how many of its steps are done, and how many there are."""
+BuildProgress = Callable[[str, int, int], None]
+"""Called with the name of a stage or phase, how much of it is done, and how much there is."""
 Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """The least, the usual and the largest shape of an input."""
 
@@ -69,7 +69,7 @@ class BuildReport:
 
 
 @system_errors("the engine cannot be built")
-def build_engine(request: BuildRequest, progress: Progress | None = None) -> BuildReport:
+def build_engine(request: BuildRequest, progress: BuildProgress | None = None) -> BuildReport:
     """Builds an engine; it appears under its name only when it is complete.
 
     An interrupt (Ctrl-C) ends the build at once and leaves nothing but the timing cache.
@@ -119,7 +119,7 @@ def lowered_path(graph: Path) -> Path:
     return graph.with_name(f".{graph.stem}.lowered.onnx")
 
 
-def _follow(lines: IO[str], progress: Progress | None) -> dict[str, Any]:
+def _follow(lines: IO[str], progress: BuildProgress | None) -> dict[str, Any]:
     """Hands progress on; returns the last line, which says what became of the build."""
     result: dict[str, Any] = {}
     for line in lines:

@@ -5,11 +5,15 @@ import copy
 import pytest
 import torch
 
-from molmo_ros.engine.quantisation.block_quantiser import BlockQuantiser
+from molmo_ros.engine.quantisation.block_quantiser import (
+    BlockQuantiser,
+    candidate_scales,
+    clipped_limits,
+    output_error,
+)
 from molmo_ros.engine.quantisation.formats import LINEARS, QUANTISED, Format, linear_formats
 from molmo_ros.engine.quantisation.linear_inputs import InputRecorder, LinearInputs
 from molmo_ros.engine.quantisation.quantised_linear import quantise, quantise_inputs
-from molmo_ros.engine.quantisation.weight_search import candidate_scales, clipped_limits, output_error
 from molmo_ros.molmo.network.rope import RotaryEmbedding
 
 DTYPE = torch.bfloat16

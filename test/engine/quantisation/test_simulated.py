@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
 from molmo_ros.engine.quantisation.formats import QUANTISED
-from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 from molmo_ros.engine.quantisation.simulated import simulated
 
 CONTEXT = 512

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
 from molmo_ros.engine.quantisation.formats import linear_formats
-from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, quantise
+from molmo_ros.engine.quantisation.quantised_linear import QuantisedLinear, ReadParameter, quantise
 from molmo_ros.molmo.config import DecoderConfig
 
 
@@ -24,7 +21,7 @@ class RoundedParameters:
     """
 
     def __init__(
-        self, config: DecoderConfig, precision: str, dtype: torch.dtype, read: Callable[[str], Tensor]
+        self, config: DecoderConfig, precision: str, dtype: torch.dtype, read: ReadParameter
     ) -> None:
         """Nothing is read yet.
 

@@ -7,12 +7,12 @@ import torch
 from onnx import TensorProto
 from torch.nn import functional
 
+from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
 from molmo_ros.engine.graphs.graph_writer import GraphWriter
 from molmo_ros.engine.graphs.layers import linear
 from molmo_ros.engine.quantisation.formats import Format
 from molmo_ros.engine.quantisation.quantised_linear import quantise, quantise_inputs
-from molmo_ros.engine.quantisation.rounded_parameters import RoundedParameters
 
 DECODER = "decoder.onnx"
 
