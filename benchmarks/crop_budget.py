@@ -19,8 +19,10 @@ import torch
 
 from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, shapes
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import LatencyModel, QueryTiming
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
@@ -55,7 +57,9 @@ def random_molmo(device: str) -> Molmo:
     )  # fmt: skip
     torch.manual_seed(0)
     model = MolmoModel(config).to(device).eval()
-    return Molmo(model, Tokenizer.from_folder(folder), ImageProcessor(ImageProcessorConfig.molmo2()))
+    return Molmo(
+        model, Tokenizer.from_folder(folder), ImageProcessor(ImageProcessorConfig.released(STRETCHED))
+    )
 
 
 def timed_query(molmo: Molmo, image: np.ndarray) -> tuple[QueryTiming, tuple[int, int]]:

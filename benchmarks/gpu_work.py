@@ -17,7 +17,7 @@ from benchmarks.loading import MODELS
 from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.config import MolmoConfig
-from molmo_ros.molmo.families.table import parse_config
+from molmo_ros.molmo.families.table import family, parse_config
 from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
@@ -100,7 +100,7 @@ def load_config(name: str) -> tuple[MolmoConfig, ImageProcessorConfig]:
         images = read_image_processing(folder).with_max_crops(8)
         return read_config(folder), images
     config = parse_config(MODELS[name])
-    return config, ImageProcessorConfig.molmo() if config.family == "molmo" else ImageProcessorConfig.molmo2()
+    return config, ImageProcessorConfig.released(family(config.family).image_style)
 
 
 def random_model(config: MolmoConfig, dtype: torch.dtype, device: torch.device) -> MolmoModel:

@@ -25,8 +25,10 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from molmo_ros.molmo.images.crop_plan import fit_inside  # noqa: E402
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig  # noqa: E402
+from molmo_ros.molmo.images.image_processor import ImageProcessor  # noqa: E402
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig  # noqa: E402
+from molmo_ros.molmo.images.padded_style import PADDED, fit_inside  # noqa: E402
+from molmo_ros.molmo.images.stretched_style import STRETCHED  # noqa: E402
 from molmo_ros.molmo.images.tiling import pooling_table, select_tiling, token_positions  # noqa: E402
 
 SIZES = ((480, 640), (720, 1280), (1080, 1920), (2160, 3840))
@@ -119,15 +121,16 @@ def main() -> None:
         f"{'':28} {'wall, median [ms]':>18} {'CPU, median [ms]':>18} {'CPU plain':>10}\n"
         f"{'resize':9} {'frame':>11} {'crops':>6} {'plain':>9} {'ours':>8} {'plain':>9} {'ours':>8} {'/ ours':>10}"
     )
-    paths = ((ImageProcessorConfig.molmo(), plain_molmo), (ImageProcessorConfig.molmo2(), plain_molmo2))
-    for config, plain in paths:
+    paths = ((PADDED, plain_molmo), (STRETCHED, plain_molmo2))
+    for style, plain in paths:
+        config = ImageProcessorConfig.released(style)
         processor = ImageProcessor(config)
         for height, width in SIZES:
             image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
             image = cv2.GaussianBlur(image, (0, 0), 3)
             expected, found = plain(image, config), processor(image)
             worst = float(np.abs(expected[0] - found.crops).max())
-            assert worst < 1e-5, f"{config.style} {height}x{width}: outputs differ by {worst}"
+            assert worst < 1e-5, f"{style} {height}x{width}: outputs differ by {worst}"
             times = [
                 (*milliseconds(plain, image, config), *milliseconds(processor, image)) for _ in range(repeats)
             ]
@@ -135,7 +138,7 @@ def main() -> None:
                 statistics.median(column) for column in zip(*times, strict=True)
             )
             print(
-                f"{config.style:9} {f'{width}x{height}':>11} {len(found.crops):6} "
+                f"{style!s:9} {f'{width}x{height}':>11} {len(found.crops):6} "
                 f"{plain_wall:9.1f} {wall:8.1f} {plain_cpu:9.1f} {cpu:8.1f} {plain_cpu / cpu:10.1f}"
             )
 

@@ -16,6 +16,8 @@ from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.status import Status
 from molmo_ros.train.examples import simulated_examples
@@ -30,9 +32,9 @@ def asked(pictures, budget, most=None):
     return [(one.image.shape[:2], one.query, one.max_crops, one.kind) for one in found]
 
 
-@pytest.mark.parametrize("family", ["molmo", "molmo2"])
-def test_both_kinds_are_asked(family):
-    budget = CropBudget(getattr(ImageProcessorConfig, family)(), 4096)
+@pytest.mark.parametrize("style", [PADDED, STRETCHED], ids=str)
+def test_both_kinds_are_asked(style):
+    budget = CropBudget(ImageProcessorConfig.released(style), 4096)
     large, small = (480, 640), (240, 320)
     assert asked([(LARGE, "a"), (LARGE, "b"), (SMALL, "c")], budget) == [
         (large, "a", None, MANY),
@@ -46,14 +48,14 @@ def test_both_kinds_are_asked(family):
         (small, "b", None, ONE),
         (large, "a", None, MANY),
     ]
-    one_tile = CropBudget(ImageProcessorConfig.molmo(max_crops=1), 4096)
+    one_tile = CropBudget(ImageProcessorConfig.released(PADDED, max_crops=1), 4096)
     assert asked([(LARGE, "a")], one_tile) == [(large, "a", None, ONE)]
 
 
 def test_a_kind_that_is_wrong_is_named():
     points = [Answer(Status.FOUND, "a", (Point(5, 5, index=1),))] * 20
     far = [Answer(Status.FOUND, "a", (Point(50, 5, index=1),))]
-    budget = CropBudget(ImageProcessorConfig.molmo(), 4096)
+    budget = CropBudget(ImageProcessorConfig.released(PADDED), 4096)
     found = questions(budget, [(LARGE, str(number)) for number in range(19)])
     assert [one.kind for one in found] == [MANY] * 19 + [ONE]
     report = GateReport(found, points, points[:19] + far)

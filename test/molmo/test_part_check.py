@@ -8,6 +8,8 @@ import pytest
 from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.part_check import check_parts
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
@@ -40,7 +42,7 @@ def parts(family: str, tokenizer: Tokenizer):
     decoder = replace(config.decoder, vocab=vocab, extra_vocab=extra)
     known = ids if family.startswith("molmo2") or head else {}
     config = replace(config, decoder=decoder, token_ids=known, point_head=head)
-    images = ImageProcessorConfig.molmo() if family in ("molmo", "molmoe") else ImageProcessorConfig.molmo2()
+    images = ImageProcessorConfig.released(PADDED if family in ("molmo", "molmoe") else STRETCHED)
     return config, images, VideoConfig.of_images(images)
 
 
@@ -121,7 +123,10 @@ def test_text_beyond_the_embeddings(write_tokenizer, tmp_path):
     config = read_config(VECTORS / "molmo2-4b-tiny")
     tokenizer = Tokenizer.from_folder(write_tokenizer(tmp_path))
     check_parts(
-        config, tokenizer, ImageProcessorConfig.molmo2(), VideoConfig.of_images(ImageProcessorConfig.molmo2())
+        config,
+        tokenizer,
+        ImageProcessorConfig.released(STRETCHED),
+        VideoConfig.of_images(ImageProcessorConfig.released(STRETCHED)),
     )
     assert tokenizer.highest_text_id == 329  # a row of blanks, added last
     few = replace(config, decoder=replace(config.decoder, vocab=329, extra_vocab=0))
@@ -129,14 +134,14 @@ def test_text_beyond_the_embeddings(write_tokenizer, tmp_path):
         check_parts(
             few,
             tokenizer,
-            ImageProcessorConfig.molmo2(),
-            VideoConfig.of_images(ImageProcessorConfig.molmo2()),
+            ImageProcessorConfig.released(STRETCHED),
+            VideoConfig.of_images(ImageProcessorConfig.released(STRETCHED)),
         )
 
 
 def test_image_and_video_processing_of_another_family(tokenizers):
     config, images, video = parts("molmo2", tokenizers["molmo2"])
-    old = ImageProcessorConfig.molmo()
+    old = ImageProcessorConfig.released(PADDED)
     with pytest.raises(CheckpointError, match="makes padded crops; a molmo2 model takes stretched ones"):
         check_parts(config, tokenizers["molmo2"], old, video)
     small = replace(images, crop_size=196)

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from transformers import Molmo2ForConditionalGeneration
 
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 
 VECTORS = Path(__file__).parent
 SOURCE, TARGET = VECTORS / "molmo2-4b-tiny", VECTORS / "molmo2-4b-tiles"
@@ -29,7 +31,7 @@ def picture() -> np.ndarray:
 @torch.inference_mode()
 def main() -> None:
     image = picture()
-    processed = ImageProcessor(ImageProcessorConfig.from_folder(SOURCE))(image)
+    processed = ImageProcessor(read_image_processing(SOURCE))(image)
     assert processed.tiling == (2, 2)
     (low_rows, low_columns), (rows, columns) = processed.low_res_grid, processed.high_res_grid
     of_image = [IDS["low_start"], *[IDS["patch"]] * (low_rows * low_columns), IDS["end"], IDS["start"]]

@@ -126,8 +126,7 @@ class ModelEntry:
             "crop_size": vision["patch_size"] * vision["grid"][0],
             "max_crops": self.max_crops,
         }
-        padded = FAMILIES[self.family].image_style == "padded"
-        return ImageProcessorConfig.molmo(**sizes) if padded else ImageProcessorConfig.molmo2(**sizes)
+        return ImageProcessorConfig.released(FAMILIES[self.family].image_style, **sizes)
 
     def check(self, config: MolmoConfig, where: str) -> None:
         """Holds the config of a checkpoint against this model's.

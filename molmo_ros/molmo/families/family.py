@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families.tensor_names import TensorNames
-
-ImageStyle = Literal["padded", "stretched"]
-"""How images are resized: to scale and padded, with antialiasing (0924), or stretched without (Molmo2)."""
+from molmo_ros.molmo.images.image_style import ImageStyle
 
 
 class Special(str):
@@ -52,6 +50,7 @@ class Family:
         name: What `MolmoConfig.family` holds.
         members: The released models, for messages to people.
         image_style: How images are resized and which tables come with them.
+        image_types: Pattern of the `image_processor_type`, in lower case, of its image processing files.
         prompt: Layout of a prompt.
         tensor_names: The hub's names of the parameters.
         read_config: From a parsed config.json.
@@ -61,6 +60,7 @@ class Family:
     name: str
     members: str
     image_style: ImageStyle
+    image_types: str
     prompt: PromptStyle
     tensor_names: TensorNames
     read_config: Callable[[dict[str, Any]], MolmoConfig]

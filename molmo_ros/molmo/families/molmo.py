@@ -26,6 +26,7 @@ from molmo_ros.molmo.families.tensor_names import (
     mlp_names,
     vision_names,
 )
+from molmo_ros.molmo.images.padded_style import PADDED
 
 PROMPT = PromptStyle(
     turn=(" User: {text} Assistant:",),
@@ -164,7 +165,8 @@ def write_vision(vision: VisionConfig) -> dict[str, Any]:
 FAMILY = Family(
     name="molmo",
     members="Molmo-7B-D, Molmo-7B-O, Molmo-72B of 0924",
-    image_style="padded",
+    image_style=PADDED,
+    image_types=r"molmo(imageprocessor)?",
     prompt=PROMPT,
     tensor_names=TensorNames(
         (

@@ -28,6 +28,7 @@ from molmo_ros.molmo.families.tensor_names import (
     mlp_names,
     vision_names,
 )
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 
 # What config.json calls the ids of the image tokens.
 TOKEN_KEYS = {
@@ -268,7 +269,8 @@ def write_decoder(decoder: DecoderConfig) -> dict[str, Any]:
 FAMILY = Family(
     name="molmo2",
     members="Molmo2-4B, -ER, -VideoPoint-4B, -8B, -O-7B",
-    image_style="stretched",
+    image_style=STRETCHED,
+    image_types=r"molmo2.*",
     prompt=PROMPT,
     tensor_names=TensorNames(
         (

@@ -21,6 +21,7 @@ from molmo_ros.molmo.families.tensor_names import (
     mlp_names,
     vision_names,
 )
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 
 # `im_patch` can be pointed at, `im_low` cannot.
 TOKEN_KEYS = molmo2.TOKEN_KEYS | {"im_low": "image_non_indexable_patch_id"}
@@ -105,7 +106,8 @@ def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
 FAMILY = Family(
     name="molmo_point",
     members="MolmoPoint-8B, -GUI-8B, -Vid-4B",
-    image_style="stretched",
+    image_style=STRETCHED,
+    image_types=r"molmo_?point.*",
     prompt=replace(molmo2.PROMPT, low_res_patch="<im_low>"),
     tensor_names=TensorNames(
         (

@@ -16,6 +16,7 @@ from molmo_ros.molmo.families import molmo
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.reading import flag, require
 from molmo_ros.molmo.families.tensor_names import EMBEDDINGS, Piece, TensorNames, attention_names
+from molmo_ros.molmo.images.padded_style import PADDED
 
 # Settings with a single supported value. Where one of the first kind is missing, config_molmoe.py means another.
 WRITTEN = {
@@ -140,7 +141,8 @@ def expert_pieces(own: str, shape: tuple[int, ...]) -> list[Piece] | None:
 FAMILY = Family(
     name="molmoe",
     members="MolmoE-1B of 0924",
-    image_style="padded",
+    image_style=PADDED,
+    image_types=r"molmoe",
     prompt=molmo.PROMPT,
     tensor_names=TensorNames(
         (

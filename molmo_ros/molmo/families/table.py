@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from molmo_ros.molmo.config import MolmoConfig
@@ -10,6 +11,7 @@ from molmo_ros.molmo.families import molmo, molmo2, molmo_point, molmoe
 from molmo_ros.molmo.families.config_check import check_config
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.packed_formats import refuse_packed_config
+from molmo_ros.molmo.images.image_style import ImageStyle
 
 FAMILIES = {one.name: one for one in (molmo.FAMILY, molmoe.FAMILY, molmo2.FAMILY, molmo_point.FAMILY)}
 
@@ -25,6 +27,12 @@ def family(name: str) -> Family:
             f"family {name!r:.200} is not supported; supported: {', '.join(FAMILIES)}"
         )
     return FAMILIES[name]
+
+
+def image_style(kind: str) -> ImageStyle | None:
+    """How images are resized, by an `image_processor_type` or a `model_type`; None for one that nobody knows."""
+    styles = (one.image_style for one in FAMILIES.values() if re.fullmatch(one.image_types, kind.lower()))
+    return next(styles, None)
 
 
 def parse_config(raw: dict[str, Any]) -> MolmoConfig:

@@ -12,12 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from molmo_ros.molmo.errors import CheckpointError, PromptError
-from molmo_ros.molmo.images.image_processor_config import (
-    ImageProcessorConfig,
-    molmo2_settings,
-    read_part,
-    whole_number,
-)
+from molmo_ros.molmo.images.hub_settings import read_part, whole_number
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.json_file import read_json
 
 POOL = (3, 3)
@@ -51,7 +48,7 @@ class VideoConfig:
     @classmethod
     def of_images(cls, images: ImageProcessorConfig) -> VideoConfig:
         """What the models do whose files say nothing about video, given how they process images."""
-        return cls(replace(images, style="stretched", max_crops=0, pool=POOL, low_res_columns=False))
+        return cls(replace(images, style=STRETCHED, max_crops=0, pool=POOL, low_res_columns=False))
 
     @classmethod
     def from_folder(cls, folder: str | Path, images: ImageProcessorConfig) -> VideoConfig:
@@ -74,7 +71,7 @@ class VideoConfig:
         own_tokens = processor.get("use_frame_special_tokens")
         start, end = ("<im_start>", "<im_end>") if own_tokens is False else (cls.start, cls.end)
         try:
-            frame = replace(cls.of_images(images).frame, **molmo2_settings(settings))
+            frame = replace(cls.of_images(images).frame, **STRETCHED.read(settings))
             most = settings.get("num_frames")
             columns = bool(processor.get("video_use_col_tokens"))
             return cls(frame, None if most is None else whole_number("num_frames", most), start, end, columns)

@@ -11,7 +11,8 @@ from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families.table import family
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig, ProcessedImage
+from molmo_ros.molmo.images.image_processor import ImageProcessor, ProcessedImage
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.json_file import read_json
 
 PIXEL_TOLERANCE = 1e-5
@@ -40,9 +41,10 @@ def compare_preprocessing(
         settings = read_image_processing(folder)
     else:
         style = family(config.family).image_style
-        make = {"padded": ImageProcessorConfig.molmo, "stretched": ImageProcessorConfig.molmo2}[style]
         crop_size = vision.grid[0] * vision.patch_size
-        settings = make(crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool)
+        settings = ImageProcessorConfig.released(
+            style, crop_size=crop_size, patch_size=vision.patch_size, pool=config.connector.pool
+        )
         most = read_json(folder / "config.json").get("max_crops")
         settings = settings if most is None else settings.with_max_crops(most)
     process = ImageProcessor(settings)

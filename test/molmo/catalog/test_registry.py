@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from molmo_ros.molmo.catalog.model_parts import read_config
+from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model, load_registry, registry
 from molmo_ros.molmo.config import MolmoConfig
@@ -16,6 +16,7 @@ from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError, RegistryError
 from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
 from molmo_ros.molmo.network.model import MolmoModel
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +61,7 @@ def test_parameters_are_those_of_the_model_of_this_shape(entry):
     loaded = sum(parameter.numel() for parameter in model.parameters())
     assert entry.loaded_parameters == loaded
     # 0924 stores the whole tower, Molmo2 only what is used.
-    layers = entry.shape["vision"]["layers"] if FAMILIES[entry.family].image_style == "padded" else None
+    layers = entry.shape["vision"]["layers"] if FAMILIES[entry.family].image_style == PADDED else None
     unused = 0 if layers is None else layers - len(model.vision.blocks)
     block = sum(parameter.numel() for parameter in model.vision.blocks[0].parameters())
     assert entry.parameters == loaded + unused * block
@@ -90,8 +91,7 @@ def test_entries_agree_with_their_family(entry):
 def test_image_processing_is_the_reference_vectors_own():
     for entry in registry().values():
         if entry.hub_id is not None:
-            style = FAMILIES[entry.family].image_style
-            named = ImageProcessorConfig.molmo() if style == "padded" else ImageProcessorConfig.molmo2()
+            named = ImageProcessorConfig.released(FAMILIES[entry.family].image_style)
             assert entry.image_processor == replace(named, max_crops=entry.max_crops)
 
 
@@ -100,7 +100,7 @@ def test_the_embedded_checkpoint_is_what_its_entry_says():
     config = read_config(folder)
     entry.check(config, "tiny")
     assert entry.context == config.decoder.max_positions
-    assert entry.image_processor == ImageProcessorConfig.from_folder(folder)
+    assert entry.image_processor == read_image_processing(folder)
 
 
 def test_another_shape_is_refused_with_everything_found_and_expected():

@@ -15,13 +15,16 @@ from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.images import crop_budget
 from molmo_ros.molmo.images.crop_budget import TYPICAL_ANSWER, CropBudget, image_cost, shapes
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.latency_model import QueryTiming
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.images.tiling import distinct_tilings, select_tiling
 from molmo_ros.molmo.prompts.prompt import image_layout
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "preprocess"
-CONFIGS = {"molmo": ImageProcessorConfig.molmo(), "molmo2": ImageProcessorConfig.molmo2()}
+CONFIGS = {"molmo": ImageProcessorConfig.released(PADDED), "molmo2": ImageProcessorConfig.released(STRETCHED)}
 FOLDERS = {"molmo": "molmo0924", "molmo2": "molmo2"}
 RECORDED = [
     (name, entry)

@@ -12,9 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from molmo_ros.molmo.errors import ImageError
-from molmo_ros.molmo.images import image_processor
+from molmo_ros.molmo.images import stretched_style
 from molmo_ros.molmo.images.crop_budget import image_cost
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "preprocess"
 SMALL = {"crop_size": 168, "max_crops": 4, "overlap_margins": (2, 2)}
@@ -86,7 +89,7 @@ def test_molmo_matches_the_reference(entry):
     image = make_image(entry["h"], entry["w"])
     assert hashlib.sha256(image.tobytes()).hexdigest() == entry["input_sha256"]
     reference = np.load(VECTORS / "molmo0924" / entry["file"])
-    processor = ImageProcessor(ImageProcessorConfig.molmo())
+    processor = ImageProcessor(ImageProcessorConfig.released(PADDED))
     found = processor(image)
 
     assert list(found.tiling) == entry["tiling"]
@@ -110,7 +113,7 @@ def test_molmo_matches_the_reference(entry):
 @pytest.mark.parametrize("entry", recorded("molmo2"), ids=size_of)
 def test_molmo2_matches_the_reference(entry):
     reference = np.load(VECTORS / "molmo2" / entry["file"])
-    processor = ImageProcessor(ImageProcessorConfig.molmo2())
+    processor = ImageProcessor(ImageProcessorConfig.released(STRETCHED))
     found = processor(make_image(entry["h"], entry["w"]))
 
     assert sha256(to_bytes(found.crops)) == entry["pixel_sha256_u8"]
@@ -127,7 +130,7 @@ def test_molmo2_matches_the_reference(entry):
     "entry", json.loads((VECTORS / "transformers_molmo2.json").read_text())["images"], ids=size_of
 )
 def test_molmo2_matches_recorded_transformers(entry):
-    found = ImageProcessor(ImageProcessorConfig.molmo2(**SMALL if entry["small"] else {}))(
+    found = ImageProcessor(ImageProcessorConfig.released(STRETCHED, **SMALL if entry["small"] else {}))(
         make_image(entry["h"], entry["w"])
     )
     assert sha256(to_bytes(found.crops)) == entry["pixel_sha256_u8"]
@@ -141,7 +144,7 @@ def test_molmo2_matches_transformers(changes):
     pytest.importorskip("torchvision", exc_type=ImportError)
     from transformers.models.molmo2.image_processing_molmo2 import Molmo2ImageProcessor
 
-    config = ImageProcessorConfig.molmo2(**changes)
+    config = ImageProcessorConfig.released(STRETCHED, **changes)
     reference = Molmo2ImageProcessor(
         size={"height": config.crop_size, "width": config.crop_size},
         max_crops=config.max_crops,
@@ -164,7 +167,7 @@ def test_molmo2_matches_transformers(changes):
 )
 @pytest.mark.parametrize("changes", [{}, SMALL], ids=["378", "168"])
 def test_molmo2_pixels_equal_torch_interpolate(size, changes):
-    config = ImageProcessorConfig.molmo2(**changes)
+    config = ImageProcessorConfig.released(STRETCHED, **changes)
     image = make_image(*size)
     found = ImageProcessor(config)(image)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float().contiguous()
@@ -177,16 +180,16 @@ def test_molmo2_pixels_equal_torch_interpolate(size, changes):
 @pytest.mark.parametrize("size", [(480, 640), (1288, 2352), (50, 1700), (777, 501)], ids=str)
 def test_molmo2_is_the_same_without_remap(size, monkeypatch):
     """The path for old OpenCV and very wide images gives the same bytes."""
-    image, processor = make_image(*size), ImageProcessor(ImageProcessorConfig.molmo2())
+    image, processor = make_image(*size), ImageProcessor(ImageProcessorConfig.released(STRETCHED))
     expected = processor(image).crops
-    monkeypatch.setattr(image_processor, "REMAP_IS_EXACT", False)
+    monkeypatch.setattr(stretched_style, "REMAP_IS_EXACT", False)
     np.testing.assert_array_equal(processor(image).crops, expected)
 
 
 @pytest.mark.parametrize("size", [*random_sizes(10, seed=2, smallest=30), (1, 1), (2160, 3840)], ids=str)
 @pytest.mark.parametrize("changes", [{}, {"crop_size": 224, "max_crops": 5}], ids=["336", "224"])
 def test_molmo_pixels_equal_torch_interpolate(size, changes):
-    config = ImageProcessorConfig.molmo(**changes)
+    config = ImageProcessorConfig.released(PADDED, **changes)
     image = make_image(*size)
     found = ImageProcessor(config)(image)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
@@ -204,7 +207,9 @@ def test_molmo_pixels_equal_torch_interpolate(size, changes):
 
 
 @pytest.mark.parametrize(
-    "config", [ImageProcessorConfig.molmo(), ImageProcessorConfig.molmo2()], ids=["molmo", "molmo2"]
+    "config",
+    [ImageProcessorConfig.released(PADDED), ImageProcessorConfig.released(STRETCHED)],
+    ids=["molmo", "molmo2"],
 )
 class TestBothFamilies:
     def test_single_view_says_whether_the_first_two_crops_are_equal(self, config):
@@ -285,12 +290,14 @@ class TestBothFamilies:
 
 def test_molmo_refuses_a_strip_that_would_vanish():
     with pytest.raises(ImageError, match="1 x 5000"):
-        ImageProcessor(ImageProcessorConfig.molmo())(np.zeros((1, 5000, 3), np.uint8))
+        ImageProcessor(ImageProcessorConfig.released(PADDED))(np.zeros((1, 5000, 3), np.uint8))
 
 
 def test_images_wider_than_remap_takes():
     image = np.zeros((2, 40000, 3), np.uint8)
     image[:, 20000:] = 255
-    found = ImageProcessor(ImageProcessorConfig.molmo2())(image)
-    overview = to_bytes(crops_to_canvas(found.crops, found.tiling, ImageProcessorConfig.molmo2())[0])
+    found = ImageProcessor(ImageProcessorConfig.released(STRETCHED))(image)
+    overview = to_bytes(
+        crops_to_canvas(found.crops, found.tiling, ImageProcessorConfig.released(STRETCHED))[0]
+    )
     assert (overview[:, :180] == 0).all() and (overview[:, 200:] == 255).all()

@@ -5,9 +5,12 @@ import math
 
 import pytest
 
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.images.crop_budget import image_cost
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED, PaddedStyle
+from molmo_ros.molmo.images.stretched_style import STRETCHED, StretchedStyle
 
 # What transformers 5.23 writes for Molmo2ImageProcessor().save_pretrained(folder).
 MOLMO2 = {
@@ -35,15 +38,19 @@ def folder_with(path, **files):
 def test_released_files_give_the_defaults(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    read = ImageProcessorConfig.from_folder
-    assert read(folder_with(tmp_path / "a", preprocessor_config=MOLMO2)) == ImageProcessorConfig.molmo2()
-    assert read(folder_with(tmp_path / "b", preprocessor_config=MOLMO)) == ImageProcessorConfig.molmo()
+    read = read_image_processing
+    assert read(folder_with(tmp_path / "a", preprocessor_config=MOLMO2)) == ImageProcessorConfig.released(
+        STRETCHED
+    )
+    assert read(folder_with(tmp_path / "b", preprocessor_config=MOLMO)) == ImageProcessorConfig.released(
+        PADDED
+    )
 
 
-@pytest.mark.parametrize("family", ["molmo", "molmo2"])
-def test_model_type_alone_gives_the_defaults(tmp_path, family):
-    config = ImageProcessorConfig.from_folder(folder_with(tmp_path, config={"model_type": family}))
-    assert config == getattr(ImageProcessorConfig, family)()
+@pytest.mark.parametrize(("family", "style"), [("molmo", PADDED), ("molmo2", STRETCHED)])
+def test_model_type_alone_gives_the_defaults(tmp_path, family, style):
+    config = read_image_processing(folder_with(tmp_path, config={"model_type": family}))
+    assert config == ImageProcessorConfig.released(style)
 
 
 def test_every_molmo2_key_is_read(tmp_path):
@@ -52,8 +59,8 @@ def test_every_molmo2_key_is_read(tmp_path):
         "pooling_size": [3, 2], "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6],
     }  # fmt: skip
     files = {"preprocessor_config": changed, "processor_config": {"use_single_crop_col_tokens": True}}
-    assert ImageProcessorConfig.from_folder(folder_with(tmp_path, **files)) == ImageProcessorConfig(
-        "stretched", 160, 16, 3, (1, 2), (3, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
+    assert read_image_processing(folder_with(tmp_path, **files)) == ImageProcessorConfig(
+        STRETCHED, 160, 16, 3, (1, 2), (3, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
     )
 
 
@@ -63,28 +70,28 @@ def test_every_molmo_key_is_read(tmp_path):
         "image_token_length_h": 4, "max_crops": 3, "overlap_margins": [3, 3], "image_mean": [0.1, 0.2, 0.3],
         "image_std": [0.4, 0.5, 0.6],
     }  # fmt: skip
-    found = ImageProcessorConfig.from_folder(folder_with(tmp_path, preprocessor_config=changed))
+    found = read_image_processing(folder_with(tmp_path, preprocessor_config=changed))
     assert found == ImageProcessorConfig(
-        "padded", 192, 16, 3, (3, 3), (3, 3), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
+        PADDED, 192, 16, 3, (3, 3), (3, 3), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), low_res_columns=True
     )
 
 
 def test_settings_nested_in_processor_config(tmp_path):
     nested = {"image_processor": MOLMO2 | {"max_crops": 5}, "processor_class": "Molmo2Processor"}
-    config = ImageProcessorConfig.from_folder(folder_with(tmp_path, processor_config=nested))
-    assert config == ImageProcessorConfig.molmo2(max_crops=5)
+    config = read_image_processing(folder_with(tmp_path, processor_config=nested))
+    assert config == ImageProcessorConfig.released(STRETCHED, max_crops=5)
 
 
 @pytest.mark.parametrize(("written", "columns"), [(True, True), (False, False), (None, True)])
 def test_low_res_columns_as_written(tmp_path, written, columns):
     """Null means as in the tiles, which always have them (processing_molmo2.py)."""
     files = {"preprocessor_config": MOLMO2, "processor_config": {"use_single_crop_col_tokens": written}}
-    assert ImageProcessorConfig.from_folder(folder_with(tmp_path, **files)).low_res_columns is columns
+    assert read_image_processing(folder_with(tmp_path, **files)).low_res_columns is columns
 
 
 def test_low_res_columns_count_as_tokens():
     with_columns, without = (
-        image_cost(ImageProcessorConfig.molmo2(low_res_columns=columns), (480, 640))
+        image_cost(ImageProcessorConfig.released(STRETCHED, low_res_columns=columns), (480, 640))
         for columns in (True, False)
     )
     assert with_columns.tokens == without.tokens + 14
@@ -145,9 +152,32 @@ def test_low_res_columns_count_as_tokens():
 )
 def test_what_cannot_be_done_is_refused(tmp_path, files, message):
     with pytest.raises(CheckpointError, match=message):
-        ImageProcessorConfig.from_folder(folder_with(tmp_path, **files))
+        read_image_processing(folder_with(tmp_path, **files))
 
 
-def test_unknown_style():
-    with pytest.raises(CheckpointError, match="cropped.*padded, stretched"):
-        ImageProcessorConfig("cropped", 378)
+def test_unknown_style(tmp_path):
+    files = {"preprocessor_config": MOLMO2 | {"image_processor_type": "CroppedImageProcessor"}}
+    with pytest.raises(CheckpointError, match="cropped.*Molmo2ImageProcessor, MolmoImageProcessor, molmo, "):
+        read_image_processing(folder_with(tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    ("kind", "style"),
+    [
+        ("MolmoImageProcessor", PADDED),
+        ("Molmo2ImageProcessor", STRETCHED),
+        ("Molmo2ImageProcessorFast", STRETCHED),
+        ("MolmoPointImageProcessor", STRETCHED),
+    ],
+)
+def test_the_settings_own_type_goes_before_the_models(tmp_path, kind, style):
+    settings = {"image_processor_type": kind}
+    for model in ("molmo", "molmo2"):
+        files = {"preprocessor_config": settings, "config": {"model_type": model}}
+        assert read_image_processing(folder_with(tmp_path, **files)).style == style
+
+
+def test_styles_are_equal_to_themselves_only():
+    assert PaddedStyle() == PADDED != STRETCHED == StretchedStyle()
+    sizes = {"crop_size": 336, "patch_size": 14}
+    assert ImageProcessorConfig(PADDED, **sizes) != ImageProcessorConfig(STRETCHED, **sizes)

@@ -11,9 +11,11 @@ from molmo_ros.molmo.images.crop_budget import image_cost
 from molmo_ros.molmo.images.crop_plan import plan_crops
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.images.video_config import VideoConfig
 
-IMAGES = ImageProcessorConfig.molmo2()
+IMAGES = ImageProcessorConfig.released(STRETCHED)
 # As transformers' Molmo2VideoProcessor and the hub's files spell it.
 HUB = {
     "video_processor_type": "Molmo2VideoProcessor", "size": {"height": 378, "width": 378}, "patch_size": 14,
@@ -100,11 +102,11 @@ def test_a_frame_is_the_global_view_of_an_image_pooled_more_coarsely():
 @pytest.mark.parametrize("crop_size", [14 * 10, 14 * 11])
 def test_windows_beyond_the_edge_of_a_frame(crop_size):
     """As transformers pads them: half of what is missing in front, the greater half behind."""
-    frame = VideoConfig.of_images(ImageProcessorConfig.molmo2(crop_size=crop_size)).frame
+    frame = VideoConfig.of_images(ImageProcessorConfig.released(STRETCHED, crop_size=crop_size)).frame
     plan, side = plan_crops(frame, 60, 80), crop_size // 14
     assert plan.low_res_grid == (4, 4)
     front = (12 - side) // 2
-    for token, window in enumerate(plan.pooling.tolist()):
+    for token, window in enumerate(plan.tables.pooling.tolist()):
         rows = [3 * (token // 4) + i - front for i in range(3)]
         columns = [3 * (token % 4) + j - front for j in range(3)]
         inside = [[0 <= y < side and 0 <= x < side for x in columns] for y in rows]
@@ -115,7 +117,7 @@ def test_windows_beyond_the_edge_of_a_frame(crop_size):
 
 def test_only_stretched_images_may_have_no_tiles():
     with pytest.raises(CheckpointError, match="max_crops is 0; it must be at least 1"):
-        ImageProcessorConfig.molmo(max_crops=0)
+        ImageProcessorConfig.released(PADDED, max_crops=0)
 
 
 def test_times():

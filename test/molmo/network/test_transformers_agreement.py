@@ -10,7 +10,9 @@ import torch
 from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.catalog.model_parts import read_config
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -48,8 +50,8 @@ def example(config, size, seed):
     """Random picture and random text: ids [1, L], crops, pooling, grids."""
     random = np.random.default_rng(seed)
     vision = config.vision
-    settings = ImageProcessorConfig.molmo2(
-        crop_size=vision.grid[0] * vision.patch_size, patch_size=vision.patch_size
+    settings = ImageProcessorConfig.released(
+        STRETCHED, crop_size=vision.grid[0] * vision.patch_size, patch_size=vision.patch_size
     )
     image = ImageProcessor(settings)(random.integers(0, 256, (*size, 3), dtype=np.uint8))
     text = random.integers(5, config.decoder.vocab, 12).tolist()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from molmo_ros.molmo.answer import Asked
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream, PointTextStream
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
 from molmo_ros.molmo.pointing.points import parse_points
@@ -21,7 +23,7 @@ SIZES = [(500, 200), (60, 80)]
 @pytest.fixture(scope="module")
 def prompt():
     """Two images of different sizes in one prompt."""
-    processor = ImageProcessor(ImageProcessorConfig.molmo2())
+    processor = ImageProcessor(ImageProcessorConfig.released(STRETCHED))
     images = [processor(np.zeros((*size, 3), np.uint8)) for size in SIZES]
     first = images[0].crops.shape[0] * images[0].crops.shape[1]
     second = np.where(images[1].pooling < 0, -1, images[1].pooling + first)

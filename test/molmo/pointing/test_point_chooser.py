@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
@@ -32,7 +34,7 @@ def image_prompt():
 def video_prompt():
     """The same of three frames, with nine patches to a token."""
     image = np.load(FOLDER / "input.npz")["image_u8"]
-    process = ImageProcessor(ImageProcessorConfig.molmo2())
+    process = ImageProcessor(ImageProcessorConfig.released(STRETCHED))
     frames = [process(np.ascontiguousarray(one)) for one in (image, image[:, ::-1], image[::-1])]
     numbers = np.arange(27 * 27).reshape(9, 3, 9, 3).transpose(0, 2, 1, 3).reshape(81, 9)
     ids = np.array([3, *[7, 8, 327, *[322] * 81, 328] * 3])

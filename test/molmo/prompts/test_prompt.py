@@ -12,6 +12,8 @@ from molmo_ros.molmo.families import molmo, molmo2
 from molmo_ros.molmo.families.table import family as family_of
 from molmo_ros.molmo.images.crop_plan import plan_crops
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.padded_style import PADDED
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.images.video_config import VideoConfig
 from molmo_ros.molmo.prompts.prompt import PromptBuilder, image_layout
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
@@ -50,7 +52,7 @@ def test_whole_prompts(write_released_tokenizer, tmp_path, case):
     family = case["family"]
     old = family in ("molmo", "molmoe")
     prompts = builder(write_released_tokenizer(tmp_path, family), family, max_tokens=10_000)
-    images = ImageProcessorConfig.molmo() if old else ImageProcessorConfig.molmo2()
+    images = ImageProcessorConfig.released(PADDED) if old else ImageProcessorConfig.released(STRETCHED)
     if "times" in case:
         frame_tokens = (
             ("<frame_start>", "<frame_end>") if case["frame_tokens"] else ("<im_start>", "<im_end>")
@@ -183,7 +185,7 @@ def test_several_images(write_tokenizer, tmp_path):
 def test_what_a_video_needs(write_tokenizer, tmp_path):
     prompts = builder(write_tokenizer(tmp_path / "two"), "molmo2", max_tokens=400)
     tokenizer = Tokenizer.from_folder(tmp_path / "two")
-    frame, video = Grids((3, 2), (0, 0)), VideoConfig.of_images(ImageProcessorConfig.molmo2())
+    frame, video = Grids((3, 2), (0, 0)), VideoConfig.of_images(ImageProcessorConfig.released(STRETCHED))
     prefix = prompts.video_prefix([frame, frame], [0.04, 10.25], video)
     start, end = (tokenizer.special_id(name) for name in ("<frame_start>", "<frame_end>"))
     patches = [322] * 6

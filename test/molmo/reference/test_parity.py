@@ -12,7 +12,9 @@ from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.families.table import parse_config
-from molmo_ros.molmo.images.image_processor import ImageProcessor, ImageProcessorConfig
+from molmo_ros.molmo.images.image_processor import ImageProcessor
+from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
+from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.reference.parity import FILES, WEIGHTS, VectorError, check_folder, find_vector_folders
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -346,7 +348,7 @@ def test_vectors_of_other_sizes_depths_and_ids(tmp_path):
 
     random = np.random.default_rng(4)
     image_u8 = random.integers(0, 256, (310, 220, 3), dtype=np.uint8)
-    image = ImageProcessor(ImageProcessorConfig.molmo2(crop_size=252))(image_u8)
+    image = ImageProcessor(ImageProcessorConfig.released(STRETCHED, crop_size=252))(image_u8)
     ids, (rows, columns) = config.token_ids, image.high_res_grid
     low = [ids["low_res_im_start"], *[ids["im_patch"]] * (image.low_res_grid[0] * image.low_res_grid[1])]
     high = [ids["im_start"], *([*[ids["im_patch"]] * columns, ids["im_col"]] * rows), ids["im_end"]]
@@ -389,7 +391,7 @@ def two_images(tmp_path_factory):
     reference = Molmo2ForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
     random, ids = np.random.default_rng(5), read_config(folder).token_ids
     pictures = [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((60, 90, 3), (70, 50, 3))]
-    images = [ImageProcessor(ImageProcessorConfig.molmo2())(picture) for picture in pictures]
+    images = [ImageProcessor(ImageProcessorConfig.released(STRETCHED))(picture) for picture in pictures]
     tokens = [7]
     for image in images:
         low, (rows, columns) = image.low_res_grid, image.high_res_grid
