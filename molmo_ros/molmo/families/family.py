@@ -8,6 +8,8 @@ from typing import Any
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families.tensor_names import TensorNames
+from molmo_ros.molmo.families.transformers_names import OtherNames
+from molmo_ros.molmo.families.wording import Wording
 from molmo_ros.molmo.images.image_style import ImageStyle
 
 
@@ -25,14 +27,14 @@ class PromptStyle:
         low_res_start: The token before the global view of an image.
         low_res_patch: The token for each pooled cell of the global view.
         many_images: Whether a prompt may hold several images.
-        wording: Whose words it was trained on, see `prompts/wording.py`.
+        wording: The words it was trained on.
     """
 
     turn: tuple[str, ...]
     low_res_start: str
     low_res_patch: str
     many_images: bool
-    wording: str
+    wording: Wording
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class Family:
         tensor_names: The hub's names of the parameters.
         read_config: From a parsed config.json.
         write_config: To one, given the name of the stored weights' dtype.
+        other_names: Further names of the hub's tensors, which adapters may carry.
     """
 
     name: str
@@ -65,3 +68,4 @@ class Family:
     tensor_names: TensorNames
     read_config: Callable[[dict[str, Any]], MolmoConfig]
     write_config: Callable[[MolmoConfig, str], dict[str, Any]]
+    other_names: OtherNames | None = None

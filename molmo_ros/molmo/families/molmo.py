@@ -26,6 +26,7 @@ from molmo_ros.molmo.families.tensor_names import (
     mlp_names,
     vision_names,
 )
+from molmo_ros.molmo.families.wording import WORDING_0924
 from molmo_ros.molmo.images.padded_style import PADDED
 
 PROMPT = PromptStyle(
@@ -33,7 +34,7 @@ PROMPT = PromptStyle(
     low_res_start="<im_start>",
     low_res_patch="<im_patch>",
     many_images=False,
-    wording="0924",
+    wording=WORDING_0924,
 )
 VISION_NAMES = vision_names("model.vision_backbone.image_vit", "model.vision_backbone")
 

@@ -28,6 +28,8 @@ from molmo_ros.molmo.families.tensor_names import (
     mlp_names,
     vision_names,
 )
+from molmo_ros.molmo.families.transformers_names import other_names
+from molmo_ros.molmo.families.wording import WORDING_MOLMO2
 from molmo_ros.molmo.images.stretched_style import STRETCHED
 
 # What config.json calls the ids of the image tokens.
@@ -55,7 +57,7 @@ PROMPT = PromptStyle(
     low_res_start="<low_res_im_start>",
     low_res_patch="<im_patch>",
     many_images=True,
-    wording="molmo2",
+    wording=WORDING_MOLMO2,
 )
 
 
@@ -284,4 +286,5 @@ FAMILY = Family(
     ),
     read_config=read_config,
     write_config=write_config,
+    other_names=other_names,
 )

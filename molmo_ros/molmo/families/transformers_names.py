@@ -7,7 +7,7 @@ two embedding tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
@@ -53,15 +53,17 @@ class Rows:
     rows: int
 
 
+OtherNames = Callable[[MolmoConfig, Mapping[str, tuple[int, ...]]], Iterator[tuple[str, Rows]]]
+"""Of a model: the shapes of the hub's tensors to other names, each with the rows that it stands for."""
+
+
 def other_names(config: MolmoConfig, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Rows]]:
     """Every name that transformers gives to one of the hub's tensors or to some of its rows.
 
     Args:
-        config: The model; families that transformers does not have get nothing.
+        config: The model.
         shapes: Of the hub's tensors, by name.
     """
-    if config.family != "molmo2":
-        return
     joined = 0
     for table in TABLES:
         if table in shapes:

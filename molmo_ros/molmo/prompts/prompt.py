@@ -13,9 +13,10 @@ import numpy as np
 
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families.family import PromptStyle, Special
+from molmo_ros.molmo.families.wording import About
 from molmo_ros.molmo.images.video_config import VideoConfig
+from molmo_ros.molmo.prompts.clean_text import clean_text
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
-from molmo_ros.molmo.prompts.wording import About, clean_text
 
 LONGEST_TOKEN = 32
 """Characters per token [1] beyond which a text is refused without tokenising it."""

@@ -18,7 +18,7 @@ from molmo_ros.molmo.catalog.model_folder import ADAPTER, adapter_files
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families.table import family
-from molmo_ros.molmo.families.transformers_names import Rows, other_names
+from molmo_ros.molmo.families.transformers_names import Rows
 from molmo_ros.molmo.json_file import read_json
 from molmo_ros.molmo.weights.row_updates import LowRank, Replacement
 from molmo_ros.molmo.weights.stored_names import WRAPPERS
@@ -65,7 +65,8 @@ def adapted(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredTensor
     """
     settings = _settings(folder)
     tables = dict(stored)
-    names = family(config.family).tensor_names
+    own_family = family(config.family)
+    names = own_family.tensor_names
     head, base = names.name("decoder.head.weight"), names.name("decoder.embedding.base")
     if head not in tables and base in tables:
         # Where the head is the embedding itself, an adapter of the head parts them.
@@ -74,7 +75,7 @@ def adapted(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredTensor
     shapes = {name: tensor.shape for name, tensor in tables.items()}
     for name, shape in shapes.items():
         places[name].append(Rows(name, 0, 0, shape[0] if shape else 0))
-    for name, rows in other_names(config, shapes):
+    for name, rows in own_family.other_names(config, shapes) if own_family.other_names else ():
         if name not in shapes:
             places[name].append(rows)
     updates = _updates(folder, settings, tables, places)

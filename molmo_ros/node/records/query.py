@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from molmo_ros.molmo.prompts.wording import clean_text
+from molmo_ros.molmo.prompts.clean_text import clean_text
 
 MAX_QUERY_CHARS = 4096
 """Longer queries are refused: no prompt of a person is this long, and the prefill would take minutes."""

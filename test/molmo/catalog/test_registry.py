@@ -82,7 +82,7 @@ def test_memory_is_that_of_the_loaded_parameters(entry):
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
 def test_entries_agree_with_their_family(entry):
     family = FAMILIES[entry.family]
-    assert entry.prompt_style == family.prompt.wording
+    assert entry.prompt_style == family.prompt.wording.name
     assert entry.image_processor.style == family.image_style
     assert entry.hub_id is None or entry.hub_id.removesuffix("-0924").lower() == f"allenai/{entry.name}"
     assert entry.licence == "Apache-2.0" and entry.not_verified
