@@ -120,7 +120,7 @@ class CameraMessages:
     def beside(self, metres: float) -> Any:
         """The depth image of a camera so far to the right, of the same lens, under a frame of its own."""
         own = self.scene.camera
-        self.scene.camera = replace(own, position=own.position + own.rotation[:, 0] * metres)
+        self.scene.camera = replace(own, position=own.position + own.world_from_optical[:, 0] * metres)
         height, width = self.frame.depth.shape
         message = image_message(render(self.scene, width, height).depth, "32FC1")
         self.scene.camera = own
@@ -180,8 +180,8 @@ def measure(
     inputs.camera.on_depth(messages["depth"])
     points, _ = inputs.place(messages["image"], view.pixels, target)
     result = results.setdefault(kind, PlacedPoints())
-    world = pose(view.scene) if target else RigidTransform()
-    truth = world.apply(view.truth)
+    target_from_optical = world_from_optical(view.scene) if target else RigidTransform()
+    truth = target_from_optical.apply(view.truth)
     for point, right in zip(points, truth, strict=True):
         if point.xyz is None:
             result.refused.append(point.reason)
@@ -189,8 +189,8 @@ def measure(
             result.placed.append(float(np.linalg.norm(point.xyz - right)))
     k, depth = messages["info"].k, depth_of(messages["depth"])
     if target:  # a body frame taken for an optical one
-        taken = inputs.transforms.lookup(target, messages["image"].header.frame_id, STAMP, 0.0)
-        result.unchecked += np.linalg.norm(taken.apply(view.truth) - truth, axis=1).tolist()
+        target_from_named = inputs.transforms.lookup(target, messages["image"].header.frame_id, STAMP, 0.0)
+        result.unchecked += np.linalg.norm(target_from_named.apply(view.truth) - truth, axis=1).tolist()
         return
     camera = PinholeCamera(k[0], k[4], k[2], k[5], depth.shape[1], depth.shape[0])
     pixels = [Point(u + 0.5, v + 0.5) for u, v in view.pixels.tolist()]
@@ -199,10 +199,10 @@ def measure(
             result.unchecked.append(float(np.linalg.norm(point.xyz - right)))
 
 
-def pose(scene: Scene) -> RigidTransform:
-    """Of the optical frame in the world."""
+def world_from_optical(scene: Scene) -> RigidTransform:
+    """Where the camera is."""
     x, y, z = scene.camera.position.tolist()
-    return RigidTransform((x, y, z), from_matrix(scene.camera.rotation))
+    return RigidTransform((x, y, z), from_matrix(scene.camera.world_from_optical))
 
 
 def calibration(view: CameraMessages, size: tuple[int, int], rng: np.random.Generator) -> Any:
@@ -250,7 +250,7 @@ def other_resolutions(
 def other_moments(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
     """Depth from before the camera moved by 50 mm, and from after it."""
     own = view.scene.camera
-    view.scene.camera = replace(own, position=own.position + own.rotation[:, 0] * 0.05)
+    view.scene.camera = replace(own, position=own.position + own.world_from_optical[:, 0] * 0.05)
     height, width = view.frame.depth.shape
     moved = render(view.scene, width, height).depth
     view.scene.camera = own
@@ -294,14 +294,13 @@ def body_frames(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
     messages = {"image": view.image, "depth": view.depth, "info": view.info}
     for frame in (GAZEBO, "camera_link", "cam"):
         transforms = StaticTransforms()
-        body = pose(view.scene) @ RigidTransform(rotation=BODY_FROM_OPTICAL).inverse()
-        transforms.buffer.set("world", frame, 0, body, static=True)
+        body_from_optical = RigidTransform(rotation=BODY_FROM_OPTICAL)
+        world_from_body = world_from_optical(view.scene) @ body_from_optical.inverse()
+        transforms.buffer.set("world", frame, 0, world_from_body, static=True)
         for message in messages.values():
             message.header.frame_id = frame
         measure(results, "a body frame, in TF", view, Inputs(transforms), "world", **messages)
-        transforms.buffer.set(
-            frame, "cam_optical", 0, RigidTransform(rotation=BODY_FROM_OPTICAL), static=True
-        )
+        transforms.buffer.set(frame, "cam_optical", 0, body_from_optical, static=True)
         measure(
             results, "a body frame, its optical frame in TF", view, Inputs(transforms), "world", **messages
         )

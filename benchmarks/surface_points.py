@@ -59,12 +59,12 @@ class SurfacePoints:
         k = frame.intrinsics
         rays = np.column_stack([(pixels - k[:2, 2]) / k.diagonal()[:2], np.ones(len(pixels))])
         depth = frame.depth[rows, columns].astype(float)
-        world = (rays * depth[:, None]) @ camera.rotation.T + camera.position
+        world = (rays * depth[:, None]) @ camera.world_from_optical.T + camera.position
         return cls(np.array(objects, int), world, pixels + 0.5)
 
     def seen_in(self, frame: Rendering, camera: Camera) -> SeenPoints:
         """The same points in a frame of another camera."""
-        optical = (self.world - camera.position) @ camera.rotation
+        optical = (self.world - camera.position) @ camera.world_from_optical
         k = frame.intrinsics
         pixels = optical[:, :2] / optical[:, 2:] * k.diagonal()[:2] + k[:2, 2] + 0.5
         height, width = frame.depth.shape

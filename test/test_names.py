@@ -41,6 +41,7 @@ FOREIGN = {
 SAME_MEANING = {
     "errors": "of the models, and of engines",
     "parity": "comparing with reference vectors, and its command",
+    "wording": "the words that a family was trained on, and what is asked in them",
     "calibration": "to be renamed",
     "quantised_linear": "to be renamed",
 }
@@ -110,15 +111,16 @@ def classes() -> dict[str, set[str]]:
 
 
 def _attributes(node: ast.ClassDef) -> set[str]:
+    """What a class's body names, and what its methods set on `self`."""
     found = set()
-    for inner in ast.walk(node):
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and inner is not node:
-            found.add(inner.name)
-        elif isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
-            found.add(inner.attr)
-        elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-            found.add(inner.id)
-    return found
+    for statement in node.body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(statement.name)
+        else:
+            stored = [one for one in ast.walk(statement) if isinstance(one, ast.Name)]
+            found |= {one.id for one in stored if isinstance(one.ctx, ast.Store)}
+    stored = [one for one in ast.walk(node) if isinstance(one, ast.Attribute)]
+    return found | {one.attr for one in stored if isinstance(one.ctx, ast.Store)}
 
 
 @cache

@@ -36,8 +36,8 @@ class RecordedTransforms:
             t, q = stamped.transform.translation, stamped.transform.rotation
             parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
-                transform = RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-                self._buffer.set(parent, child, stamp_ns(stamped.header), transform, static)
+                parent_from_child = RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+                self._buffer.set(parent, child, stamp_ns(stamped.header), parent_from_child, static)
             except TransformError as error:
                 if (parent, child) not in self._warned:
                     self._warned.add((parent, child))

@@ -64,7 +64,7 @@ def surface_point(case: PlannedQuery, member: int, frame_id: str) -> np.ndarray:
     k = case.frame.intrinsics
     # Centres are given with pixel edges at integers, K with pixel centres at integers.
     place = np.array([(x - 0.5 - k[0, 2]) / k[0, 0], (y - 0.5 - k[1, 2]) / k[1, 1], 1.0]) * depth
-    return case.camera.rotation @ place + case.camera.position if frame_id == WORLD_FRAME else place
+    return case.camera.world_from_optical @ place + case.camera.position if frame_id == WORLD_FRAME else place
 
 
 def _compare_points(case: PlannedQuery, points: list[ObjectPoint], frame_id: str) -> tuple[int, float, float]:

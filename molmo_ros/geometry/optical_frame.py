@@ -81,9 +81,11 @@ def _optical_frame_of(
     for other in {*parents, *parents.values()}:
         if other == frame or not is_named_optical(other):
             continue
-        transform = relate(frame, other)
-        if transform is not None and _angle(transform.rotation, BODY_FROM_OPTICAL) < SAME_DIRECTION:
-            found.append((math.hypot(*transform.translation), other))
+        frame_from_other = relate(frame, other)
+        if frame_from_other is None:
+            continue
+        if _angle(frame_from_other.rotation, BODY_FROM_OPTICAL) < SAME_DIRECTION:
+            found.append((math.hypot(*frame_from_other.translation), other))
     return min(found)[1] if found else ""
 
 

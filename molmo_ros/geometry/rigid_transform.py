@@ -1,4 +1,8 @@
-"""A rigid transform between two frames: a rotation, then a translation."""
+"""A rigid transform between two frames: a rotation, then a translation.
+
+Variables are named after both frames: `target_from_optical` takes points of the optical frame to the target frame, and
+in `target_from_body @ body_from_optical` equal names meet.
+"""
 
 from __future__ import annotations
 

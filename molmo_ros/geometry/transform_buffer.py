@@ -68,14 +68,19 @@ class TransformBuffer:
         self._looked_through = clock()
 
     def set(
-        self, parent: str, child: str, stamp_ns: int, transform: RigidTransform, static: bool = False
+        self,
+        parent: str,
+        child: str,
+        stamp_ns: int,
+        parent_from_child: RigidTransform,
+        static: bool = False,
     ) -> None:
         """Add what is known of `child` at one time; a repeated stamp replaces.
 
         Args:
             parent, child: Names of frames.
             stamp_ns: When [ns]; ignored for a static one.
-            transform: Takes points of `child` to points of `parent`.
+            parent_from_child: Takes points of `child` to points of `parent`.
             static: The transform holds at all times (/tf_static).
 
         Raises:
@@ -98,7 +103,7 @@ class TransformBuffer:
             if frame is None or (frame.parent, frame.static) != (parent, static):
                 frame = self._frames[child] = _FrameInParent(child, parent, static)
             frame.heard = self._clock()
-            frame.add(0 if static else stamp_ns, transform)
+            frame.add(0 if static else stamp_ns, parent_from_child)
             self._changed.notify_all()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
@@ -195,10 +200,10 @@ class TransformBuffer:
 
     def _join(self, names: list[str], stamp_ns: int) -> RigidTransform:
         """From the first of these frames to the parent of the last."""
-        joined = RigidTransform()
+        parent_from_first = RigidTransform()
         for name in names:
-            joined = self._frames[name].at(stamp_ns) @ joined
-        return joined
+            parent_from_first = self._frames[name].at(stamp_ns) @ parent_from_first
+        return parent_from_first
 
 
 class _FrameInParent:
@@ -208,42 +213,42 @@ class _FrameInParent:
         self.name, self.parent, self.static, self.heard = name, parent, static, 0.0
         self._stray: tuple[int, RigidTransform] | None = None
         self._stamps: list[int] = []  # in order
-        self._transforms: dict[int, RigidTransform] = {}
+        self._parent_from_frame_at: dict[int, RigidTransform] = {}
 
-    def add(self, stamp: int, transform: RigidTransform) -> None:
+    def add(self, stamp: int, parent_from_frame: RigidTransform) -> None:
         if self._stamps and abs(stamp - self._stamps[-1]) > HISTORY_NS:
-            self._add_stray(stamp, transform)
+            self._add_stray(stamp, parent_from_frame)
         else:
             self._stray = None
-            self._insert(stamp, transform)
+            self._insert(stamp, parent_from_frame)
 
-    def _add_stray(self, stamp: int, transform: RigidTransform) -> None:
+    def _add_stray(self, stamp: int, parent_from_frame: RigidTransform) -> None:
         """One far from the history is a mistake; two that follow each other there are a new history."""
-        before, self._stray = self._stray, (stamp, transform)
+        before, self._stray = self._stray, (stamp, parent_from_frame)
         if before is None or not 0 < stamp - before[0] <= HISTORY_NS:
             newest = self._stamps[-1]
             raise StrayStampError(
                 f"its stamp {stamp * 1e-9:.3f} s is {abs(stamp - newest) * 1e-9:.3f} s "
                 f"{'after' if stamp > newest else 'before'} the newest one; it counts once another one agrees"
             )
-        self._stamps, self._transforms, self._stray = [], {}, None
+        self._stamps, self._parent_from_frame_at, self._stray = [], {}, None
         self._insert(*before)
-        self._insert(stamp, transform)
+        self._insert(stamp, parent_from_frame)
 
-    def _insert(self, stamp: int, transform: RigidTransform) -> None:
-        if stamp not in self._transforms:
+    def _insert(self, stamp: int, parent_from_frame: RigidTransform) -> None:
+        if stamp not in self._parent_from_frame_at:
             insort(self._stamps, stamp)
-        self._transforms[stamp] = transform
+        self._parent_from_frame_at[stamp] = parent_from_frame
         old = bisect_left(self._stamps, self._stamps[-1] - HISTORY_NS)
         for outdated in self._stamps[:old]:
-            del self._transforms[outdated]
+            del self._parent_from_frame_at[outdated]
         del self._stamps[:old]
 
     def at(self, stamp: int) -> RigidTransform:
         if self.static:
-            return self._transforms[0]
-        if stamp in self._transforms:
-            return self._transforms[stamp]
+            return self._parent_from_frame_at[0]
+        if stamp in self._parent_from_frame_at:
+            return self._parent_from_frame_at[stamp]
         # One that is sent with each picture of a camera on demand.
         if self._stray is not None and self._stray[0] == stamp > self._stamps[-1]:
             return self._stray[1]
@@ -253,7 +258,7 @@ class _FrameInParent:
         after = bisect_left(self._stamps, stamp)
         start, end = self._stamps[after - 1], self._stamps[after]
         fraction = (stamp - start) / (end - start)
-        return self._transforms[start].interpolate(self._transforms[end], fraction)
+        return self._parent_from_frame_at[start].interpolate(self._parent_from_frame_at[end], fraction)
 
     def _extrapolation(self, stamp: int, oldest: int, newest: int) -> ExtrapolationError:
         by = (stamp - newest if stamp > newest else stamp - oldest) * 1e-9

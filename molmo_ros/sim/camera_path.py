@@ -42,7 +42,7 @@ class CameraPath:
     def __post_init__(self) -> None:
         if self.motion not in MOTIONS:
             raise ValueError(f"motion is {self.motion!r}, must be one of {', '.join(MOTIONS)}")
-        if self.start.rotation[2, 2] >= 0 or self.start.position[2] <= LOOK_HEIGHT:
+        if self.start.world_from_optical[2, 2] >= 0 or self.start.position[2] <= LOOK_HEIGHT:
             raise ValueError("the path's camera must stand above the table and look down at it")
 
     @classmethod
@@ -57,11 +57,11 @@ class CameraPath:
         position, target = self._moved(look_at, seconds)
         # What the start is turned against a level view (its roll) stays.
         turn = _level_view(position, target) @ _level_view(self.start.position, look_at).T
-        return replace(self.start, position=position, rotation=turn @ self.start.rotation)
+        return replace(self.start, position=position, world_from_optical=turn @ self.start.world_from_optical)
 
     def _look_at(self) -> np.ndarray:
         """[3] where the start's optical axis passes `LOOK_HEIGHT`."""
-        forward = self.start.rotation[:, 2]
+        forward = self.start.world_from_optical[:, 2]
         reach = (LOOK_HEIGHT - self.start.position[2]) / forward[2]
         return self.start.position + reach * forward
 
@@ -75,7 +75,7 @@ class CameraPath:
             about_vertical = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
             return look_at + about_vertical @ arm, look_at
         if self.motion == "translate":
-            right, down = self.start.rotation[:, 0], self.start.rotation[:, 1]
+            right, down = self.start.world_from_optical[:, 0], self.start.world_from_optical[:, 1]
             # Half as far up and down as sideways, which keeps the camera above the table.
             way = math.cos(self.heading) * right + 0.5 * math.sin(self.heading) * down
             step = _there_and_back(self.speed, SLIDE, seconds) * way

@@ -41,7 +41,7 @@ def render(scene: Scene, width: int, height: int) -> Rendering:
     optical = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], axis=-1).reshape(
         -1, 3
     )
-    rays = optical @ scene.camera.rotation.T
+    rays = optical @ scene.camera.world_from_optical.T
     distance, geom, normal = _cast(scene, scene.camera.position, rays, with_normals=True)
     hit = geom >= 0
     points = scene.camera.position + rays * distance[:, None]

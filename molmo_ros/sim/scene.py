@@ -21,13 +21,14 @@ class Camera:
     """A pinhole camera in the world frame (z up, table top at z = 0).
 
     Attributes:
-        position: [3] optical centre [m].
-        rotation: [3, 3] columns are the optical frame's axes in the world (x right, y down, z forward; REP-103).
+        position: [3] optical centre in the world [m].
+        world_from_optical: [3, 3] rotation; its columns are the optical frame's axes in the world (x right, y down, z
+            forward; REP-103).
         fovy: Vertical field of view [rad].
     """
 
     position: np.ndarray
-    rotation: np.ndarray
+    world_from_optical: np.ndarray
     fovy: float
 
     def intrinsics(self, width: int, height: int) -> np.ndarray:
@@ -99,7 +100,7 @@ class Scene:
         """True where every object's centre projects well inside the image and none of them fell over an edge."""
         k = self.camera.intrinsics(*SENSOR)
         for index in range(len(self.objects)):
-            point = self.camera.rotation.T @ (self.object_position(index) - self.camera.position)
+            point = self.camera.world_from_optical.T @ (self.object_position(index) - self.camera.position)
             u, v = (k @ (point / point[2]))[:2]
             if not (40 < u < SENSOR[0] - 40 and 50 < v < SENSOR[1] - 40):
                 return False

@@ -42,7 +42,7 @@ class SceneMessages:
     images: list[Image]
     depth: Image
     info: CameraInfo
-    transform: TransformStamped
+    world_from_optical: TransformStamped
 
 
 class SimCamera(Node):
@@ -118,7 +118,7 @@ class SimCamera(Node):
             self._path = CameraPath(self._scene.camera, motion, self.get_parameter("speed").value)
         self._view = self._look(NOISY_FRAMES)
         if self._path is None and self._transform:
-            self._transform.publish(TFMessage(transforms=[self._view.transform]))
+            self._transform.publish(TFMessage(transforms=[self._view.world_from_optical]))
         self.get_logger().info(f"seed {seed}: {', '.join(thing.name for thing in self._scene.objects)}")
 
     def _look(self, noisy_frames: int) -> SceneMessages:
@@ -132,7 +132,7 @@ class SimCamera(Node):
             images=[image_message(picture, "rgb8") for picture in pictures],
             depth=image_message(frame.depth, "32FC1"),
             info=camera_info_message(frame),
-            transform=transform_message(self._scene.camera),
+            world_from_optical=world_from_optical(self._scene.camera),
         )
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
@@ -151,13 +151,13 @@ class SimCamera(Node):
         view = self._view
         image = view.images[self._count % len(view.images)]
         self._count += 1
-        for message in (view.info, view.depth, image, view.transform):
+        for message in (view.info, view.depth, image, view.world_from_optical):
             message.header.stamp = stamp
         if not self.context.ok():  # ended while it rendered
             return
         # The others first, so that they are there when the image starts an inference.
         if self._path is not None and self._transform:
-            self._transform.publish(TFMessage(transforms=[view.transform]))
+            self._transform.publish(TFMessage(transforms=[view.world_from_optical]))
         self._info.publish(view.info)
         self._depth.publish(view.depth)
         self._image.publish(image)
@@ -185,10 +185,12 @@ def camera_info_message(frame: Rendering) -> CameraInfo:
     return info
 
 
-def transform_message(camera: Camera) -> TransformStamped:
+def world_from_optical(camera: Camera) -> TransformStamped:
     """The unstamped transform that takes points of the optical frame to the world."""
     message = TransformStamped(child_frame_id=OPTICAL_FRAME)
     message.header.frame_id = WORLD_FRAME
     message.transform.translation = Vector3(**dict(zip("xyz", camera.position.tolist(), strict=True)))
-    message.transform.rotation = Quaternion(**dict(zip("xyzw", from_matrix(camera.rotation), strict=True)))
+    message.transform.rotation = Quaternion(
+        **dict(zip("xyzw", from_matrix(camera.world_from_optical), strict=True))
+    )
     return message

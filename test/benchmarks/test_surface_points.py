@@ -61,7 +61,7 @@ def test_another_view_sees_them_on_the_same_object_or_hidden(scene, points):
 
 def test_a_camera_that_looks_away_sees_none(scene, points):
     away = CameraPath(scene.camera, "orbit", 0.3).at(0.0)
-    turned = type(away)(away.position, away.rotation @ np.diag([-1.0, 1, -1]), away.fovy)
+    turned = type(away)(away.position, away.world_from_optical @ np.diag([-1.0, 1, -1]), away.fovy)
     still = scene.camera
     try:
         scene.camera = turned

@@ -46,6 +46,32 @@ def test_compose_is_associative():
     np.testing.assert_allclose(left.apply(POINTS), right.apply(POINTS), atol=1e-12)
 
 
+def test_identity_changes_nothing_from_either_side():
+    identity = RigidTransform()
+    for transform, _ in (random_transform() for _ in range(20)):
+        for same in (identity @ transform, transform @ identity):
+            np.testing.assert_allclose(same.apply(POINTS), transform.apply(POINTS), atol=1e-12)
+    np.testing.assert_array_equal(identity.apply(POINTS), POINTS)
+    np.testing.assert_array_equal(identity.inverse().apply(POINTS), POINTS)
+
+
+def test_inverse_undoes_from_either_side_and_turns_products_round():
+    for _ in range(20):
+        (a, _), (b, _) = random_transform(), random_transform()
+        for nothing in (a @ a.inverse(), a.inverse() @ a):
+            np.testing.assert_allclose(nothing.apply(POINTS), POINTS, atol=1e-12)
+        round_, back = (a @ b).inverse(), b.inverse() @ a.inverse()
+        np.testing.assert_allclose(round_.apply(POINTS), back.apply(POINTS), atol=1e-12)
+        np.testing.assert_allclose(a.inverse().inverse().apply(POINTS), a.apply(POINTS), atol=1e-12)
+
+
+def test_distances_are_kept():
+    for transform, _ in (random_transform() for _ in range(20)):
+        moved = transform.apply(POINTS)
+        before, after = (np.linalg.norm(one[:, None] - one, axis=-1) for one in (POINTS, moved))
+        np.testing.assert_allclose(after, before, atol=1e-12)
+
+
 def test_rotation_stays_of_unit_length_over_a_long_chain():
     step, whole = random_transform()[0], RigidTransform()
     for _ in range(5000):

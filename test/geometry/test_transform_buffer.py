@@ -1,3 +1,4 @@
+import itertools
 import math
 import threading
 import time
@@ -50,6 +51,16 @@ def test_chain_is_the_product_at_the_stamp(arm):
     expected = turned(0.5, (1.0, 2.0, 0.0)) @ along_x(0.25) @ turned(-0.3, (0.0, 0.0, 0.1))
     assert_same(arm.lookup("map", "camera", 250 * MS), expected)
     assert_same(arm.lookup("camera", "map", 250 * MS), expected.inverse())
+
+
+def test_lookups_form_a_group(arm):
+    """Through whichever frame the way goes, and back again."""
+    arm.set("wrist", "finger", 0, turned(1.1, (0.05, 0.0, 0.02)), static=True)
+    frames = ("map", "base", "wrist", "camera", "finger")
+    for a, b, c in itertools.product(frames, repeat=3):
+        a_from_b, b_from_c = arm.lookup(a, b, 250 * MS), arm.lookup(b, c, 250 * MS)
+        assert_same(a_from_b @ b_from_c, arm.lookup(a, c, 250 * MS))
+        assert_same(a_from_b.inverse(), arm.lookup(b, a, 250 * MS))
 
 
 def test_siblings_meet_at_their_common_ancestor(arm):

@@ -51,7 +51,7 @@ def test_points_lie_on_the_object_in_pixels_and_in_metres(molmo, make):
             continue
         point = result["points"][0]
         inside = frame.segmentation[int(point["y"]), int(point["x"])] == index
-        optical = scene.camera.rotation.T @ (scene.object_position(index) - scene.camera.position)
+        optical = scene.camera.world_from_optical.T @ (scene.object_position(index) - scene.camera.position)
         near = point["xyz"] and np.linalg.norm(np.array(point["xyz"]) - optical) < SURFACE
         right += bool(inside and near)
     assert right >= len(SEEDS) - 1

@@ -105,7 +105,9 @@ def assert_stands(message, camera):
     assert (stamped.header.frame_id, stamped.child_frame_id) == ("world", "camera_color_optical_frame")
     move, turn = stamped.transform.translation, stamped.transform.rotation
     np.testing.assert_allclose((move.x, move.y, move.z), camera.position, atol=1e-9)
-    np.testing.assert_allclose(to_matrix((turn.x, turn.y, turn.z, turn.w)), camera.rotation, atol=1e-9)
+    np.testing.assert_allclose(
+        to_matrix((turn.x, turn.y, turn.z, turn.w)), camera.world_from_optical, atol=1e-9
+    )
 
 
 def assert_shows(viewer, stamp, seed):

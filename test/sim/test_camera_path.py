@@ -28,13 +28,13 @@ def path(request):
 def test_starts_at_the_start(path):
     first = path.at(0.0)
     np.testing.assert_allclose(first.position, path.start.position, atol=1e-12)
-    np.testing.assert_allclose(first.rotation, path.start.rotation, atol=1e-12)
+    np.testing.assert_allclose(first.world_from_optical, path.start.world_from_optical, atol=1e-12)
     assert first.fovy == path.start.fovy
 
 
 def test_is_a_rotation_at_all_times(path):
     for seconds in TIMES:
-        rotation = path.at(seconds).rotation
+        rotation = path.at(seconds).world_from_optical
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
         assert np.linalg.det(rotation) == pytest.approx(1)
 
@@ -44,7 +44,7 @@ def test_moves_but_no_faster_than_it_says(path):
     for seconds in TIMES:
         now, then = path.at(seconds), path.at(seconds + STEP)
         speeds.append(np.linalg.norm(then.position - now.position) / STEP)
-        cos = (np.trace(now.rotation.T @ then.rotation) - 1) / 2
+        cos = (np.trace(now.world_from_optical.T @ then.world_from_optical) - 1) / 2
         turns.append(math.acos(min(1.0, cos)) / STEP)
     assert max(speeds) <= path.speed * 1.001
     assert np.mean(speeds) > 0.3 * path.speed * (0.5 if path.motion == "translate" else 1)
@@ -59,7 +59,7 @@ def test_moves_but_no_faster_than_it_says(path):
 def test_looks_at_the_table_from_above(path):
     for seconds in TIMES:
         camera = path.at(seconds)
-        forward = camera.rotation[:, 2]
+        forward = camera.world_from_optical[:, 2]
         assert camera.position[2] > 0.1 and forward[2] < 0
         on_table = camera.position - camera.position[2] / forward[2] * forward
         assert np.abs(on_table[:2]).max() < 0.3
@@ -76,6 +76,6 @@ def test_refuses_other_motions_and_other_views():
     camera = Scene.random(0).camera
     with pytest.raises(ValueError, match="'zoom'.*orbit, translate, approach"):
         CameraPath(camera, "zoom", 0.1)
-    upward = Camera(camera.position, camera.rotation @ np.diag([1.0, -1, -1]), camera.fovy)
+    upward = Camera(camera.position, camera.world_from_optical @ np.diag([1.0, -1, -1]), camera.fovy)
     with pytest.raises(ValueError, match="look down"):
         CameraPath(upward, "orbit", 0.1)

@@ -24,7 +24,7 @@ def world_points(scene, frame):
     camera = PinholeCamera.from_camera_info(k=frame.intrinsics.ravel(), width=width, height=height)
     v, u = np.mgrid[:height, :width]
     optical = camera.deproject(np.stack([u.ravel(), v.ravel()], axis=1), frame.depth.ravel())
-    return (optical @ scene.camera.rotation.T + scene.camera.position).reshape(height, width, 3)
+    return (optical @ scene.camera.world_from_optical.T + scene.camera.position).reshape(height, width, 3)
 
 
 def test_shapes_and_types(frame):

@@ -24,7 +24,7 @@ def test_objects_rest_on_the_table_in_view(seed):
         assert thing.color in COLORS and thing.shape in SHAPES
         position = scene.object_position(index)
         assert 0.005 < position[2] < 0.09, thing.name
-        optical = scene.camera.rotation.T @ (position - scene.camera.position)
+        optical = scene.camera.world_from_optical.T @ (position - scene.camera.position)
         u, v, w = scene.camera.intrinsics(*SENSOR) @ optical
         assert 0 < u / w < SENSOR[0] and 0 < v / w < SENSOR[1]
 
@@ -38,7 +38,7 @@ def test_physics_moves_what_is_pushed():
 
 
 def test_camera_axes_are_an_optical_frame():
-    rotation = Scene.random(9).camera.rotation
+    rotation = Scene.random(9).camera.world_from_optical
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1)
     assert rotation[2, 2] < 0, "the camera looks down"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.tracking import RATE, SECONDS, Outcome, judge, passed_by, views
+from benchmarks.tracking import RATE, SECONDS, TrackingScore, judge, passed_by, views
 from molmo_ros.tracking import PointTracker
 
 SEEDS = range(6)
@@ -17,7 +17,7 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def free(scenes):
-    outcome = Outcome()
+    outcome = TrackingScore()
     for frames in scenes.values():
         judge(frames, PointTracker(), outcome)
     return outcome
@@ -43,7 +43,7 @@ def test_most_points_that_still_show_are_still_followed(free):
 
 
 def test_what_passes_in_front_takes_no_points_along(scenes):
-    outcome = Outcome()
+    outcome = TrackingScore()
     for seed, frames in scenes.items():
         judge(passed_by(frames, seed), PointTracker(), outcome)
     assert outcome.losses["COVERED"] + outcome.losses["APPEARANCE"] >= len(SEEDS) / 2

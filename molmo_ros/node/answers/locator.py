@@ -75,7 +75,7 @@ class Locator:
             self._look_up()
         if self._surroundings is None:
             return [LocatedPoint(point, reason=self.reason) for point in points]
-        depth, camera, transform = self._surroundings
+        depth, camera, target_from_optical = self._surroundings
         reading = DepthReading(
             self._value("depth_window"),
             self._value("min_depth"),
@@ -83,7 +83,9 @@ class Locator:
             self._value("surface_normals"),
         )
         located = locate_points(points, depth, camera, reading)
-        return located if transform is None else [point.transformed(transform) for point in located]
+        if target_from_optical is None:
+            return located
+        return [point.transformed(target_from_optical) for point in located]
 
     def _look_up(self) -> None:
         """Gets depth, calibration and transform, or the reason why one is missing or does not belong to the rest."""
@@ -144,13 +146,13 @@ class Locator:
         info = None if any(value("camera_matrix")) else input_.info
         belonging.require_calibration(info and InputClaims("camera_info", info.header.frame_id), camera)
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
-        transform = self._transform(belonging.optical_frame)
+        target_from_optical = self._target_from_optical(belonging.optical_frame)
         self._require_optical(belonging)
         input_.problem, input_.assumed = "", "; ".join(belonging.assumed)
-        return depth, camera, transform
+        return depth, camera, target_from_optical
 
-    def _transform(self, optical: str) -> RigidTransform | None:
-        """From the optical frame to the target frame at the frame's stamp; None where they are one.
+    def _target_from_optical(self, optical: str) -> RigidTransform | None:
+        """At the frame's stamp; None where the two are one.
 
         Raises:
             TransformError: It is not known.

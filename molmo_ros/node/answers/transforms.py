@@ -204,8 +204,8 @@ class _TopicListener:
                 continue
             parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
-                transform = _from_message(stamped.transform)
-                self._buffer.set(parent, child, stamp_ns(stamped.header), transform, static)
+                parent_from_child = _from_message(stamped.transform)
+                self._buffer.set(parent, child, stamp_ns(stamped.header), parent_from_child, static)
             except TransformError as error:
                 self._node.get_logger().warning(
                     f"ignored a transform of {shown(child)} in {shown(parent)}: {error}",
