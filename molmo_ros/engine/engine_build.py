@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -113,6 +113,7 @@ class _Build:
         self.plan, self.home, self.progress = plan, home, progress
         self.stored = StoredParameters(plan.checkpoint)
         self.versions = _versions(plan)
+        self.checkpoint_sha256 = checkpoint_sha256(plan.checkpoint)
 
     def run(
         self,
@@ -122,8 +123,8 @@ class _Build:
         force: bool,
     ) -> tuple[Path, str]:
         plan = self.plan
-        description = {
-            "checkpoint_sha256": checkpoint_sha256(plan.checkpoint),
+        description: dict[str, object] = {
+            "checkpoint_sha256": self.checkpoint_sha256,
             "target": plan.target.name,
             "precision": plan.precision,
             "shapes": asdict(plan.shapes),
@@ -156,7 +157,7 @@ class _Build:
             return building.install(self._manifest(folder, description, quality)), said
 
     def _manifest(
-        self, folder: Path, description: dict[str, Any], quality: dict[str, Any] | None
+        self, folder: Path, description: dict[str, object], quality: dict[str, object] | None
     ) -> Manifest:
         """What is known of the finished engine."""
         plan = self.plan
@@ -168,7 +169,7 @@ class _Build:
             precision=plan.precision,
             dtype=str(plan.dtype).removeprefix("torch."),
             shapes=plan.shapes,
-            checkpoint_sha256=description["checkpoint_sha256"],
+            checkpoint_sha256=self.checkpoint_sha256,
             build=description,
             versions=self.versions,
             compute_capability=plan.target.compute_capability,
@@ -297,7 +298,7 @@ class _Build:
         return self.stored.read(name, torch.float32)
 
 
-def _start(folder: Path, description: dict[str, Any]) -> None:
+def _start(folder: Path, description: dict[str, object]) -> None:
     """Empties a building folder that was left by a build of something else."""
     path = folder / DESCRIPTION
     written = json.dumps(description, sort_keys=True, indent=1)

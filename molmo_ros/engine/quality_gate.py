@@ -7,7 +7,7 @@ nothing about the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -132,7 +132,7 @@ class GateReport:
         """The kinds of pictures with which the candidate is not good enough."""
         return [kind for kind, report in self.kinds.items() if not report.passes(threshold)]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The figures, for a manifest."""
         by_kind = {kind: report.as_dict() for kind, report in self.kinds.items()}
         return self.all.as_dict() | {"tiles": by_kind}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.engine_build import build
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, TamperedEngineError
 from molmo_ros.engine.load import load_molmo
+from molmo_ros.engine.runtime_table import ENGINES, ONNXRUNTIME, RUNTIMES, EngineChoice
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.runtimes.onnx_runner import open_runner
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
@@ -75,6 +78,25 @@ def test_an_engine_that_was_built(picture, expected, home):
         molmo = load_molmo("tiny", engine="onnx", engine_path=path)
         assert molmo.runtime.shapes == Manifest.read(home / "tiny-onnx-fp32").shapes
         assert molmo.query(picture, QUERY).text == expected.text
+
+
+def test_a_new_runtime_is_a_row_and_its_runner(home, picture, expected, monkeypatch):
+    """Nothing else has to know of it: neither manifests nor what finds, checks and opens engines."""
+    row = replace(ONNXRUNTIME, name="echo", runner="echo_runner")
+    monkeypatch.setitem(RUNTIMES, "echo", row)
+    monkeypatch.setitem(ENGINES, "echo", EngineChoice("echo", "as onnx", (row,), target="onnx"))
+    opened = []
+    runner = ModuleType("echo_runner")
+    runner.open_runner = lambda setup: opened.append(setup.runtime) or open_runner(setup)
+    monkeypatch.setitem(sys.modules, "molmo_ros.engine.runtimes.echo_runner", runner)
+    with pytest.raises(EngineError, match="no echo engine was built for tiny.*--target onnx"):
+        load_molmo("tiny", engine="echo")
+    engine = home / "tiny-onnx-fp32"
+    replace(Manifest.read(engine), runtime="echo").write(engine)
+    assert load_molmo("tiny", engine="echo").query(picture, QUERY).text == expected.text
+    assert opened == [row]
+    with pytest.raises(EngineMismatchError, match="an engine of echo; here one of onnx"):
+        load_molmo("tiny", engine="onnx", engine_path=engine)
 
 
 def test_an_engine_looks_no_closer_than_it_was_built_for(home):

@@ -102,8 +102,7 @@ def open_runner(setup: RunnerSetup) -> GraphRunner:
     """Opens an engine with what runs it; only now its library is imported.
 
     Raises:
-        EngineError: The library refuses the engine, or its files cannot be trusted.
-        ImportError: The library is not there.
+        EngineError: The library is not there or refuses the engine, or its files cannot be trusted.
     """
     module = importlib.import_module(f"molmo_ros.engine.runtimes.{setup.runtime.runner}")
     opener: Callable[[RunnerSetup], GraphRunner] = module.open_runner

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -155,7 +155,13 @@ class OnnxRunner:
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
-    def _run(self, session: Any, binding: Any, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
+    def _run(
+        self,
+        session: onnxruntime.InferenceSession,
+        binding: onnxruntime.IOBinding,
+        inputs: dict[str, Tensor],
+        outputs: dict[str, Tensor],
+    ) -> None:
         inputs = {name: value.contiguous() for name, value in inputs.items()}  # kept until the run is over
         for name, value in inputs.items():
             self._bind(binding.bind_input, name, value)
@@ -163,7 +169,7 @@ class OnnxRunner:
             self._bind(binding.bind_output, name, value)
         session.run_with_iobinding(binding)
 
-    def _bind(self, bind: Any, name: str, value: Tensor) -> None:
+    def _bind(self, bind: Callable[..., None], name: str, value: Tensor) -> None:
         bind(name, "cpu", 0, NUMPY[value.dtype], tuple(value.shape), value.data_ptr())
 
 
@@ -179,7 +185,9 @@ def open_runner(setup: RunnerSetup) -> OnnxRunner:
     )
 
 
-def _check_inputs(part: str, session: Any, expected: Mapping[str, Signature], rebuild: str) -> None:
+def _check_inputs(
+    part: str, session: onnxruntime.InferenceSession, expected: Mapping[str, Signature], rebuild: str
+) -> None:
     """Makes sure, before anything is allocated, that a graph takes what it will be given."""
     for one in session.get_inputs():
         sizes = tuple(size if isinstance(size, int) else ANY for size in one.shape)
@@ -201,7 +209,9 @@ def _check_experts(version: str) -> None:
         )
 
 
-def _session(graphs: Path | Mapping[str, GraphInMemory], name: str, threads: int) -> Any:
+def _session(
+    graphs: Path | Mapping[str, GraphInMemory], name: str, threads: int
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = QUIET

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -32,7 +34,7 @@ class TensorRTEngine:
         aliases: The outputs that must be at the address of an input, and which.
     """
 
-    def __init__(self, part: str, plan: Any, trt: Any, rebuild: str) -> None:
+    def __init__(self, part: str, plan: bytes | mmap.mmap, trt: ModuleType, rebuild: str) -> None:
         """Deserialises a plan on torch's current CUDA device.
 
         Args:
@@ -60,15 +62,12 @@ class TensorRTEngine:
         self.nbytes, self.scratch_bytes = len(plan), self._engine.device_memory_size_v2
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._tensors = {name: self._signature(name) for name in names}
-        self.inputs = {name for name in names if self._mode(name) == trt.TensorIOMode.INPUT}
+        self.inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
         # Before TensorRT 10.15 there is no update in place, and no such question.
         aliased = getattr(self._engine, "get_aliased_input_tensor", lambda name: None)
         outputs = {name: aliased(name) for name in names if name not in self.inputs}
         self.aliases = {name: source for name, source in outputs.items() if source}
         self._jit_cache = None
-
-    def _mode(self, name: str) -> Any:
-        return self._engine.get_tensor_mode(name)
 
     def _signature(self, name: str) -> Signature:
         kind = self._engine.get_tensor_dtype(name).name
@@ -175,7 +174,7 @@ class EngineContext:
             raise self._engine.failure("does not run")
 
 
-def records_graphs(trt: Any) -> bool:
+def records_graphs(trt: ModuleType) -> bool:
     """Whether this TensorRT makes CUDA graphs by itself: the one for RTX does."""
     return hasattr(trt, "CudaGraphStrategy")
 

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil, prod
-from typing import Any
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class TensorRTRunner:
         config: MolmoConfig,
         shapes: Shapes,
         dtype: torch.dtype,
-        trt: Any,
+        trt: ModuleType,
         device: torch.device,
         rebuild: str = "molmo-ros build",
     ) -> None:
@@ -81,7 +81,9 @@ class TensorRTRunner:
                 f"{str(error).splitlines()[0]}. End what else uses it, or build with a smaller --max-context: {rebuild}"
             ) from error
 
-    def _load(self, vision: bytes | mmap.mmap, decoder: bytes | mmap.mmap, trt: Any, rebuild: str) -> None:
+    def _load(
+        self, vision: bytes | mmap.mmap, decoder: bytes | mmap.mmap, trt: ModuleType, rebuild: str
+    ) -> None:
         self._vision = TensorRTEngine("vision", vision, trt, rebuild)
         self._vision.check(vision_signature(self._config, self.dtype))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
@@ -99,11 +99,11 @@ class Manifest:
     dtype: str
     shapes: Shapes
     checkpoint_sha256: str
-    build: Mapping[str, Any]
+    build: Mapping[str, object]
     versions: Mapping[str, str]
     compute_capability: str | None
     files: Mapping[str, EngineFile]
-    quality: Mapping[str, Any] | None
+    quality: Mapping[str, object] | None
     created: str
     command: str
     format: int = field(default=FORMAT, kw_only=True)
@@ -118,7 +118,7 @@ class Manifest:
         """Bytes of all files."""
         return sum(file.size for file in self.files.values())
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """The manifest as JSON has it."""
         return asdict(self) | {"build_sha256": self.build_sha256}
 
@@ -219,7 +219,7 @@ def _checked(raw: dict[str, Any]) -> Manifest:
     return manifest
 
 
-def _check_keys(what: str, raw: Mapping[str, Any], expected: Mapping[str, Any] | tuple[str, ...]) -> None:
+def _check_keys(what: str, raw: Mapping[str, object], expected: Iterable[str]) -> None:
     if missing := [key for key in expected if key not in raw]:
         raise ValueError(f"{what} has no {', '.join(missing)}")
     if unknown := [key for key in raw if key not in expected]:
@@ -291,13 +291,13 @@ def _files(raw: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, EngineFi
     return files
 
 
-def _canonical_sha256(value: Mapping[str, Any]) -> str:
+def _canonical_sha256(value: Mapping[str, object]) -> str:
     """Of the JSON with sorted keys and no spaces."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _rebuild(raw: Mapping[str, Any]) -> str:
+def _rebuild(raw: Mapping[str, object]) -> str:
     """The command of a manifest of another format, as far as it has one."""
     command = raw.get("command")
     return f": {command}" if isinstance(command, str) and command.isprintable() else ""

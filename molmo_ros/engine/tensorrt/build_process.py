@@ -14,11 +14,13 @@ import signal
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.tensorrt.builder import lowered_path, new_path
+from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, lowered_path, new_path
 from molmo_ros.engine.tensorrt.guards import Expected, check_network, native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
@@ -34,9 +36,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # ignored where this was started in the background
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large is an OSError
-    request = json.load(sys.stdin)
+    request = BuildRequest.from_json(sys.stdin.read())
     try:
-        _print(report=_build(request))
+        _print(report=asdict(_build(request)))
     except EngineError as error:
         _print(error=str(error))
         sys.exit(1)
@@ -44,13 +46,13 @@ def main() -> None:
         _print(error="memory ran out")
         sys.exit(1)
     except OSError as error:
-        _print(error=_disk_error(error, Path(request["engine"])))
+        _print(error=_disk_error(error, request.engine))
         sys.exit(1)
 
 
-def _build(request: dict[str, Any]) -> dict[str, Any]:
+def _build(request: BuildRequest) -> BuildReport:
     started = time.perf_counter()
-    trt = load_tensorrt(request["tensorrt"])
+    trt = load_tensorrt(request.tensorrt)
     logger = _logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -58,36 +60,34 @@ def _build(request: dict[str, Any]) -> dict[str, Any]:
     lowering = _parse(trt, network, logger, request)
     _print(phase="parse", done=1, total=1)
     config = _config(trt, builder, network, request)
-    timings = _timing_cache(trt, config, request["timing_cache"])
+    timings = _timing_cache(config, request.timing_cache)
     layers = Counter(str(network.get_layer(i).type).rsplit(".", 1)[-1] for i in range(network.num_layers))
     blob = builder.build_serialized_network(network, config)
     if blob is None:
         raise EngineError(f"TensorRT gave up: {_said(logger)}")
-    engine = Path(request["engine"])
-    _write(engine, blob)
-    if timings is not None:
+    _write(request.engine, blob)
+    if timings is not None and request.timing_cache is not None:
         try:
-            _write(Path(request["timing_cache"]), config.get_timing_cache().serialize())
+            _write(request.timing_cache, config.get_timing_cache().serialize())
         except OSError as error:  # the next build will be slower, and this one is done
             logger.lines.append(f"the timing cache could not be kept: {error}")
-    return {
-        "seconds": time.perf_counter() - started,
-        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "engine_size": engine.stat().st_size,
-        "layers": dict(layers),
-        "lowering": lowering,
-        "warnings": logger.lines[-KEPT_LINES:],
-    }
+    return BuildReport(
+        seconds=time.perf_counter() - started,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        engine_size=request.engine.stat().st_size,
+        layers=dict(layers),
+        lowering=lowering,
+        warnings=tuple(logger.lines[-KEPT_LINES:]),
+    )
 
 
-def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> str:
+def _parse(trt: ModuleType, network: Any, logger: Any, request: BuildRequest) -> str:
     """Lowers and parses the graph, and holds the network against it; returns which lowering it was."""
-    graph = Path(request["graph"])
-    lowered = lowered_path(graph)
+    graph, lowered = request.graph, lowered_path(request.graph)
     try:
         # Where attentions cannot be read back, none is trusted: they are written out.
         readable = hasattr(trt, "IAttentionInputLayer")
-        lowering: str = request["lowering"] if readable else "legacy"
+        lowering = request.lowering if readable else "legacy"
         model = lower_file(graph, lowered, lowering)
         parser = trt.OnnxParser(network, logger)
         if not parser.parse_from_file(str(lowered)):
@@ -102,13 +102,13 @@ def _parse(trt: Any, network: Any, logger: Any, request: dict[str, Any]) -> str:
     return lowering
 
 
-def _config(trt: Any, builder: Any, network: Any, request: dict[str, Any]) -> Any:
+def _config(trt: ModuleType, builder: Any, network: Any, request: BuildRequest) -> Any:
     config = builder.create_builder_config()
     config.progress_monitor = _monitor(trt)
-    if request["workspace"] is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace"])
-    if request["capability"] is not None:
-        name = "SM" + "".join(map(str, request["capability"]))
+    if request.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace)
+    if request.capability is not None:
+        name = "SM" + "".join(map(str, request.capability))
         if not hasattr(trt, "ComputeCapability") or not hasattr(trt.ComputeCapability, name):
             raise EngineError(f"this TensorRT builds for no other machine's GPU, or not for {name}")
         config.num_compute_capabilities = 1
@@ -119,19 +119,19 @@ def _config(trt: Any, builder: Any, network: Any, request: dict[str, Any]) -> An
         for i in range(network.num_inputs)
         if -1 in tuple(network.get_input(i).shape)
     }
-    if missing := dynamic - set(request["profile"]):
+    if missing := dynamic - set(request.profile):
         raise EngineError(f"no range of shapes was given for the inputs {', '.join(sorted(missing))}")
     for name in sorted(dynamic):
-        profile.set_shape(name, *map(tuple, request["profile"][name]))
+        profile.set_shape(name, *request.profile[name])
     config.add_optimization_profile(profile)
     return config
 
 
-def _timing_cache(trt: Any, config: Any, path: str | None) -> Any:
+def _timing_cache(config: Any, path: Path | None) -> Any:
     """The cache of earlier builds; none for TensorRT for RTX without a GPU, which times nothing."""
     if path is None:
         return None
-    known = Path(path).read_bytes() if Path(path).exists() else b""
+    known = path.read_bytes() if path.exists() else b""
     cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=True):
         return None
@@ -210,7 +210,7 @@ def _monitor(trt: Any) -> Any:
     return Monitor()
 
 
-def _print(**message: Any) -> None:
+def _print(**message: object) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +45,26 @@ class BuildRequest:
     profile: Mapping[str, Range]
     timing_cache: Path | None = None
     workspace: int | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> BuildRequest:
+        """The request that `to_json` wrote."""
+        raw = json.loads(text)
+        cache, capability = raw["timing_cache"], raw["capability"]
+        return cls(
+            graph=Path(raw["graph"]),
+            engine=Path(raw["engine"]),
+            tensorrt=raw["tensorrt"],
+            lowering=raw["lowering"],
+            capability=None if capability is None else (capability[0], capability[1]),
+            profile={name: _range(shapes) for name, shapes in raw["profile"].items()},
+            timing_cache=None if cache is None else Path(cache),
+            workspace=raw["workspace"],
+        )
+
+    def to_json(self) -> str:
+        """For the process that builds."""
+        return json.dumps(asdict(self), default=str)
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,7 @@ def build_engine(request: BuildRequest, progress: BuildProgress | None = None) -
         assert process.stdin is not None and process.stdout is not None
         try:
             with suppress(BrokenPipeError), process.stdin:  # it ended before it read; `_failure` says of what
-                json.dump(asdict(request), process.stdin, default=str)
+                process.stdin.write(request.to_json())
             result = _follow(process.stdout, progress)
             process.wait()
         finally:
@@ -117,6 +137,11 @@ def new_path(path: Path) -> Path:
 def lowered_path(graph: Path) -> Path:
     """Where the lowered graph lies while it is parsed."""
     return graph.with_name(f".{graph.stem}.lowered.onnx")
+
+
+def _range(shapes: Sequence[Sequence[int]]) -> Range:
+    least, usual, largest = map(tuple, shapes)
+    return least, usual, largest
 
 
 def _follow(lines: IO[str], progress: BuildProgress | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import onnx
@@ -57,7 +58,7 @@ class Expected:
         )
 
 
-def check_network(trt: Any, network: Any, expected: Expected) -> None:
+def check_network(trt: ModuleType, network: Any, expected: Expected) -> None:
     """Compares a parsed network with what was meant.
 
     Args:
@@ -103,7 +104,7 @@ def _check_caches(layers: list[Any], expected: Expected) -> None:
             raise EngineError(f"the parsed network updates {past} into {present}, which is not its own cache")
 
 
-def _check_attention(trt: Any, attention: Any, masked: bool) -> None:
+def _check_attention(trt: ModuleType, attention: Any, masked: bool) -> None:
     """A mask exactly where one was meant, and nothing else that hides keys."""
     has = {"a mask": attention.mask is not None}
     meant = {"a mask": masked}
@@ -120,7 +121,7 @@ def _check_attention(trt: Any, attention: Any, masked: bool) -> None:
             )
 
 
-def native_attentions(trt: Any, network: Any) -> list[Any]:
+def native_attentions(trt: ModuleType, network: Any) -> list[Any]:
     """All attentions of a network, in order."""
     attentions = []
     for number in range(network.num_layers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.runtime_table import TENSORRT_RTX
@@ -13,7 +13,7 @@ from molmo_ros.engine.runtime_table import TENSORRT_RTX
 JETSON_MARK = Path("/etc/nv_tegra_release")
 
 
-def load_tensorrt(name: str) -> Any:
+def load_tensorrt(name: str) -> ModuleType:
     """The module of a TensorRT.
 
     Args:

@@ -1,8 +1,8 @@
 """Scores to probabilities that are right as often as they say, for weights on which that was measured.
 
 `calibration.json` lies beside a checkpoint's weights and holds the few numbers that
-`python -m molmo_ros.train.calibrate` fitted, with what they were fitted on. A checkpoint without it has raw scores:
-larger is surer, but 0.9 need not mean nine in ten.
+`python -m molmo_ros.train.calibrate_confidence` fitted, with what they were fitted on. A checkpoint without it has raw
+scores: larger is surer, but 0.9 need not mean nine in ten.
 """
 
 from __future__ import annotations

@@ -52,6 +52,16 @@ def graphs(request, exported, tmp_path_factory):
     }
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"timing_cache": Path("a b/cache"), "workspace": 1 << 30, "capability": None}]
+)
+def test_the_building_process_gets_the_request_as_it_was(given):
+    profile = {"crops": ((1, 2), (3, 2), (9, 2)), "logits_for": ((1,), (1,), (64,))}
+    request = BuildRequest(Path("g.onnx"), Path("e"), "tensorrt", "legacy", (8, 6), profile)
+    request = replace(request, **given)
+    assert BuildRequest.from_json(request.to_json()) == request
+
+
 def parse(trt, path):
     logger = trt.Logger(trt.Logger.ERROR)
     network = trt.Builder(logger).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))

@@ -6,7 +6,7 @@ import pytest
 from molmo_ros import Molmo
 from molmo_ros.molmo.pipeline import checkpoint_folder
 from molmo_ros.molmo.scoring.calibration import Calibration, Curve, read_calibration
-from molmo_ros.train.calibrate import (
+from molmo_ros.train.calibrate_confidence import (
     FIT_SEED,
     TEST_SEED,
     TOLERANCES,

@@ -1,8 +1,8 @@
 """Fits and tests the calibration of a checkpoint's confidences on held-out scenes with known truth.
 
-`python -m molmo_ros.train.calibrate [MODEL]` renders scenes that neither training nor evaluation has seen, most of
-them disturbed, asks about them, and prints the tables of docs/confidence.md. With --write it leaves calibration.json
-beside the weights.
+`python -m molmo_ros.train.calibrate_confidence [MODEL]` renders scenes that neither training nor evaluation has seen,
+most of them disturbed, asks about them, and prints the tables of docs/confidence.md. With --write it leaves
+calibration.json beside the weights.
 
 A point is right where it lies on a thing that was asked for; "not found" is right where no such thing is in view.
 """
