@@ -30,6 +30,8 @@ from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.parameters.declaration import PARAMETERS
 from molmo_ros.sim.renderer import Rendering, render
+from molmo_ros.node.parameters.declaration import Settings
+from molmo_ros.sim.renderer import Frame, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.sim.sim_camera import camera_info_message, image_message
 
@@ -132,8 +134,7 @@ class Inputs:
     """A camera of the node, fed with messages, and the node's parameters."""
 
     def __init__(self, transforms: StaticTransforms | None = None, **parameters: Any) -> None:
-        self.values: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
-        self.values |= {"depth_patience": 0.0, "transform_patience": 0.0} | parameters
+        self.settings = Settings.of({"depth_patience": 0.0, "transform_patience": 0.0} | parameters)
         self.camera = CameraInput("camera", "", lambda *_: None)
         self.transforms = transforms or StaticTransforms()
 
@@ -146,9 +147,9 @@ class Inputs:
             image.header,
             (image.width, image.height),
             target,
-            value=self.values.__getitem__,
+            settings=self.settings,
             transforms=self.transforms,
-            find_depth=lambda: self.camera.depths.collect(self.values["depth_sync_tolerance"], 0.0),
+            find_depth=lambda: self.camera.depths.collect(self.settings.depth_sync_tolerance, 0.0),
         )
         return locator.locate([Point(u + 0.5, v + 0.5) for u, v in pixels.tolist()]), locator
 

@@ -19,9 +19,13 @@ from std_msgs.msg import Float64MultiArray
 from benchmarks.moving_patch import find_patch
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
-from molmo_ros.node import process, serving
+from molmo_ros.node import loaded, process, serving
+from molmo_ros.node.active import ActiveNode
 from molmo_ros.node.answers.inference import load_model
+from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.molmo_node import MolmoNode
+from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.records.request import Request
 
 
 class InstantModel:
@@ -67,26 +71,31 @@ class TimedNode(MolmoNode):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._asked: dict[str, float] = {}
-        self._cpu = 0.0
-        self._spent_out = self.create_publisher(Float64MultiArray, "~/spent", 100)
-        self._take_in, self._intake.submit = self._intake.submit, self._submit
+        self.asked: dict[str, float] = {}
+        self.spent_out = self.create_publisher(Float64MultiArray, "~/spent", 100)
+        intake = self._parts.intake
+        self._take_in, intake.submit = intake.submit, self._submit  # type: ignore[method-assign]
 
-    def _submit(self, request: Any) -> None:
-        self._asked[request.id] = time.perf_counter()
+    def _submit(self, request: Request) -> None:
+        self.asked[request.id] = time.perf_counter()
         self._take_in(request)
 
-    def _run(self, batch: Any) -> None:
+
+class TimedWork(ActiveNode):
+    """The part of it that is watched."""
+
+    def _run(self, batch: list[Request]) -> None:
         self._cpu = time.thread_time()
         super()._run(batch)
 
-    def _deliver_about(self, outcome: Any, sight: Any) -> None:
-        super()._deliver_about(outcome, sight)
-        asked = self._asked.pop(outcome.request.id, 0.0)
-        if sight is not None and self._spent_out.get_subscription_count():
+    def _deliver(self, outcome: Outcome, sight: Sight | None) -> None:
+        super()._deliver(outcome, sight)
+        node = self._parts.node
+        asked = node.asked.pop(outcome.request.id, 0.0)
+        if sight is not None and node.spent_out.get_subscription_count():
             wall = time.perf_counter() - max(asked, sight.frame.arrived)
             cpu = time.thread_time() - self._cpu
-            self._spent_out.publish(Float64MultiArray(data=[wall * 1e3, cpu * 1e3]))
+            node.spent_out.publish(Float64MultiArray(data=[wall * 1e3, cpu * 1e3]))
 
 
 def main() -> int:
@@ -99,6 +108,7 @@ def main() -> int:
         "patch": lambda _choice: (PatchModel(arguments.answer_time), dict),
         "real": load_model,
     }
+    loaded.ActiveNode = TimedWork
     serving.MolmoNode = TimedNode  # the process as it is, signals and executor included
     return process.main(model_factory=factories[arguments.model])
 

@@ -19,17 +19,19 @@ from molmo_ros.bag.recorded_camera import RecordedCamera
 from molmo_ros.bag.recorded_transforms import MOVING, STATIC, RecordedTransforms
 from molmo_ros.bag.result_bag import ResultBag
 from molmo_ros.molmo.status import Status
-from molmo_ros.node.answers.answering import Answerer, Sight
+from molmo_ros.node.answers.answering import Answerer
 from molmo_ros.node.answers.camera_tracker import CameraTracker
+from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.delivery.current_points import CurrentPoints
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
-from molmo_ros.node.parameters.declaration import PARAMETERS
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
 
 LOG = logging.getLogger(__name__)
 LOOK_AROUND = 1_000_000_000
@@ -133,11 +135,10 @@ class QueryRun:
             raise BagError(f"--start {settings.start:g} s is after the end: the bag is {length:.2f} s long")
         self.end = self.start + round(min(left, settings.duration) * 1e9)
         self._bag, self._topics, self._settings, self._stop = bag, topics, settings, stop
-        self._parameters: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
-        self._parameters |= dict(settings.parameters) | OFFLINE
-        self._parameters["queries"] = [query.written for query in settings.queries]
+        queries = [query.written for query in settings.queries]
+        self._parameters = Settings.of({**settings.parameters, **OFFLINE, "queries": queries})
         self._camera = RecordedCamera(camera, topics, 2 * LOOK_AROUND)  # before and after a picture
-        calibrated = bool(topics.info) or any(self._parameters["camera_matrix"])
+        calibrated = bool(topics.info) or any(self._parameters.camera_matrix)
         if not (topics.depth and calibrated):
             self._camera.without_depth = f"the bag has no {'camera_info' if topics.depth else 'depth'}"
         self._transforms = RecordedTransforms()
@@ -148,8 +149,8 @@ class QueryRun:
 
     def run(
         self,
-        model: Any,
-        options: Callable[..., Any],
+        model: PointingModel,
+        options: OptionsMaker,
         output: ResultBag,
         *,
         on_answer: Callable[[ObjectPointArray], None],
@@ -165,7 +166,7 @@ class QueryRun:
 
         Raises:
             BagError: A bag cannot be read on, or written.
-            molmo_ros.node.answers.answering.FatalModelError: The model has failed for good.
+            molmo_ros.node.answers.fatal_error.FatalModelError: The model has failed for good.
         """
         queries = tuple(self._settings.queries)
         self._output, self._outputs, self._on_answer = (
@@ -175,17 +176,21 @@ class QueryRun:
         )
         self._current = CurrentPoints(self._outputs, lambda: queries, [self._camera.name])
         self._outputs.name_queries(query_names(queries).values())
-        common: dict[str, Any] = {"value": self._parameters.__getitem__, "transforms": self._transforms}
         self._answerer = Answerer(
             model,
             options,
             cameras={self._camera.name: self._camera},
+            settings=lambda: self._parameters,
             now=lambda: self._time,
+            transforms=self._transforms,
             log=self._log,
-            **common,
         )
         self._tracker = CameraTracker(
-            self._camera, publish=self._publish_tracked, on_lost=lambda _written: None, **common
+            self._camera,
+            settings=lambda: self._parameters,
+            transforms=self._transforms,
+            publish=self._publish_tracked,
+            on_lost=lambda _written: None,
         )
         waiting: deque[_Waiting] = deque()
         for message in self._messages():
@@ -233,7 +238,7 @@ class QueryRun:
 
     def _warn_of_rectified(self, message: RecordedMessage) -> None:
         """Say where the topic's name and the parameter `image_is_rectified` do not agree."""
-        said = "image_is_rectified" in self._settings.parameters or any(self._parameters["camera_matrix"])
+        said = "image_is_rectified" in self._settings.parameters or any(self._parameters.camera_matrix)
         if message.connection.topic == self._topics.info and not said and self._camera.seems_rectified():
             self._log.warning(
                 f"{self._topics.image} is rectified, by its name, but camera_info has a distortion, which is taken off "
@@ -321,9 +326,9 @@ class _Log:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def error(self, text: str, **_throttle: float) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            LOG.error(text)
+    def error(self, message: str, /, *, throttle_duration_sec: float = 0.0) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            LOG.error(message)
 
     warning = debug = error

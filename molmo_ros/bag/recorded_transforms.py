@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
-from molmo_ros.node.records.frame import stamp_ns
+from molmo_ros.node.records import frame
 
 LOG = logging.getLogger(__name__)
 MOVING, STATIC = "/tf", "/tf_static"
@@ -37,21 +37,23 @@ class RecordedTransforms:
             parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:
                 parent_from_child = RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-                self._buffer.set(parent, child, stamp_ns(stamped.header), parent_from_child, static)
+                self._buffer.set(parent, child, frame.stamp_ns(stamped.header), parent_from_child, static)
             except TransformError as error:
                 if (parent, child) not in self._warned:
                     self._warned.add((parent, child))
                     LOG.warning("ignored a transform of %s in %s: %s", shown(child), shown(parent), error)
 
-    def lookup(self, target_frame: str, source_frame: str, stamp: int, _patience: float) -> RigidTransform:
-        """As `node.answers.transforms.Transforms.lookup`; nothing is waited for.
+    def lookup(
+        self, target_frame: str, source_frame: str, stamp_ns: int, patience_s: float
+    ) -> RigidTransform:
+        """As `TransformSource.lookup`; nothing is waited for.
 
         Raises:
             TransformError: There is none at that time; the message says why.
         """
         target, source = plain(target_frame), plain(source_frame)
         try:
-            return self._buffer.lookup(target, source, stamp)
+            return self._buffer.lookup(target, source, stamp_ns)
         except TransformError as error:
             raise TransformError(
                 f"no transform from {shown(source)} to {shown(target)} at the image's stamp: {error}"

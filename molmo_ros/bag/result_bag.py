@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from rclpy.duration import Duration
 from rclpy.serialization import serialize_message
 from rosbags.interfaces import (
     Connection,
@@ -26,6 +27,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from molmo_ros.bag.message_definition import message_types, type_name
 from molmo_ros.bag.recorded_bag import BagError, RecordedMessage
+from molmo_ros.node.seams.publishing import Publisher
 
 LOG = logging.getLogger(__name__)
 NODE = "/molmo_node"
@@ -36,7 +38,7 @@ FOREVER = QosTime(9223372036, 854775807)
 
 
 class ResultBag:
-    """A bag that is being written; stands for the node that `node.messages.outputs.Outputs` publishes with.
+    """A bag that is being written; stands for the node that `Outputs` publishes with.
 
     It is written under another name and appears under its own when it is closed, also where the run ended early. A
     process that is killed leaves the other file, an MCAP file without its end, which `mcap recover` completes.
@@ -89,7 +91,7 @@ class ResultBag:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def create_publisher(self, kind: type, name: str, depth: int) -> Any:
+    def create_publisher(self, kind: type, name: str, depth: int, /) -> Publisher:
         """A publisher to a topic of the node's, such as `~/result`; reliable, as the node's are."""
         topic = name.replace("~", NODE, 1)
         if name in self._without:
@@ -102,6 +104,9 @@ class ResultBag:
             topic,
             self._writer.add_connection(topic, written, typestore=types, offered_qos_profiles=[qos]),
         )
+
+    def destroy_publisher(self, publisher: Publisher, /) -> None:
+        """Nothing: its topic stays in the bag."""
 
     def copy(self, message: RecordedMessage) -> None:
         """Add a message of another bag as it is; those of topics that are written here are left out."""
@@ -153,7 +158,7 @@ class _Publisher:
     """
 
     def __init__(self, bag: ResultBag, topic: str, connection: Connection | None) -> None:
-        self.topic_name = topic
+        self.topic_name: str = topic
         self._bag, self._connection = bag, connection
 
     def publish(self, message: Any) -> None:
@@ -162,6 +167,9 @@ class _Publisher:
 
     def get_subscription_count(self) -> int:
         return int(self._connection is not None)
+
+    def wait_for_all_acked(self, timeout: Duration) -> bool:
+        return True
 
 
 def _qos(depth: int) -> Qos:

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [one for one in ("rclpy", "molmo_msgs", "rosbags") if find_spec(one) is None]
     if missing:
         return _fail(f"bags need ROS 2, molmo_msgs and rosbags; not installed: {', '.join(missing)}", 2)
-    from molmo_ros.node.answers.answering import FatalModelError
+    from molmo_ros.node.answers.fatal_error import FatalModelError
 
     try:
         return _run(args)

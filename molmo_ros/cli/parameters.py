@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, ParameterSpec, first_error
+from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, first_error
+from molmo_ros.node.parameters.parameter_spec import ParameterSpec
 
 WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.model_choice import ModelFactory
+    from molmo_ros.node.seams.pointing_model import ModelFactory
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory | None = None) -> int:

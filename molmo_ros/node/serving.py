@@ -9,19 +9,17 @@ import sys
 import threading
 import traceback
 from contextlib import ExitStack
-from functools import partial
 
 import rclpy
 from rclpy.exceptions import InvalidHandle, InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from molmo_ros.node.answers.inference import load_model
 from molmo_ros.node.lifecycle.executor import NodeExecutor
 from molmo_ros.node.molmo_node import MolmoNode
 from molmo_ros.node.parameters.declaration import SPECS
-from molmo_ros.node.records.model_choice import ModelFactory
+from molmo_ros.node.seams.pointing_model import ModelFactory
 
 STOP_TIMEOUT = 0.4
 """How long a running inference may take to notice that the process ends [s]."""
@@ -72,9 +70,9 @@ def serve(stop: threading.Event, args: list[str] | None, model_factory: ModelFac
 def _spin(node: MolmoNode, executor: NodeExecutor, stop: threading.Event) -> int:
     """Serves until there is a reason to end; returns the exit code."""
     executor.add_node(node)
-    managed = not node.value("autostart")
-    if not managed:
-        threading.Thread(target=partial(_start, node), name="autostart", daemon=True).start()
+    managed = not node.settings().autostart
+    if not managed:  # off the executor, which serves parameters and diagnostics meanwhile
+        threading.Thread(target=node.start, name="autostart", daemon=True).start()
     while not stop.is_set() and (managed or node.failure is None):
         try:
             executor.spin_once(timeout_sec=0.1)
@@ -83,12 +81,6 @@ def _spin(node: MolmoNode, executor: NodeExecutor, stop: threading.Event) -> int
         except ExternalShutdownException:
             break
     return 0 if managed or node.failure is None else 1
-
-
-def _start(node: MolmoNode) -> None:
-    """Configures and activates, off the executor, which serves parameters and diagnostics meanwhile."""
-    if node.trigger_configure() is TransitionCallbackReturn.SUCCESS:
-        node.trigger_activate()
 
 
 def _close(node: MolmoNode) -> None:

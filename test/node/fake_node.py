@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,13 @@ from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
 from molmo_ros.molmo.images.crop_budget import CropChoice, ImageCost
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.process import main
+from molmo_ros.node.records.model_choice import ModelChoice
+from molmo_ros.node.seams.pointing_model import LoadedModel
 
 
 class FakeMolmo:
     def __init__(self):
-        self.encodes = 0
+        self.encodes, self.weights = 0, None
 
     def encode(self, image):
         self.encodes += 1
@@ -47,7 +50,8 @@ class FakeMolmo:
         height, width = image.shape[:2]
         places = re.findall(r"([\d.]+),([\d.]+)(?:~([\d.]+))?", label)
         pause = re.search(r"stream ([\d.]+)", label)
-        points, text, deadline = [], "", time.monotonic() + (options["time_limit"] or 1e9)
+        points: list[Point] = []
+        text, deadline = "", time.monotonic() + (options["time_limit"] or 1e9)
         for index, (x, y, sure) in enumerate(places[: max_points or None], 1):
             if pause and cancel.wait(float(pause[1])):
                 return Answer(Status.CANCELLED, text.strip(), tuple(points))
@@ -69,7 +73,7 @@ class FakeMolmo:
             text, cost = str(self.limits), ImageCost((1, 2), 3, 536)
             crops = CropChoice(2, (cost, cost), 1.25, "as the moon wishes")
         status = Status.FOUND if points else Status.NOT_FOUND
-        measured = {"not_found_probability": 0.25, "calibrated": True} if "~" in label else {}
+        measured: dict[str, Any] = {"not_found_probability": 0.25, "calibrated": True} if "~" in label else {}
         return Answer(status, text, tuple(points), timing_ms={"total": 1.0}, crops=crops, **measured)
 
     def ask(self, image, question, *, options, cancel, **_):
@@ -118,7 +122,13 @@ def _wait_for(gate, cancel, limit):
     return gate.exists()
 
 
-def load(choice):
+def options(**limits: Any) -> Any:
+    """Limits of an answer without torch, which `GenerateOptions` imports."""
+    return limits
+
+
+def load(choice: ModelChoice) -> LoadedModel:
+    # mypy holds the fake against what the node wants of a model.
     if choice.model == "broken":
         raise CheckpointError("no folder broken")
     if gate := _gate(choice.model):
@@ -128,7 +138,7 @@ def load(choice):
     molmo = FakeMolmo()
     if choice.model == "heavy":
         molmo.weights = np.ones(200_000_000, np.uint8)
-    return molmo, dict
+    return molmo, options
 
 
 if __name__ == "__main__":

@@ -118,7 +118,10 @@ def test_listeners_come_and_go(running, make, listener):
 def test_a_picture_is_drawn_only_while_somebody_looks(robot, topic):
     """The node's own publishers, here in this process, where it can be seen what they ask for."""
     owner = rclpy.create_node("drawing", context=robot.context)
-    outputs, array = Outputs(owner), ObjectPointArray(status="FOUND", points=[ObjectPoint()])
+    outputs, array = (
+        Outputs(owner, owner.get_logger()),
+        ObjectPointArray(status="FOUND", points=[ObjectPoint()]),
+    )
     asked = []
 
     def picture():

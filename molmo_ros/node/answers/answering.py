@@ -5,74 +5,44 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.molmo.status import Status
+from molmo_ros.node.answers.fatal_error import FatalModelError, is_fatal
+from molmo_ros.node.answers.feedback import Feedback
 from molmo_ros.node.answers.inference import ask_model
 from molmo_ros.node.answers.joined_answer import joined
 from molmo_ros.node.answers.locator import Locator
+from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.answers.sure_points import sure_points
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.picture_reader import PictureReader
+from molmo_ros.node.parameters.declaration import Settings
+from molmo_ros.node.parameters.limits import limits_in_force
 from molmo_ros.node.records.frame import Frame, refusal
-from molmo_ros.node.records.located_point import LocatedPoint
 from molmo_ros.node.records.outcome import Outcome
-from molmo_ros.node.records.progress import Progress
 from molmo_ros.node.records.query import Kind
-from molmo_ros.node.records.request import Request
+from molmo_ros.node.records.request import QueryLimits, Request
+from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
+from molmo_ros.node.seams.transform_source import TransformSource
 
-
-class FatalModelError(RuntimeError):
-    """The model cannot answer any more in this process, as after a fault of the GPU."""
-
-
-@dataclass
-class Sight:
-    """A frame that is being looked at.
-
-    Attributes:
-        camera: Where it came from; None for one that came with a request.
-        frame: The message, and when it came.
-        picture: uint8 [h, w, 3] RGB.
-        encoded: What the model made of it.
-        timing_ms: What that took; of the first request alone.
-        depth: Its depth image, once it was found.
-        epoch: When it was taken, see `Answerer.forget`.
-        note: What was assumed about the picture, and whether it is black; mostly empty.
-    """
-
-    camera: CameraInput | None
-    frame: Frame
-    picture: np.ndarray
-    encoded: Any
-    timing_ms: dict[str, float]
-    epoch: int = 0
-    depth: Any = None
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.camera.name if self.camera else ""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.picture.shape[1], self.picture.shape[0]
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 
 class Answerer:
     """Answers requests with one model. For one thread.
 
     Args:
-        model: What a `ModelFactory` made.
-        options: Type of the model's options.
+        model: The model.
+        options: Makes its options.
         cameras: The cameras by name, the first one first.
-        value: The node's parameters by name.
+        settings: Returns the parameters.
         now: The node's time [ns].
         transforms: Looks up transforms.
         log: The node's logger.
@@ -80,19 +50,19 @@ class Answerer:
 
     def __init__(
         self,
-        model: Any,
-        options: Callable[..., Any],
+        model: PointingModel,
+        options: OptionsMaker,
         *,
         cameras: Mapping[str, CameraInput],
-        value: Callable[[str], Any],
+        settings: Callable[[], Settings],
         now: Callable[[], int],
-        transforms: Any,
-        log: Any,
+        transforms: TransformSource,
+        log: Log,
     ) -> None:
         self._model, self._options = model, options
-        self._cameras, self._value, self._now = cameras, value, now
+        self._cameras, self._settings, self._now = cameras, settings, now
         self._transforms, self._log = transforms, log
-        self._noted: tuple[Any, ...] = ()
+        self._noted: tuple[int, float] | None = None
         self._frame: Frame | None = None
         self._began = 0.0
         self._epoch, self._forgotten = 0, ""
@@ -162,7 +132,7 @@ class Answerer:
 
     def refusal(self, frame: Frame) -> str:
         """Why a frame is too old for the parameter `max_frame_age`; empty where it is not."""
-        return refusal(frame.stamp, self._now(), self._value("max_frame_age"))
+        return refusal(frame.stamp, self._now(), self._settings().max_frame_age)
 
     def _refusal(self, sight: Sight, request: Request) -> str:
         """Why a frame that was looked at is not to be asked about again; empty where it may be."""
@@ -173,8 +143,7 @@ class Answerer:
     def _too_old(self, frame: Frame, request: Request) -> str:
         if request.image is not None:
             return ""
-        limit = request.limits.max_frame_age
-        return refusal(frame.stamp, self._now(), limit) if limit else self.refusal(frame)
+        return refusal(frame.stamp, self._now(), self._limits(request).max_frame_age)
 
     def _resumed(self, request: Request) -> Sight | None:
         """The frame that continuous queries about this camera go on with; None where a new one is to be taken."""
@@ -235,7 +204,7 @@ class Answerer:
             camera.depths.want(frame.stamp)
         begin = time.perf_counter()
         reader = camera.reader if camera is not None else PictureReader()
-        picture = reader.read(frame.message, self._value("image_bits"))
+        picture = reader.read(frame.message, self._settings().image_bits)
         if picture.news:
             self._log.warning(
                 f"{camera.name if camera is not None else 'the image of a query'}: {picture.news}"
@@ -250,15 +219,14 @@ class Answerer:
         """One request about a frame that has been encoded."""
         started = time.perf_counter()
         header = sight.frame.message.header
-        locator = self._locator(request, sight)
+        locator = self._locator(request, sight, self._settings())
         answer = self._ask(request, sight, locator)
         if sight.camera is not None and sight.epoch != self._epoch:
             late = {"header": header, "camera": sight.name, "start_age": start_age}
             return Outcome(request, Status.STALE, reason=self._forgotten, **late)
         answered = time.perf_counter()
         self._note_crops(answer)
-        minimum = request.limits.min_confidence or self._value("min_confidence")
-        answer, dropped, unsure = sure_points(answer, minimum)
+        answer, dropped, unsure = sure_points(answer, self._limits(request).min_confidence)
         points = tuple(locator.locate(answer.points))
         status, missing = answer.status, [point.reason for point in points if point.xyz is None]
         reason = f"{len(missing)} of {len(points)} points have no metres: {missing[0]}" if missing else ""
@@ -290,13 +258,14 @@ class Answerer:
             dropped_points=dropped,
         )
 
-    def _locator(self, request: Request, sight: Sight) -> Locator:
-        def find_depth() -> tuple[Any, str]:
+    def _locator(self, request: Request, sight: Sight, settings: Settings) -> Locator:
+        def find_depth() -> tuple[PictureMessage | None, str]:
             assert sight.camera is not None
             reason = ""
             if sight.depth is None:  # others may have been asked about another frame meanwhile
-                tolerance, patience = self._value("depth_sync_tolerance"), self._value("depth_patience")
-                sight.depth, reason = sight.camera.depths.collect(tolerance, patience)
+                sight.depth, reason = sight.camera.depths.collect(
+                    settings.depth_sync_tolerance, settings.depth_patience
+                )
             lost = sight.camera.depth_gaps.told("depth images") if sight.depth is None else ""
             return sight.depth, f"{reason}; {lost}" if lost else reason
 
@@ -304,19 +273,18 @@ class Answerer:
             sight.camera,
             sight.frame.message.header,
             sight.size,
-            request.target_frame or self._value("target_frame"),
-            value=self._value,
+            request.target_frame,
+            settings=settings,
             transforms=self._transforms,
             find_depth=find_depth,
         )
 
     def _ask(self, request: Request, sight: Sight, locator: Locator) -> Answer:
         """What the model says to all texts of a request."""
-        limits, query = request.limits, request.query
+        query, limits = request.query, self._limits(request)
         assert query.kind is not None  # those that were refused do not come here
-        time_limit = limits.time_limit or self._value("time_limit")
-        deadline = self._began + time_limit if time_limit > 0 else None
-        feedback = _Feedback(request, sight, locator, limits.min_confidence or self._value("min_confidence"))
+        deadline = self._began + limits.time_limit if limits.time_limit > 0 else None
+        feedback = Feedback(request, sight, locator, limits.min_confidence)
         answers: list[tuple[str, Answer]] = []
         for text in query.texts:
             label = "" if query.kind is Kind.ASK else text
@@ -328,17 +296,17 @@ class Answerer:
                     unasked = Answer(Status.TIMEOUT, limit="time_limit", error=error)
                 answers.append((label, unasked))
                 break
-            feedback.label = label
+            feedback.label, limits = label, self._limits(request)  # a change holds from the next label on
             answer = ask_model(
                 self._model,
                 sight.encoded,
                 query.kind,
                 text,
                 options=self._options(
-                    max_new_tokens=limits.max_new_tokens or self._value("max_new_tokens") or "auto",
+                    max_new_tokens=limits.max_new_tokens or "auto",
                     time_limit=left,
                 ),
-                max_points=limits.max_points or self._value("max_points"),
+                max_points=limits.max_points,
                 cancel=request.cancel,
                 on_text=feedback.on_text,
                 on_point=feedback.on_point,
@@ -346,12 +314,17 @@ class Answerer:
             answers.append((label, answer))
         return joined(answers)
 
+    def _limits(self, request: Request) -> QueryLimits:
+        return limits_in_force(request.limits, self._settings())
+
     def _limit_crops(self) -> None:
-        self._model.limit_crops(self._value("max_crops") or None, self._value("latency_target") or None)
+        settings = self._settings()
+        self._model.limit_crops(settings.max_crops or None, settings.latency_target or None)
 
     def _note_crops(self, answer: Answer) -> None:
         """Logs, once for each setting, where images are not cut as was wished or trained."""
-        setting = self._value("max_crops"), self._value("latency_target")
+        settings = self._settings()
+        setting = settings.max_crops, settings.latency_target
         if answer.crops and answer.crops.note and self._noted != setting:
             self._noted = setting
             self._log.warning(answer.crops.note)
@@ -363,51 +336,3 @@ class Answerer:
         return Outcome(
             request, Status.ERROR, header=header, camera=camera.name if camera else "", reason=reason
         )
-
-
-class _Feedback:
-    """Hands the pieces of one request's answer on."""
-
-    def __init__(self, request: Request, sight: Sight, locator: Locator, minimum: float) -> None:
-        self.label = ""
-        self._request, self._sight, self._locator, self._minimum = request, sight, locator, minimum
-        self._text = ""
-        self._points: list[LocatedPoint] = []
-
-    def on_text(self, piece: str) -> None:
-        self._text += piece
-        self._tell()
-
-    def on_point(self, point: Point) -> None:
-        if self._request.on_progress is None or (
-            self._minimum > 0 and (point.confidence or 0) < self._minimum
-        ):
-            return
-        labelled = replace(point, label=self.label or point.label)
-        self._points += self._locator.locate([labelled])
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._request.on_progress is None:
-            return
-        placed = any(point.xyz is not None for point in self._points)
-        self._request.on_progress(
-            Progress(
-                self._sight.frame.message.header,
-                self._sight.name,
-                self._text,
-                tuple(self._points),
-                self._locator.frame_id if placed else "",
-            )
-        )
-
-
-def is_fatal(error: Exception) -> bool:
-    """Whether a process cannot use its GPU any more after this error: CUDA keeps faults until the process ends.
-
-    Running out of memory is not among them.
-    """
-    kind, text = type(error).__name__, str(error)
-    if "OutOfMemory" in kind or "out of memory" in text:
-        return False
-    return kind == "AcceleratorError" or "CUDA error" in text or "cudaError" in text

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
+from std_msgs.msg import Header
 
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.frame import Frame, stamp_ns
 from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.seams.transform_source import TransformSource
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
 CATCH_UP_STEPS = 24
@@ -50,7 +52,7 @@ class CameraTracker:
 
     Args:
         camera: The camera.
-        value: The node's parameters by name.
+        settings: Returns the parameters.
         transforms: Looks up transforms.
         publish: Called with the outcomes of all queries that have an answer, all about one frame, and a function that
             returns its picture.
@@ -61,12 +63,12 @@ class CameraTracker:
         self,
         camera: CameraInput,
         *,
-        value: Callable[[str], Any],
-        transforms: Any,
+        settings: Callable[[], Settings],
+        transforms: TransformSource,
         publish: Callable[[Sequence[Outcome], Callable[[], np.ndarray]], None],
         on_lost: Callable[[str], None],
     ) -> None:
-        self._camera, self._value, self._transforms = camera, value, transforms
+        self._camera, self._settings, self._transforms = camera, settings, transforms
         self._publish, self._on_lost = publish, on_lost
         self._history = FrameHistory()
         self._tracker = PointTracker()
@@ -90,9 +92,9 @@ class CameraTracker:
         Raises:
             ImageMessageError: The frame cannot be read.
         """
-        started, asked = time.perf_counter(), self._value("queries")
+        started, asked = time.perf_counter(), self._settings().queries
         self._give_up_old(asked)
-        picture = self._camera.reader.read(frame.message, self._value("image_bits")).pixels
+        picture = self._camera.reader.read(frame.message, self._settings().image_bits).pixels
         gray = self._history.add(frame.stamp, picture)
         stepped = self._tracker.step(gray)
         tracks = {
@@ -165,7 +167,7 @@ class CameraTracker:
         outcomes = [self._unmoved(one, header, shown) for one in self._followed.values()]
         self._publish(outcomes, partial(_same, shown))
 
-    def _unmoved(self, followed: Followed, header: Any, picture: np.ndarray) -> Outcome:
+    def _unmoved(self, followed: Followed, header: Header, picture: np.ndarray) -> Outcome:
         """What was answered, as it is known of another frame: points that are not followed into it are unknown."""
         before = followed.outcome
         if before.points:
@@ -177,7 +179,7 @@ class CameraTracker:
             size=(picture.shape[1], picture.shape[0]),
             start_age=None,
             timing_ms={},
-            answered=before.header.stamp,
+            answered=before.taken,
         )
 
     def _followed_into(
@@ -190,18 +192,19 @@ class CameraTracker:
         kept = [track for track in tracks if not track.lost]
         before, header = followed.outcome, frame.message.header
         size = picture.shape[1], picture.shape[0]
+        settings = self._settings()
         locator = Locator(
             self._camera,
             header,
             size,
-            before.request.target_frame or self._value("target_frame"),
-            value=self._value,
+            before.request.target_frame,
+            settings=settings,
             transforms=self._transforms,
             find_depth=partial(
                 self._camera.depths.nearest,
                 frame.stamp,
-                self._value("depth_sync_tolerance"),
-                self._value("depth_patience"),
+                settings.depth_sync_tolerance,
+                settings.depth_patience,
             ),
         )
         pixels = [replace(followed.points[track.id], x=track.x, y=track.y) for track in kept]
@@ -229,12 +232,12 @@ class CameraTracker:
             reason=reason,
             start_age=None,
             timing_ms={},
-            answered=before.header.stamp,
+            answered=before.taken,
         )
 
     def _give_up_old(self, asked: Sequence[str]) -> None:
         """Forgets the points of queries that are not among the asked ones any more, or have no answer."""
-        limit = max(LIFETIME, 3.0 / self._value("rate"))
+        limit = max(LIFETIME, 3.0 / self._settings().rate)
         now = time.monotonic()
         for query, one in list(self._followed.items()):
             if query not in asked or now - one.since >= limit:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.records.query import Kind
+from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
+
+if TYPE_CHECKING:  # they import torch
+    from molmo_ros.molmo.answers.encoded_image import EncodedImage
+    from molmo_ros.molmo.running.generate import GenerateOptions
 
 
-def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
+def load_model(choice: ModelChoice) -> LoadedModel:
     """Load a Molmo. Imports torch, which takes seconds: never called in a callback.
 
     Raises:
@@ -32,12 +38,12 @@ def load_model(choice: ModelChoice) -> tuple[Any, Callable[..., Any]]:
 
 
 def ask_model(
-    model: Any,
-    encoded: Any,
+    model: PointingModel,
+    encoded: EncodedImage,
     kind: Kind,
     text: str,
     *,
-    options: Any,
+    options: GenerateOptions,
     max_points: int,
     cancel: threading.Event,
     on_text: Callable[[str], None],
@@ -46,7 +52,7 @@ def ask_model(
     """One query about one picture.
 
     Args:
-        model: What a `ModelFactory` made.
+        model: The model.
         encoded: What its `encode` made of the picture.
         kind: What to do with the text.
         text: The label to point at or to count, or the question.
@@ -56,9 +62,8 @@ def ask_model(
         on_text: Called with each piece of text.
         on_point: Called with each point that is complete.
     """
-    common: dict[str, Any] = {"options": options, "cancel": cancel, "on_text": on_text, "on_point": on_point}
     if kind is Kind.POINT:
-        return model.point(encoded, text, max_points=max_points or None, **common)
-    if kind is Kind.COUNT:
-        return model.count(encoded, text, **common)
-    return model.ask(encoded, text, **common)
+        ask: Callable[..., Answer] = partial(model.point, max_points=max_points or None)
+    else:
+        ask = model.count if kind is Kind.COUNT else model.ask
+    return ask(encoded, text, options=options, cancel=cancel, on_text=on_text, on_point=on_point)

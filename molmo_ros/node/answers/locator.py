@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from std_msgs.msg import Header
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.belonging import Belonging, InputClaims, MismatchError, Rules
@@ -18,9 +19,14 @@ from molmo_ros.node.answers.locate import DepthReading, locate_points
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.parameters.optical_frames import optical_frame_of
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
+from molmo_ros.node.seams.transform_source import TransformSource
+
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 NO_LIMIT = 10.0
 """How long depth is kept where pictures of any age are accepted [s]."""
@@ -35,8 +41,8 @@ class Locator:
         camera: Where the frame came from; None for one that came with a request, and has no depth.
         header: The frame's header.
         size: Its width and height [px].
-        target_frame: Frame of the places; empty means the optical frame.
-        value: The node's parameters.
+        target_frame: Frame of the places; empty means what the parameter says, and there the optical frame.
+        settings: The parameters.
         transforms: Looks up transforms.
         find_depth: Returns the depth message of the frame, or None and why there is none.
 
@@ -50,17 +56,17 @@ class Locator:
     def __init__(
         self,
         camera: CameraInput | None,
-        header: Any,
+        header: Header,
         size: tuple[int, int],
         target_frame: str,
         *,
-        value: Callable[[str], Any],
-        transforms: Any,
-        find_depth: Callable[[], tuple[Any, str]],
+        settings: Settings,
+        transforms: TransformSource,
+        find_depth: Callable[[], tuple[PictureMessage | None, str]],
     ) -> None:
         self._camera, self._header, self._size = camera, header, size
-        self._value, self._transforms, self._find_depth = value, transforms, find_depth
-        self._target_frame = target_frame
+        self._settings, self._transforms, self._find_depth = settings, transforms, find_depth
+        self._target_frame = target_frame or settings.target_frame
         self.frame_id = ""
         self.viewpoint = (0.0, 0.0, 0.0)
         self.missing: Status | None = Status.NO_DEPTH
@@ -77,10 +83,10 @@ class Locator:
             return [LocatedPoint(point, reason=self.reason) for point in points]
         depth, camera, target_from_optical = self._surroundings
         reading = DepthReading(
-            self._value("depth_window"),
-            self._value("min_depth"),
-            self._value("max_depth"),
-            self._value("surface_normals"),
+            self._settings.depth_window,
+            self._settings.min_depth,
+            self._settings.max_depth,
+            self._settings.surface_normals,
         )
         located = locate_points(points, depth, camera, reading)
         if target_from_optical is None:
@@ -89,7 +95,7 @@ class Locator:
 
     def _look_up(self) -> None:
         """Gets depth, calibration and transform, or the reason why one is missing or does not belong to the rest."""
-        wanted = self._camera is not None and self._value("use_depth") and not self._camera.without_depth
+        wanted = self._camera is not None and self._settings.use_depth and not self._camera.without_depth
         try:
             if self._camera is None:
                 raise ImageMessageError("the image came with the query, without depth")
@@ -115,18 +121,18 @@ class Locator:
             MismatchError: They do not belong together.
             TransformError: The transform is not known.
         """
-        value, header = self._value, self._header
+        settings, header = self._settings, self._header
         belonging = Belonging(
             InputClaims("the picture", header.frame_id, stamp_ns(header), self._size),
             Rules(
-                tolerance=value("depth_sync_tolerance"),
-                optical_frame=optical_frame_of(value("optical_frame"), input_.name),
-                depth_is_aligned=value("depth_is_aligned"),
-                trust_camera_info=value("trust_camera_info"),
+                tolerance=settings.depth_sync_tolerance,
+                optical_frame=optical_frame_of(settings.optical_frame, input_.name),
+                depth_is_aligned=settings.depth_is_aligned,
+                trust_camera_info=settings.trust_camera_info,
             ),
         )
         belonging.require_stamp()
-        span = (value("max_frame_age") or NO_LIMIT) + value("depth_sync_tolerance") + value("depth_patience")
+        span = (settings.max_frame_age or NO_LIMIT) + settings.depth_sync_tolerance + settings.depth_patience
         input_.depths.keep(span)
         message, reason = self._find_depth()
         if message is None:
@@ -138,12 +144,12 @@ class Locator:
         )
         camera = input_.calibration(
             *self._size,
-            rectified=value("image_is_rectified"),
-            matrix=value("camera_matrix"),
-            trusted=value("trust_camera_info"),
-            patience=value("depth_patience"),
+            rectified=settings.image_is_rectified,
+            matrix=settings.camera_matrix,
+            trusted=settings.trust_camera_info,
+            patience=settings.depth_patience,
         )
-        info = None if any(value("camera_matrix")) else input_.info
+        info = None if any(settings.camera_matrix) else input_.info
         belonging.require_calibration(info and InputClaims("camera_info", info.header.frame_id), camera)
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
         target_from_optical = self._target_from_optical(belonging.optical_frame)
@@ -169,7 +175,7 @@ class Locator:
                 f"{LONGEST_NAME}"
             )
         return self._transforms.lookup(
-            self.frame_id, optical, stamp_ns(self._header), self._value("transform_patience")
+            self.frame_id, optical, stamp_ns(self._header), self._settings.transform_patience
         )
 
     def _require_optical(self, belonging: Belonging) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import traceback
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.records.frame import Frame
 from molmo_ros.node.records.outcome import Outcome
+from molmo_ros.node.seams.log import Log
 
 
 class TrackingThread:
@@ -23,7 +23,7 @@ class TrackingThread:
         log: The node's logger.
     """
 
-    def __init__(self, tracker: CameraTracker, log: Any) -> None:
+    def __init__(self, tracker: CameraTracker, log: Log) -> None:
         self._tracker, self._log = tracker, log
         self._changed = threading.Condition()
         self._frames: Mailbox[Frame] = Mailbox()

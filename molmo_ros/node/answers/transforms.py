@@ -5,9 +5,10 @@ With tf2_ros, which every installed ROS has, its buffer is used; with tf2_msgs a
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
+from geometry_msgs.msg import Transform
 from rclpy.callback_groups import CallbackGroup
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -19,6 +20,9 @@ from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.geometry.transform_buffer import TransformBuffer
 from molmo_ros.node import installed_ros
 from molmo_ros.node.records.frame import PastTime, stamp_ns
+
+if TYPE_CHECKING:
+    from tf2_msgs.msg import TFMessage
 
 QUEUED = 100
 """Messages that the middleware holds for each topic, as tf2's listener does."""
@@ -153,7 +157,7 @@ class _Tf2Listener:
 class _TopicListener:
     """Own subscriptions, into the package's own buffer."""
 
-    def __init__(self, message_type: Any, node: Node, group: CallbackGroup | None) -> None:
+    def __init__(self, message_type: type[TFMessage], node: Node, group: CallbackGroup | None) -> None:
         self._node, self._buffer = node, TransformBuffer()
         self._past: PastTime | None = None
         # The qualities of tf2's listener: every broadcaster is reliable, and a lost transform is a gap.
@@ -185,16 +189,16 @@ class _TopicListener:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _on_moving(self, message: Any) -> None:
+    def _on_moving(self, message: TFMessage) -> None:
         self._store(message, static=False)
 
-    def _on_static(self, message: Any) -> None:
+    def _on_static(self, message: TFMessage) -> None:
         self._store(message, static=True)
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
-    def _store(self, message: Any, static: bool) -> None:
+    def _store(self, message: TFMessage, static: bool) -> None:
         for stamped in message.transforms:
             if (
                 not static
@@ -213,7 +217,7 @@ class _TopicListener:
                 )
 
 
-def _from_message(transform: Any) -> RigidTransform:
+def _from_message(transform: Transform) -> RigidTransform:
     """From a geometry_msgs/Transform."""
     t, q = transform.translation, transform.rotation
     return RigidTransform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.frame_names import shown
 
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo
+
 
 def camera_from_message(
-    message: Any,
+    message: CameraInfo | None,
     *,
     rectified: bool = False,
     matrix: Sequence[float] = (),
@@ -50,7 +53,7 @@ def camera_from_message(
     )
 
 
-def _require_own_frame(message: Any) -> None:
+def _require_own_frame(message: CameraInfo) -> None:
     """P is that of a camera on its own, or of the first of a stereo pair.
 
     P of the second one projects points of the first one's frame (sensor_msgs/CameraInfo: Tx = -fx B); whether the

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
@@ -20,7 +22,11 @@ from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.cameras.picture_reader import PictureReader
 from molmo_ros.node.cameras.topic_silence import silence
 from molmo_ros.node.health.stamp_gaps import StampGaps
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.frame import Frame, PastTime, stamp_ns
+
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 LOOK_INTERVAL = 0.5
 """How often publishers of a calibration are looked for while none has come [s]."""
@@ -37,6 +43,11 @@ class Transport:
 
     image: str = "raw"
     depth: str = "raw"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Transport:
+        """What the parameters say."""
+        return cls(settings.image_transport, settings.depth_transport if settings.use_depth else "")
 
 
 class CameraInput:
@@ -78,11 +89,11 @@ class CameraInput:
         self._past: PastTime | None = None
         self._informed, self._waited_in_vain = threading.Condition(), False
         self._prefix, self._on_frame = prefix, on_frame
-        self._subscriptions: list[Any] = []
-        self._latched: Callable[[], Any] | None = None
+        self._subscriptions: list[Subscription] = []
+        self._latched: Callable[[], Subscription | None] | None = None
         self._looked = 0.0
 
-    def subscribe(self, node: Any, transport: Transport) -> None:
+    def subscribe(self, node: Node, transport: Transport) -> None:
         """Listen, best effort as cameras publish; `qos_overrides` makes it reliable for large pictures.
 
         A calibration is heard whether it is published with every picture or was once, before.
@@ -113,7 +124,7 @@ class CameraInput:
         )
         self._listen_latched()
 
-    def unsubscribe(self, node: Any) -> None:
+    def unsubscribe(self, node: Node) -> None:
         """Listen no more, and forget all pictures."""
         with self._informed:
             self._latched = None
@@ -189,7 +200,7 @@ class CameraInput:
                 self._listen_latched()
                 self._waited_in_vain = not self._informed.wait_for(lambda: self.info is not None, patience)
 
-    def on_image(self, message: Any) -> None:
+    def on_image(self, message: PictureMessage) -> None:
         """A picture has come, an Image or a CompressedImage."""
         if self._is_past(message):
             return
@@ -201,13 +212,13 @@ class CameraInput:
         self.frames.put(frame)
         self._on_frame(self, frame)
 
-    def on_depth(self, message: Any) -> None:
+    def on_depth(self, message: PictureMessage) -> None:
         """A depth image has come."""
         if not self._is_past(message):
             self.depths.put(message)
             self.depth_gaps.add(stamp_ns(message.header))
 
-    def _is_past(self, message: Any) -> bool:
+    def _is_past(self, message: PictureMessage) -> bool:
         past = self._past is not None and self._past.holds(stamp_ns(message.header), self.now())
         self.from_before += past
         return past

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 PREFIX = "qos_overrides."
 POLICIES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
@@ -27,10 +31,12 @@ def sensor_data() -> QoSProfile:
     return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def listen(node: Any, kind: type, topic: str, callback: Callable[[Any], None], group: Any) -> Any:
+def listen(
+    node: Node, kind: type, topic: str, callback: Callable[[Any], None], group: CallbackGroup
+) -> Subscription:
     """A subscription to a camera's topic, as `qos_overrides` want it; a value that is none is logged and left out."""
 
-    def make(options: QoSOverridingOptions | None) -> Any:
+    def make(options: QoSOverridingOptions | None) -> Subscription:
         return node.create_subscription(
             kind, topic, callback, sensor_data(), callback_group=group, qos_overriding_options=options
         )
@@ -43,7 +49,9 @@ def listen(node: Any, kind: type, topic: str, callback: Callable[[Any], None], g
         return make(None)
 
 
-def listen_latched(node: Any, kind: type, topic: str, callback: Callable[[Any], None], group: Any) -> Any:
+def listen_latched(
+    node: Node, kind: type, topic: str, callback: Callable[[Any], None], group: CallbackGroup
+) -> Subscription | None:
     """A subscription beside the other one that hears what was sent before; None where no publisher keeps it.
 
     Made only then: a reader that wants history does not match others, and both sides would log that.
@@ -56,7 +64,7 @@ def listen_latched(node: Any, kind: type, topic: str, callback: Callable[[Any], 
     return node.create_subscription(kind, topic, callback, LATCHED, callback_group=group)
 
 
-def warn_of_unknown_overrides(node: Any) -> None:
+def warn_of_unknown_overrides(node: Node) -> None:
     """Logs those `qos_overrides` that no topic of the node has taken, with those that there are."""
     given = [name for name in getattr(node, "_parameter_overrides", {}) if name.startswith(PREFIX)]
     unknown = [name for name in given if not node.has_parameter(name)]
@@ -74,5 +82,5 @@ def _with_history(profile: QoSProfile) -> SetParametersResult:
     return SetParametersResult(successful=True)
 
 
-def _names(enum: Any) -> list[str]:
+def _names(enum: type[Enum]) -> list[str]:
     return [one.name.lower() for one in enum if one.name not in ("UNKNOWN", "BEST_AVAILABLE")]

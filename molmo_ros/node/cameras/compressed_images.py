@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from molmo_ros.pictures.bit_depth import used_bits
 from molmo_ros.pictures.coded_picture import PictureError
 from molmo_ros.pictures.decode import Bounds, decode, look_through
 
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage
+
 BOUNDS = Bounds(MAX_PIXELS, 1 << 30)
 """What a message may take, whatever it holds: 100 million pixels, and 1 GiB besides itself."""
 
@@ -35,7 +38,9 @@ _DEPTH_CODECS = ("compressedDepth png", "compressedDepth rvl", "png compressed",
 
 
 def decode_compressed_picture(
-    message: Any, bits: BitDepth = used_bits, turned: Callable[[int], None] = lambda orientation: None
+    message: CompressedImage,
+    bits: BitDepth = used_bits,
+    turned: Callable[[int], None] = lambda orientation: None,
 ) -> np.ndarray:
     """The picture of a sensor_msgs/CompressedImage with JPEG, PNG, WebP or TIFF data.
 
@@ -43,7 +48,7 @@ def decode_compressed_picture(
     they are, and of `format` only a Bayer pattern and a reversed colour order ("compressed rgb8") matter.
 
     Args:
-        message: Anything with the fields of sensor_msgs/CompressedImage.
+        message: CompressedImagething with the fields of sensor_msgs/CompressedImage.
         bits: Called with the samples of a 16-bit picture, of which cameras may use 8 to 16 bits.
         turned: Called with an EXIF orientation that is not 1, and is not applied.
 
@@ -77,7 +82,7 @@ def decode_compressed_picture(
     return to_rgb(pixels, mosaic if is_mosaic else f"mono{depth}", bits)
 
 
-def decode_compressed_depth(message: Any) -> np.ndarray:
+def decode_compressed_depth(message: CompressedImage) -> np.ndarray:
     """The depth of a sensor_msgs/CompressedImage (REP-118).
 
     `format` is the depth encoding, then how it is coded: "16UC1; compressedDepth png", "32FC1; compressedDepth rvl",

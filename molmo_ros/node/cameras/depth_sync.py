@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from molmo_ros.node.cameras.message_cache import MessageCache
 from molmo_ros.node.records.frame import stamp_ns
+
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 SPAN = 2.0
 """How long depth is kept at least, in the time of its stamps [s]: pictures wait, and come late."""
@@ -37,7 +40,7 @@ class DepthSync:
         with self._changed:
             self._recent.span = round(max(span, SPAN) * 1e9)
 
-    def put(self, message: Any) -> None:
+    def put(self, message: PictureMessage) -> None:
         """Add a depth image: a message with a header and data, kept as it is."""
         with self._changed:
             self._received, self._cleared = True, ""
@@ -58,7 +61,7 @@ class DepthSync:
         with self._changed:
             self._wanted = self._match(stamp)
 
-    def collect(self, tolerance: float, patience: float) -> tuple[Any | None, str]:
+    def collect(self, tolerance: float, patience: float) -> tuple[PictureMessage | None, str]:
         """The depth image wanted, waiting for a late one, and why there is none.
 
         Args:
@@ -71,7 +74,7 @@ class DepthSync:
             return None, "no depth image was asked for"
         return self._find(wanted.stamp, tolerance, patience, lambda: self._wanted and self._wanted.message)
 
-    def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[Any | None, str]:
+    def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[PictureMessage | None, str]:
         """The depth image nearest to any stamp [ns], of those that are kept, and why there is none; see `collect`."""
         return self._find(stamp, tolerance, patience, lambda: self._match(stamp).message)
 
@@ -91,8 +94,8 @@ class DepthSync:
             self._changed.notify_all()
 
     def _find(
-        self, stamp: int, tolerance: float, patience: float, best: Callable[[], Any | None]
-    ) -> tuple[Any | None, str]:
+        self, stamp: int, tolerance: float, patience: float, best: Callable[[], PictureMessage | None]
+    ) -> tuple[PictureMessage | None, str]:
         """Waits for the best image until none that is still to come can be better."""
         deadline = time.monotonic() + patience
         with self._changed:
@@ -131,13 +134,13 @@ class _Match:
 
     def __init__(self, stamp: int) -> None:
         self.stamp = stamp
-        self.message: Any | None = None
+        self.message: PictureMessage | None = None
 
-    def consider(self, message: Any) -> None:
+    def consider(self, message: PictureMessage) -> None:
         if self.message is None or _apart(message, self.stamp) <= _apart(self.message, self.stamp):
             self.message = message
 
 
-def _apart(message: Any, stamp: int) -> int:
+def _apart(message: PictureMessage, stamp: int) -> int:
     """How far a message's stamp is from another [ns]."""
     return abs(stamp_ns(message.header) - stamp)

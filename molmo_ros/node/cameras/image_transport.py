@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +11,14 @@ from molmo_ros.node.cameras.compressed_images import decode_compressed_depth, de
 from molmo_ros.node.cameras.images import BitDepth, decode_picture, depth_view
 from molmo_ros.pictures.bit_depth import used_bits
 
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
+
 
 def picture_of(
-    message: Any, bits: BitDepth = used_bits, turned: Callable[[int], None] = lambda orientation: None
+    message: PictureMessage,
+    bits: BitDepth = used_bits,
+    turned: Callable[[int], None] = lambda orientation: None,
 ) -> np.ndarray:
     """The picture, uint8 [h, w, 3] RGB; a view of the message's data where that is possible.
 
@@ -30,7 +35,7 @@ def picture_of(
     return decode_picture(message, bits)
 
 
-def depth_of(message: Any) -> np.ndarray:
+def depth_of(message: PictureMessage) -> np.ndarray:
     """The depth, [h, w] uint16 [mm] (0 invalid) or floating [m] (NaN invalid); see `molmo_ros.geometry.metres`.
 
     Raises:
@@ -39,5 +44,5 @@ def depth_of(message: Any) -> np.ndarray:
     return decode_compressed_depth(message) if _is_compressed(message) else depth_view(message)
 
 
-def _is_compressed(message: Any) -> bool:
+def _is_compressed(message: PictureMessage) -> bool:
     return hasattr(message, "format")

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from molmo_ros.node import installed_ros
 from molmo_ros.pictures.bit_depth import to_eight_bits, used_bits
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import Image
 
 MAX_PIXELS = 100_000_000
 """A message that has, or claims, more [px] is refused before it is decoded."""
@@ -87,11 +90,11 @@ PICTURE_ENCODINGS = tuple(_PICTURES)
 DEPTH_ENCODINGS = tuple(_DEPTHS)
 
 
-def decode_picture(message: Any, bits: BitDepth = used_bits) -> np.ndarray:
+def decode_picture(message: Image, bits: BitDepth = used_bits) -> np.ndarray:
     """The picture of a sensor_msgs/Image.
 
     Args:
-        message: Anything with the fields of sensor_msgs/Image.
+        message: Imagething with the fields of sensor_msgs/Image.
         bits: Called with the samples of a 16-bit picture, of which cameras may use 8 to 16 bits.
 
     Returns:
@@ -135,7 +138,7 @@ def to_rgb(pixels: np.ndarray, encoding: str, bits: BitDepth = used_bits) -> np.
     return np.ascontiguousarray(_PICTURES[encoding][2](np.ascontiguousarray(pixels)))
 
 
-def _nv24_planes(message: Any) -> np.ndarray:
+def _nv24_planes(message: Image) -> np.ndarray:
     """The planes of an NV24 image one below the other, uint8 [3h, w]; a row of the second has twice the bytes."""
     width, height = message.width, message.height
     tight = (
@@ -153,7 +156,7 @@ def _nv24_planes(message: Any) -> np.ndarray:
     return np.vstack([luma, chroma.reshape(2 * height, width)])
 
 
-def _by_cv_bridge(message: Any, pixels: np.ndarray) -> np.ndarray | None:
+def _by_cv_bridge(message: Image, pixels: np.ndarray) -> np.ndarray | None:
     """The picture by the installed cv_bridge; None where there is none, or it cannot read this message."""
     library = installed_ros.module("cv_bridge")
     # It shears rows whose padding is no whole number of pixels, and takes all 16 bits of a sample to be used.
@@ -165,7 +168,7 @@ def _by_cv_bridge(message: Any, pixels: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def depth_view(message: Any) -> np.ndarray:
+def depth_view(message: Image) -> np.ndarray:
     """The depth of a sensor_msgs/Image as a view, not converted (REP-118).
 
     Returns:
@@ -182,7 +185,7 @@ def depth_view(message: Any) -> np.ndarray:
     return _view(message, _DEPTHS[message.encoding], 1, message.height)
 
 
-def _view(message: Any, dtype: type, channels: int, rows: int, step: int = 0) -> np.ndarray:
+def _view(message: Image, dtype: type, channels: int, rows: int, step: int = 0) -> np.ndarray:
     """The message's bytes as an array, row padding skipped; no copy. `step` 0 means the message's own."""
     width, height, step = message.width, message.height, step or message.step
     if width < 1 or height < 1:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from molmo_ros.node.cameras.image_transport import picture_of
 from molmo_ros.pictures.bit_depth import is_black, used_bits
+
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class PictureReader:
         self._bits = 0
         self._told = ""
 
-    def read(self, message: Any, bits: int = 0) -> ReadPicture:
+    def read(self, message: PictureMessage, bits: int = 0) -> ReadPicture:
         """The picture of a sensor_msgs/Image or sensor_msgs/CompressedImage.
 
         Args:

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
 MOST_NAMED = 4
@@ -14,7 +17,7 @@ MOST_NAMED = 4
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def silence(node: Any, subscription: Any) -> str:
+def silence(node: Node, subscription: Subscription) -> str:
     """What is known of a subscription on which nothing has come, and what cures it.
 
     Args:
@@ -53,12 +56,12 @@ def type_name(kind: Any) -> str:
     return f"{package}/{rest.split('.')[0]}/{kind.__name__}"
 
 
-def _names(infos: list[Any]) -> str:
+def _names(infos: list[TopicEndpointInfo]) -> str:
     names = sorted({f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos})
     return f"{', '.join(names[:MOST_NAMED])} publish{'es' if len(names) == 1 else ''}"
 
 
-def _elsewhere(node: Any, topic: str, wanted: str) -> str:
+def _elsewhere(node: Node, topic: str, wanted: str) -> str:
     """Where messages of the wanted type are to be had."""
     others = [
         name

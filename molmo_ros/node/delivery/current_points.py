@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from molmo_msgs.msg import ObjectPointArray
@@ -28,7 +27,7 @@ class _Round:
         arrays: The records so far, by what was written.
     """
 
-    about: Any
+    about: object
     picture: Picture
     arrays: dict[str, ObjectPointArray] = field(default_factory=dict)
 
@@ -52,7 +51,7 @@ class CurrentPoints:
         self._outputs, self._queries, self._cameras = outputs, queries, list(cameras)
         self._rounds: dict[str, _Round] = {}
 
-    def add(self, outcome: Outcome, array: ObjectPointArray, about: Any, picture: Picture) -> None:
+    def add(self, outcome: Outcome, array: ObjectPointArray, about: object, picture: Picture) -> None:
         """An answer to a continuous query.
 
         Args:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.molmo.status import Status
-from molmo_ros.node.answers.answering import Sight
-from molmo_ros.node.answers.tracking_thread import TrackingThread
+from molmo_ros.node.answers.sight import Sight
+from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.delivery.current_points import CurrentPoints
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.outcome import Outcome
-from molmo_ros.node.records.query import Query, continuous_queries
+from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_clock import NodeClock
 
 FAILURES_LOGGED = 5.0
 """How often derived messages that could not be sent are logged [s]."""
@@ -31,27 +33,39 @@ class Delivery:
     """One outcome for every request, and the current points of every camera. Thread-safe.
 
     Args:
-        node: The node.
+        outputs: The publishers.
         cameras: The cameras by name.
+        trackers: Follow the points of continuous queries.
         diagnostics: Counts the outcomes.
+        settings: Returns the parameters.
+        clock: Tells the node's time, and whether there is still someone to tell.
+        log: The node's logger.
 
     Attributes:
         outputs: The publishers.
         current: The current points, of continuous queries.
-        trackers: Of the cameras, by name; none while the node is not active.
-        abandoned: Requests that have their outcome although the model still works on them.
     """
 
-    def __init__(self, node: Any, cameras: Mapping[str, CameraInput], diagnostics: Diagnostics) -> None:
-        self._node, self._cameras, self._diagnostics = node, cameras, diagnostics
-        self.outputs = Outputs(node)
-        self.current = CurrentPoints(self.outputs, self.queries, list(cameras))
-        self.trackers: dict[str, TrackingThread] = {}
-        self.abandoned: list[Request] = []
+    def __init__(
+        self,
+        outputs: Outputs,
+        cameras: Mapping[str, CameraInput],
+        trackers: Trackers,
+        diagnostics: Diagnostics,
+        *,
+        settings: Callable[[], Settings],
+        clock: NodeClock,
+        log: Log,
+    ) -> None:
+        self.outputs = outputs
+        self.current = CurrentPoints(outputs, self.queries, list(cameras))
+        self._cameras, self._trackers, self._diagnostics = cameras, trackers, diagnostics
+        self._settings, self._clock, self._log = settings, clock, log
+        self._abandoned: list[Request] = []
 
     def queries(self) -> tuple[Query, ...]:
         """The continuous queries."""
-        return continuous_queries(self._node.value("queries"))
+        return self._settings().continuous
 
     def name_queries(self) -> dict[str, str]:
         """Give each continuous query the topics that it has for itself; their names by what was written."""
@@ -67,7 +81,7 @@ class Delivery:
         asked on the topic `query`; services and goals never move them.
         """
         request = outcome.request
-        if request in self.abandoned:
+        if request in self._abandoned:
             return
         if outcome.made_way:
             self._diagnostics.record_preemption()
@@ -77,6 +91,10 @@ class Delivery:
             return  # points that nobody wants any more are no current points
         with self._failing_alone():
             self._deliver_current(outcome, array, sight)
+
+    def abandon(self, requests: Sequence[Request]) -> None:
+        """These have their outcome, although the model still works on them: nothing it says of them is delivered."""
+        self._abandoned = list(requests)
 
     def end_round(self, camera: str) -> None:
         """Nothing more is coming about the camera's frame that continuous queries were asked about."""
@@ -89,18 +107,15 @@ class Delivery:
         try:
             yield
         except Exception:
-            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
+            self._log.error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
 
     def _deliver_current(self, outcome: Outcome, array: ObjectPointArray, sight: Sight) -> None:
         source = outcome.request.source
         if source in (Source.TOPIC, Source.CONTINUOUS):
             self.outputs.publish_answer(array.text)
-        tracker = self.trackers.get(outcome.camera)
         if source is Source.TOPIC and not self.queries():
             self.current.publish_one(outcome, array, lambda: sight.picture)
-        elif source is Source.CONTINUOUS and tracker is not None and self._node.value("tracking"):
-            tracker.on_answer(outcome, sight.picture)
-        elif source is Source.CONTINUOUS:
+        elif source is Source.CONTINUOUS and not self._trackers.on_answer(outcome, sight.picture):
             self.current.add(outcome, array, sight.frame, lambda: sight.picture)
 
     def deliver_last(self, outcome: Outcome) -> ObjectPointArray | None:
@@ -109,21 +124,21 @@ class Delivery:
         Returns:
             What was published; None where ROS has ended.
         """
-        if not self._node.context.ok():
+        if not self._clock.ok():
             return None
         array = self._record(outcome)
         self._diagnostics.record_outcome(array)
         self.outputs.publish_result(array)
         if outcome.request.on_outcome is not None:
-            outcome.request.on_outcome(outcome, array)
+            outcome.request.on_outcome(array)
         return array
 
     def deliver_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
         """The current points of a camera, from its tracker; see `CameraTracker`."""
-        if self._node.context.ok():
+        if self._clock.ok():
             self.current.tracked([(outcome, self._record(outcome)) for outcome in outcomes], picture)
 
     def _record(self, outcome: Outcome) -> ObjectPointArray:
         camera = self._cameras.get(outcome.camera)
-        now = self._node.get_clock().now().nanoseconds
+        now = self._clock.now()
         return object_points(outcome, now=now, dropped_frames=camera.frames.dropped if camera else 0)

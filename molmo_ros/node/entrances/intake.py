@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+
+from molmo_msgs.msg import ObjectPointArray
+from std_msgs.msg import String
 
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.delivery.delivery import Delivery
-from molmo_ros.node.entrances.limits import limits_error
 from molmo_ros.node.health.diagnostics import Diagnostics
+from molmo_ros.node.parameters.declaration import Settings
+from molmo_ros.node.parameters.limits import limits_error
 from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query, QueryError, parse_query
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.seams.log import Log
 
 
 class Intake:
     """Gives every request an outcome at once that does not get into the queue. Thread-safe.
 
     Args:
-        node: The node.
         cameras: The cameras by name.
         queue: Where requests go.
         delivery: Where outcomes go.
         diagnostics: Counts what was turned away, by reason.
+        settings: Returns the parameters.
+        state: Returns the node's state: only an active one takes requests.
+        log: The node's logger.
     """
 
     def __init__(
         self,
-        node: Any,
         cameras: Mapping[str, CameraInput],
         queue: RequestQueue,
         delivery: Delivery,
         diagnostics: Diagnostics,
+        *,
+        settings: Callable[[], Settings],
+        state: Callable[[], str],
+        log: Log,
     ) -> None:
-        self._node, self._cameras, self._queue = node, cameras, queue
+        self._cameras, self._queue = cameras, queue
+        self._settings, self._state, self._log = settings, state, log
         self._delivery, self._diagnostics = delivery, diagnostics
 
-    def on_message(self, message: Any) -> None:
+    def on_message(self, message: String) -> None:
         """A std_msgs/String on the `query` topic."""
         try:
             self.submit(Request(parse_query(message.data), Source.TOPIC))
@@ -47,15 +57,15 @@ class Intake:
 
     def submit(self, request: Request) -> None:
         """Queue a request."""
-        camera, capacity = request.query.camera, self._node.value("max_queued_queries")
+        camera, capacity = request.query.camera, self._settings().max_queued_queries
         if camera and camera not in self._cameras:
             known = ", ".join(self._cameras)
             reason = f"there is no camera {camera[:40]!r}; cameras: {known}"
             self._turn_away(request, Status.ERROR, "unknown_camera", reason)
         elif reason := limits_error(request.limits):
             self._turn_away(request, Status.ERROR, "limit_out_of_range", reason)
-        elif self._node.state != "active":
-            reason = f"the node is {self._node.state}: activate it first"
+        elif (state := self._state()) != "active":
+            reason = f"the node is {state}: activate it first"
             self._turn_away(request, Status.ERROR, "not_active", reason)
         elif not self._queue.submit(request, capacity):
             if self._queue.closed:  # since a moment ago
@@ -66,7 +76,11 @@ class Intake:
             self._turn_away(request, Status.BUSY, "queue_full", reason)
 
     def refuse(
-        self, source: Source, written: str, reason: str, on_outcome: Callable[..., None] | None = None
+        self,
+        source: Source,
+        written: str,
+        reason: str,
+        on_outcome: Callable[[ObjectPointArray], None] | None = None,
     ) -> None:
         """Give what cannot be asked its outcome.
 
@@ -76,7 +90,7 @@ class Intake:
             reason: Why it cannot be asked.
             on_outcome: See `Request`.
         """
-        self._node.get_logger().warning(f"query refused: {reason}")
+        self._log.warning(f"query refused: {reason}")
         request = Request(Query(None, (), written), source, on_outcome=on_outcome)
         self._turn_away(request, Status.ERROR, "not_a_query", reason)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from molmo_msgs.action import Query as QueryAction
 from molmo_msgs.msg import ObjectPointArray
 from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.entrances.intake import Intake
 from molmo_ros.node.entrances.services import WAIT_INTERVAL, attached, seconds
 from molmo_ros.node.messages.object_points import feedback
-from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.progress import Progress
 from molmo_ros.node.records.query import Query, QueryError, structured_query
 from molmo_ros.node.records.request import QueryLimits, Request, Source
@@ -32,7 +32,7 @@ class QueryActionServer:
     Arguments as of `Services`.
     """
 
-    def __init__(self, node: Any, intake: Intake) -> None:
+    def __init__(self, node: Node, intake: Intake) -> None:
         self._node, self._intake = node, intake
         self._asked: dict[bytes, _Asked] = {}
         self._server = ActionServer(
@@ -52,7 +52,7 @@ class QueryActionServer:
         """End the action. The node's own `destroy_node` leaves it."""
         self._server.destroy()
 
-    def _on_accepted(self, goal: Any) -> None:
+    def _on_accepted(self, goal: ServerGoalHandle) -> None:
         asked = self._asked[bytes(goal.goal_id.uuid)] = _Asked(goal)
         goal.execute()
         wanted = goal.request
@@ -65,11 +65,11 @@ class QueryActionServer:
             asked.request = _request(query, goal, asked)
             self._intake.submit(asked.request)
 
-    def _on_cancel(self, goal: Any) -> CancelResponse:
+    def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         threading.Thread(target=self._cancel_request, args=(goal,), daemon=True).start()
         return CancelResponse.ACCEPT
 
-    def _cancel_request(self, goal: Any) -> None:
+    def _cancel_request(self, goal: ServerGoalHandle) -> None:
         """Cancels the goal's request once rclpy has made it CANCELING: an earlier outcome would abort the goal."""
         while goal.is_active and not goal.is_cancel_requested:
             time.sleep(CANCELING_INTERVAL)
@@ -77,7 +77,7 @@ class QueryActionServer:
         if asked and asked.request:
             self._intake.cancel(asked.request)
 
-    def _execute(self, goal: Any) -> Any:
+    def _execute(self, goal: ServerGoalHandle) -> QueryAction.Result:
         """Waits in a thread of the executor's until the goal has its outcome."""
         asked = self._asked[bytes(goal.goal_id.uuid)]
         while not asked.done.wait(WAIT_INTERVAL) and self._node.context.ok():
@@ -98,7 +98,7 @@ class _Asked:
         result: The goal's result.
     """
 
-    def __init__(self, goal: Any) -> None:
+    def __init__(self, goal: ServerGoalHandle) -> None:
         self._goal = goal
         self.request: Request | None = None
         self.done = threading.Event()
@@ -109,12 +109,12 @@ class _Asked:
         if self._goal.is_active:
             self._goal.publish_feedback(feedback(piece))
 
-    def on_outcome(self, outcome: Outcome, array: ObjectPointArray) -> None:
-        self.status, self.result.result = outcome.status, array
+    def on_outcome(self, array: ObjectPointArray) -> None:
+        self.status, self.result.result = Status(array.status), array
         self.done.set()
 
 
-def _request(query: Query, goal: Any, asked: _Asked) -> Request:
+def _request(query: Query, goal: ServerGoalHandle, asked: _Asked) -> Request:
     wanted = goal.request
     return Request(
         query,
@@ -134,7 +134,7 @@ def _request(query: Query, goal: Any, asked: _Asked) -> Request:
     )
 
 
-def _end(goal: Any, status: Status) -> None:
+def _end(goal: ServerGoalHandle, status: Status) -> None:
     """CANCELED only where the client asked for it: a goal that the node itself ended was aborted."""
     if goal.is_cancel_requested:
         goal.canceled()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
@@ -26,7 +27,7 @@ class QueryTopic:
         on_message: Called with each std_msgs/String.
     """
 
-    def __init__(self, node: Any, on_message: Callable[[String], None]) -> None:
+    def __init__(self, node: Node, on_message: Callable[[String], None]) -> None:
         self._node, self._on_message = node, on_message
         self._heard: deque[tuple[int, int]] = deque(maxlen=2 * BURST)
         kinds, on_sent = [ReliabilityPolicy.RELIABLE], cast(Callable[..., None], on_message)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TypeVar
 
+from builtin_interfaces.msg import Duration
 from molmo_msgs.msg import ObjectPointArray
 from molmo_msgs.srv import Ask, Point
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import Image
 
 from molmo_ros.node.entrances.intake import Intake
-from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Kind, QueryError, structured_query
 from molmo_ros.node.records.request import QueryLimits, Request, Source
 
+R = TypeVar("R", Ask.Response, Point.Response)
 WAIT_INTERVAL = 0.5
 """How often a waiting call looks whether ROS still runs [s]."""
 
@@ -26,7 +29,7 @@ class Services:
         intake: Takes the requests.
     """
 
-    def __init__(self, node: Any, intake: Intake) -> None:
+    def __init__(self, node: Node, intake: Intake) -> None:
         self._node, self._intake = node, intake
         group = ReentrantCallbackGroup()
         node.create_service(Point, "~/point_at", self._on_point, callback_group=group)
@@ -43,17 +46,17 @@ class Services:
 
     def _answer(
         self,
-        response: Any,
+        response: R,
         kind: Kind,
         prompt: str,
         labels: list[str],
-        call: Any,
+        call: Ask.Request | Point.Request,
         limits: QueryLimits,
         target_frame: str = "",
-    ) -> Any:
+    ) -> R:
         done = threading.Event()
 
-        def finish(_outcome: Outcome, array: ObjectPointArray) -> None:
+        def finish(array: ObjectPointArray) -> None:
             response.result = array
             done.set()
 
@@ -70,11 +73,11 @@ class Services:
         return response
 
 
-def seconds(duration: Any) -> float:
+def seconds(duration: Duration) -> float:
     """A builtin_interfaces/Duration in seconds."""
     return duration.sec + duration.nanosec * 1e-9
 
 
-def attached(image: Any) -> Any:
+def attached(image: Image) -> Image | None:
     """The sensor_msgs/Image of a request; None where its sender left it empty. One with a part missing is wrong."""
     return image if image.height or image.width or len(image.data) else None

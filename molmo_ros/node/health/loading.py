@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from molmo_ros.node.health.memory import memory_use
 
@@ -20,7 +21,7 @@ class LoadingLog:
         what: What is loaded.
     """
 
-    def __init__(self, log: Any, what: str) -> None:
+    def __init__(self, log: RcutilsLogger, what: str) -> None:
         self._log, self._what = log, what
         self._done = threading.Event()
         self._started = time.monotonic()
@@ -30,7 +31,7 @@ class LoadingLog:
         threading.Thread(target=self._tick, daemon=True).start()
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._done.set()
         if kind is None:
             self._log.info(f"{self._what} is ready after {self._so_far()}")

@@ -52,7 +52,7 @@ class NodeBond:
         bondpy: The module `bondpy.bondpy`.
     """
 
-    def __init__(self, node: Any, bondpy: Any) -> None:
+    def __init__(self, node: Node, bondpy: Any) -> None:
         self._log = node.get_logger()
         self._formed = self._closed = False
         self._host = Node(
@@ -104,7 +104,7 @@ class NodeBond:
             self._log.warning("the life-cycle manager has gone; the node goes on")
 
 
-def start_bond(node: Any) -> BondHandle:
+def start_bond(node: Node) -> BondHandle:
     """Begin to beat, on activation; `close` it on deactivation, cleanup and shutdown.
 
     Args:

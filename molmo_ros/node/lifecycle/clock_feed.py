@@ -89,7 +89,7 @@ class ClockFeed:
             self._on_error(self._subscription, error)
             return None
 
-    def _set(self, message: Any) -> None:
+    def _set(self, message: Clock) -> None:
         try:
             self._subscription.callback(message)
         except Exception as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point as PointMessage
 from geometry_msgs.msg import Vector3
@@ -88,7 +86,7 @@ def object_point(point: LocatedPoint) -> ObjectPoint:
     return message
 
 
-def feedback(progress: Progress) -> Any:
+def feedback(progress: Progress) -> QueryAction.Feedback:
     """The feedback of a Query goal."""
     return QueryAction.Feedback(
         header=progress.header,

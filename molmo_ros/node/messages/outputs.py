@@ -16,6 +16,8 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.node.messages import annotated_image, detections, markers, point_messages
+from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.publishing import Publisher, Publishing
 
 BURST = 1000
 """Results that the middleware holds, so that each of a burst is delivered."""
@@ -31,12 +33,12 @@ class Outputs:
 
     Args:
         node: Creates the publishers.
-        log: Where failures are logged; the node's logger where none is given.
+        log: Where failures are logged.
         fatal: What means that nothing can be sent any more, and is raised.
     """
 
-    def __init__(self, node: Any, log: Any = None, fatal: tuple[type[Exception], ...] = ()) -> None:
-        self._node, self._log, self._fatal = node, log or node.get_logger(), fatal
+    def __init__(self, node: Publishing, log: Log, fatal: tuple[type[Exception], ...] = ()) -> None:
+        self._node, self._log, self._fatal = node, log, fatal
         self._result = node.create_publisher(ObjectPointArray, "~/result", BURST)
         self._objects = node.create_publisher(ObjectPointArray, "~/objects", 10)
         self._answer = node.create_publisher(String, "~/answer", 10)
@@ -46,7 +48,7 @@ class Outputs:
         self._markers = node.create_publisher(MarkerArray, "~/markers", 10)
         self._image = node.create_publisher(Image, "~/annotated", 1)
         self._compressed = node.create_publisher(CompressedImage, "~/annotated/compressed", 1)
-        self._of_query: dict[str, tuple[Any, Any]] = {}
+        self._of_query: dict[str, tuple[Publisher, Publisher]] = {}
         self._detections = []
         if types := detections.message_types():
             self._detections = [
@@ -118,7 +120,11 @@ class Outputs:
         self._result.wait_for_all_acked(FLUSH)
 
     def _tell_places(
-        self, point: Any, points: Any, array: ObjectPointArray, viewpoint: tuple[float, float, float]
+        self,
+        point: Publisher,
+        points: Publisher,
+        array: ObjectPointArray,
+        viewpoint: tuple[float, float, float],
     ) -> None:
         if any(one.has_position for one in array.points):
             self._tell(points, lambda: point_messages.points_message(array))
@@ -138,7 +144,7 @@ class Outputs:
         self._tell(self._image, lambda: annotated_image.image_message(drawn(), array.header))
         self._tell(self._compressed, lambda: annotated_image.compressed_message(drawn(), array.header))
 
-    def _tell(self, publisher: Any, message: Callable[[], Any]) -> None:
+    def _tell(self, publisher: Publisher, message: Callable[[], Any]) -> None:
         if not self._heard(publisher):
             return
         try:
@@ -152,7 +158,7 @@ class Outputs:
             )
 
     @staticmethod
-    def _heard(publisher: Any) -> bool:
+    def _heard(publisher: Publisher) -> bool:
         return publisher.get_subscription_count() > 0
 
 

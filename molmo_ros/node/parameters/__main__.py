@@ -1,6 +1,6 @@
 """`python -m molmo_ros.node.parameters > docs/parameters.md` writes the reference page."""
 
-from molmo_ros.node.parameters.declaration import markdown
+from molmo_ros.node.parameters.reference_page import markdown
 
 if __name__ == "__main__":
     print(markdown(), end="")

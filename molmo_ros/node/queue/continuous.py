@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from molmo_ros.node.cameras.camera_input import CameraInput
+from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.frame import Frame
-from molmo_ros.node.records.query import Query, continuous_queries
+from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.request import Request, Source
 
 STALLED_INTERVAL = 1.0
@@ -51,20 +51,23 @@ class ContinuousQueries:
 
     Args:
         cameras: The cameras by name.
-        value: The node's parameters by name.
+        settings: Returns the parameters.
         refusal: Why a frame is too old; empty where it is not.
     """
 
     def __init__(
-        self, cameras: Mapping[str, CameraInput], value: Callable[[str], Any], refusal: Callable[[Frame], str]
+        self,
+        cameras: Mapping[str, CameraInput],
+        settings: Callable[[], Settings],
+        refusal: Callable[[Frame], str],
     ) -> None:
-        self._cameras, self._value, self._refusal = cameras, value, refusal
+        self._cameras, self._settings, self._refusal = cameras, settings, refusal
         self._known = {name: _Camera() for name in cameras}
         self._before: dict[str, float] = {}
 
     def due(self) -> tuple[list[Request], float]:
         """The queries to ask now, all about one camera, or none; and how long that holds [s]."""
-        queries, now = continuous_queries(self._value("queries")), time.monotonic()
+        queries, now = self._settings().continuous, time.monotonic()
         turns: list[tuple[float, str, list[Query], bool]] = []
         wait = IDLE_INTERVAL
         for name in self._cameras:
@@ -110,14 +113,14 @@ class ContinuousQueries:
             return
         known, now = self._known[camera], time.monotonic()
         for one in list(known.asked) if written is None else [written]:
-            recently = known.hurried.get(one, NEVER) + 1.0 / self._value("rate") > now
+            recently = known.hurried.get(one, NEVER) + 1.0 / self._settings().rate > now
             if one not in known.left and not (written and recently):
                 known.hurried[one] = now
                 known.left.append(one)
 
     def _turn(self, name: str, wanted: Sequence[Query], now: float) -> tuple[list[Query], bool, float]:
         """What is next about a camera, whether it is a report, and how long until then [s]."""
-        known, interval = self._known[name], 1.0 / self._value("rate")
+        known, interval = self._known[name], 1.0 / self._settings().rate
         frame, unseen = self._cameras[name].frames.peek()
         usable = frame is not None and not self._refusal(frame)
         in_turn = sorted(wanted, key=known.last)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Header
+
+    PictureMessage: TypeAlias = Image | CompressedImage
 
 FUTURE_SKEW = 0.2
 """So much later than now a message may be stamped [s]: clocks of two machines, and a /clock that comes late, differ."""
 
 
-def stamp_ns(header: Any) -> int:
+def stamp_ns(header: Header) -> int:
     """The stamp of a std_msgs/Header [ns]."""
-    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+    return int(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,11 @@ class Frame:
     """An Image message, undecoded, and when it came.
 
     Attributes:
-        message: The sensor_msgs/Image.
+        message: The sensor_msgs/Image, or CompressedImage.
         arrived: Monotonic time of its arrival [s].
     """
 
-    message: Any
+    message: PictureMessage
     arrived: float = field(default_factory=time.perf_counter)
 
     @property

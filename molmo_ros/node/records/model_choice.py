@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,3 @@ class ModelChoice:
     def __str__(self) -> str:
         path = f" {self.engine_path}" if self.engine_path else ""
         return f"{self.model} on {self.device} as {self.dtype}, engine {self.engine}{path}"
-
-
-ModelFactory = Callable[[ModelChoice], tuple[Any, Callable[..., Any]]]
-"""Makes an object with Molmo's methods, and the type of its generation options."""

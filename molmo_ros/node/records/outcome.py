@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
 from molmo_ros.node.records.request import Request
+
+if TYPE_CHECKING:
+    from builtin_interfaces.msg import Time
+    from std_msgs.msg import Header
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Outcome:
     request: Request
     status: Status
     answer: Answer | None = None
-    header: Any = None
+    header: Header | None = None
     camera: str = ""
     size: tuple[int, int] = (0, 0)
     points: tuple[LocatedPoint, ...] = ()
@@ -47,7 +51,7 @@ class Outcome:
     start_age: float | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     dropped_points: int = 0
-    answered: Any = None
+    answered: Time | None = None
 
     @property
     def made_way(self) -> bool:
@@ -58,3 +62,8 @@ class Outcome:
     def stamp(self) -> int:
         """When the image was taken [ns]; 0 where there was none."""
         return 0 if self.header is None else stamp_ns(self.header)
+
+    @property
+    def taken(self) -> Time | None:
+        """When the image was taken; None where there was none."""
+        return None if self.header is None else self.header.stamp

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from molmo_ros.node.records.located_point import LocatedPoint
+
+if TYPE_CHECKING:
+    from std_msgs.msg import Header
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Progress:
         frame_id: Frame of the places; empty where there are none.
     """
 
-    header: Any
+    header: Header
     camera: str
     text: str
     points: tuple[LocatedPoint, ...]

@@ -7,9 +7,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING
 
+from molmo_ros.node.records.progress import Progress
 from molmo_ros.node.records.query import Query
+
+if TYPE_CHECKING:
+    from molmo_msgs.msg import ObjectPointArray
+    from sensor_msgs.msg import Image
 
 
 class Source(str, Enum):
@@ -53,7 +58,7 @@ class Request:
         target_frame: Frame of the positions; empty means what the parameter says.
         image: A sensor_msgs/Image that came with it, looked at instead of a camera; else None.
         on_progress: Called in the worker's thread with each piece of the answer, see `records.progress.Progress`.
-        on_outcome: Called once, with the Outcome and its message.
+        on_outcome: Called once, with what came of it.
         id: Unique.
         cancel: Ends it when set: at once while it waits, else before the next token.
         preempted: Set by the queue where a more urgent one took its place: it was cancelled and is asked again.
@@ -63,9 +68,9 @@ class Request:
     source: Source
     limits: QueryLimits = field(default_factory=QueryLimits)
     target_frame: str = ""
-    image: Any = None
-    on_progress: Callable[[Any], None] | None = None
-    on_outcome: Callable[[Any, Any], None] | None = None
+    image: Image | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    on_outcome: Callable[[ObjectPointArray], None] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     cancel: threading.Event = field(default_factory=threading.Event)
     preempted: bool = False

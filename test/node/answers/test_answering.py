@@ -10,10 +10,11 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
-from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
+from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
+from molmo_ros.molmo.status import Status  # noqa: E402
 from molmo_ros.node.answers.answering import Answerer  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
-from molmo_ros.node.parameters.declaration import SPECS  # noqa: E402
+from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
 from molmo_ros.node.records.request import Request, Source  # noqa: E402
 
@@ -43,14 +44,14 @@ class Desk:
 
     def __init__(self):
         self.now, self.delivered, self.model = 100.0, [], Model()
-        self.parameters = {name: spec.default for name, spec in SPECS.items()} | {"use_depth": False}
+        self.parameters = {"use_depth": False}
         self.cameras = camera_inputs(["camera"], lambda *_: None)
         self.cameras["camera"].now = lambda: round(self.now * 1e9)
         self.answerer = Answerer(
             self.model,
             dict,
             cameras=self.cameras,
-            value=self.parameters.__getitem__,
+            settings=lambda: Settings.of(self.parameters),
             now=lambda: round(self.now * 1e9),
             transforms=None,
             log=SimpleNamespace(error=print, warning=print),
@@ -110,7 +111,7 @@ def test_an_interrupted_round_goes_on_with_no_frame_from_another_time(desk, what
     desk.ask("a")
     desk.model.during = lambda label: None
     if what == "age":
-        desk.now += desk.parameters["max_frame_age"] + 0.1
+        desk.now += Settings.of(desk.parameters).max_frame_age + 0.1
     else:
         desk.now = 50.0
         desk.cameras["camera"].jumped(50 * 10**9)
@@ -129,7 +130,7 @@ def test_the_clock_jumps_while_an_answer_is_made(desk, source):
 
 def test_what_becomes_too_old_is_handed_back(desk):
     def slow(_label):
-        desk.now += desk.parameters["max_frame_age"] + 0.2
+        desk.now += Settings.of(desk.parameters).max_frame_age + 0.2
 
     desk.model.during = slow
     outcomes, left = desk.ask("a", "b", "c")

@@ -12,10 +12,12 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
+from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
+from molmo_ros.molmo.status import Status  # noqa: E402
 from molmo_ros.node.answers import camera_tracker  # noqa: E402
 from molmo_ros.node.answers.camera_tracker import CameraTracker  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
+from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.records.frame import Frame  # noqa: E402
 from molmo_ros.node.records.located_point import LocatedPoint  # noqa: E402
 from molmo_ros.node.records.outcome import Outcome  # noqa: E402
@@ -43,7 +45,7 @@ class Following:
         camera = camera_inputs(["camera"], lambda *_: None)["camera"]
         self.tracker = CameraTracker(
             camera,
-            value=self.parameters.__getitem__,
+            settings=lambda: Settings.of(self.parameters),
             transforms=None,
             publish=lambda outcomes, picture: self.published.append((outcomes, picture())),
             on_lost=self.lost.append,

@@ -7,8 +7,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from molmo_ros.molmo.answer import Answer, Status  # noqa: E402
+from molmo_ros.molmo.answer import Answer  # noqa: E402
+from molmo_ros.molmo.status import Status  # noqa: E402
+from molmo_ros.node.answers.trackers import Trackers  # noqa: E402
 from molmo_ros.node.delivery.delivery import Delivery  # noqa: E402
+from molmo_ros.node.messages.outputs import Outputs  # noqa: E402
+from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.records.outcome import Outcome  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
 from molmo_ros.node.records.request import Request, Source  # noqa: E402
@@ -19,20 +23,19 @@ DETECTIONS = {"~/detections_2d", "~/detections_3d"}
 
 
 class Node:
-    """Publishers that cannot send anything but results."""
+    """Publishers that cannot send anything but results; the clock and the log, too."""
 
     def __init__(self):
         self.sent, self.logged = [], []
-        self.context = SimpleNamespace(ok=lambda: True)
 
-    def value(self, name):
-        return {"queries": ["red", "mug"], "tracking": False}[name]
+    def now(self):
+        return 0
 
-    def get_logger(self):
-        return SimpleNamespace(error=lambda text, **_: self.logged.append(text))
+    def ok(self):
+        return True
 
-    def get_clock(self):
-        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=0))
+    def error(self, text, **_):
+        self.logged.append(text)
 
     def create_publisher(self, kind, name, depth):
         def publish(message):
@@ -41,6 +44,21 @@ class Node:
             self.sent.append(message)
 
         return SimpleNamespace(publish=publish, get_subscription_count=lambda: 1, topic_name=name)
+
+
+def delivery_of(node, cameras, **diagnostics):
+    def settings():
+        return Settings.of({"queries": ["red", "mug"]})
+
+    return Delivery(
+        Outputs(node, node),
+        cameras,
+        Trackers(settings),
+        SimpleNamespace(**diagnostics),
+        settings=settings,
+        clock=node,
+        log=node,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,10 +75,10 @@ class Node:
 def test_each_that_cannot_be_sent_fails_alone(source, left_out):
     node, asked = Node(), []
     cameras = {"camera": SimpleNamespace(frames=SimpleNamespace(dropped=0))}
-    delivery = Delivery(node, cameras, SimpleNamespace(record_outcome=lambda array: None))
+    delivery = delivery_of(node, cameras, record_outcome=lambda array: None)
     delivery.name_queries()
     for text in ("red", "mug"):
-        request = Request(parse_query(text), source, on_outcome=lambda outcome, array: asked.append(array))
+        request = Request(parse_query(text), source, on_outcome=asked.append)
         outcome = Outcome(request, Status.NOT_FOUND, Answer(Status.NOT_FOUND, "no"), camera="camera")
         delivery.deliver(outcome, SimpleNamespace(frame=delivery, picture=PICTURE))
     assert [one.query for one in node.sent] == [one.query for one in asked] == ["red", "mug"]
@@ -70,7 +88,7 @@ def test_each_that_cannot_be_sent_fails_alone(source, left_out):
 
 def test_a_round_that_cannot_be_merged_ends_no_thread(monkeypatch):
     node = Node()
-    delivery = Delivery(node, {}, SimpleNamespace())
+    delivery = delivery_of(node, {})
 
     def broken(_camera):
         raise KeyError("a query")

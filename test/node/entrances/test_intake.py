@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from molmo_ros.node.entrances.intake import Intake  # noqa: E402
+from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.queue.request_queue import RequestQueue  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
 from molmo_ros.node.records.request import QueryLimits, Request, Source  # noqa: E402
@@ -15,14 +16,16 @@ from molmo_ros.node.records.request import QueryLimits, Request, Source  # noqa:
 @pytest.fixture
 def desk():
     told, drops = [], []
-    node = SimpleNamespace(state="active", value=lambda name: 2)
+    node = SimpleNamespace(state="active")
     queue = RequestQueue()
     intake = Intake(
-        node,
         {"camera": None},
         queue,
         SimpleNamespace(deliver=lambda outcome: told.append((outcome.status.value, outcome.reason))),
         SimpleNamespace(record_drop=drops.append),
+        settings=lambda: Settings(max_queued_queries=2),
+        state=lambda: node.state,
+        log=None,
     )
     return SimpleNamespace(node=node, queue=queue, intake=intake, told=told, drops=drops)
 

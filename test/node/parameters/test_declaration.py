@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, first_error, markdown
+from molmo_ros.node.parameters.declaration import PARAMETERS, SPECS, first_error
+from molmo_ros.node.parameters.reference_page import markdown
 
 ROOT = Path(__file__).parents[3]
 

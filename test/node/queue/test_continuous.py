@@ -10,6 +10,7 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
+from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.queue import continuous  # noqa: E402
 from molmo_ros.node.queue.continuous import ContinuousQueries  # noqa: E402
 from molmo_ros.node.records.frame import Frame, stamp_ns  # noqa: E402
@@ -23,6 +24,9 @@ def asking():
         cameras = camera_inputs(["wrist", "head"], lambda *_: None)
         parameters = {"queries": ["cube"], "rate": 0.5}
         stale = ""
+
+        def settings(self):
+            return Settings.of(self.parameters)
 
         def see(self, *names):
             for name in names:
@@ -41,7 +45,7 @@ def asking():
             return camera, [one.query.written for one in batch]
 
     one = Asking()
-    one.queries = ContinuousQueries(one.cameras, one.parameters.__getitem__, lambda _: one.stale)
+    one.queries = ContinuousQueries(one.cameras, one.settings, lambda _: one.stale)
     return one
 
 
@@ -117,7 +121,7 @@ class SlowModel:
         self.asking, self.answer, self.period, self.max_age = asking, answer, period, max_age
         self.now, self.began, self.told = 1000.0, {}, {}
         monkeypatch.setattr(continuous, "time", SimpleNamespace(monotonic=lambda: self.now))
-        self.queries = ContinuousQueries(asking.cameras, asking.parameters.__getitem__, self.refusal)
+        self.queries = ContinuousQueries(asking.cameras, asking.settings, self.refusal)
 
     def refusal(self, frame):
         return "too old" if self.now - stamp_ns(frame.message.header) * 1e-9 > self.max_age else ""

@@ -11,7 +11,8 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from molmo_ros.molmo.answer import Answer, Point, Status  # noqa: E402
+from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
+from molmo_ros.molmo.status import Status  # noqa: E402
 from molmo_ros.node.answers.answering import is_fatal  # noqa: E402
 from molmo_ros.node.answers.joined_answer import joined  # noqa: E402
 from molmo_ros.node.messages.object_points import duration, object_points  # noqa: E402

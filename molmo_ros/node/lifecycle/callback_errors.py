@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from typing import Any
+from collections.abc import Callable
 
-from molmo_ros.node.health.diagnostics import LONGEST_TEXT, Diagnostics
+from molmo_ros.node.seams.log import Log
 
+LONGEST_TEXT = 500
+"""Longer texts are cut [characters]."""
 TOLD_EVERY = 10.0
 """How often the log tells of each topic, service or action [s]; diagnostics count all of them."""
 
@@ -18,11 +20,11 @@ class CallbackErrors:
 
     Args:
         log: The node's logger.
-        diagnostics: Counts them, and shows the last.
+        count: Takes the last one's text; returns how many there were.
     """
 
-    def __init__(self, log: Any, diagnostics: Diagnostics) -> None:
-        self._log, self._diagnostics = log, diagnostics
+    def __init__(self, log: Log, count: Callable[[str], int]) -> None:
+        self._log, self._count = log, count
         self._lock = threading.Lock()
         self._told: dict[str, float] = {}
 
@@ -39,7 +41,7 @@ class CallbackErrors:
         text = "".join(
             one if one.isprintable() else " " for one in f"{type(error).__name__}: {error}"[:LONGEST_TEXT]
         )
-        count = self._diagnostics.record_callback_error(f"{purpose}: {text}")
+        count = self._count(f"{purpose}: {text}")
         with self._lock:
             now = time.monotonic()
             due = now >= self._told.get(purpose, -TOLD_EVERY) + TOLD_EVERY

@@ -1,11 +1,16 @@
-"""Whether a request's own limits are within what the node's parameters of the same names may be."""
+"""A request's own limits beside the parameters of the same names."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from molmo_ros.node.parameters.declaration import SPECS
+from molmo_ros.node.parameters.declaration import SPECS, Settings
 from molmo_ros.node.records.request import QueryLimits
+
+
+def limits_in_force(own: QueryLimits, settings: Settings) -> QueryLimits:
+    """A request's limits where it has its own, else the parameters'."""
+    return replace(own, **{name: value or getattr(settings, name) for name, value in asdict(own).items()})
 
 
 def limits_error(limits: QueryLimits) -> str:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from molmo_ros.node.entrances.limits import limits_error
 from molmo_ros.node.parameters.declaration import SPECS
+from molmo_ros.node.parameters.limits import limits_error
 from molmo_ros.node.records.request import QueryLimits
 
 

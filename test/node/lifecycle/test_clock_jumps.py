@@ -8,12 +8,10 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.clock import JumpThreshold  # noqa: E402
-from rclpy.duration import Duration  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
-from molmo_ros.node.health.clock_jumps import ClockJumps  # noqa: E402
+from molmo_ros.node.lifecycle.clock_jumps import ClockJumps  # noqa: E402
 
 
 @pytest.fixture
@@ -38,10 +36,8 @@ def test_two_sources_are_named_and_told_once(node, monkeypatch):
             get_publishers_info_by_topic=node.get_publishers_info_by_topic,
         )
     )
-    handle = node.get_clock().create_jump_callback(
-        JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
-        post_callback=jumps.tell,
-    )
+    heard = []
+    jumps.listeners.append(heard.append)
     outs = [node.create_publisher(Clock, "/clock", 1)]
     executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
@@ -55,6 +51,7 @@ def test_two_sources_are_named_and_told_once(node, monkeypatch):
 
     set_time(100)
     set_time(40)
+    assert heard[-1] == 60 * 10**9
     assert said == ["the clock went back from 100.000 s to 40.000 s: frames from before are forgotten"]
     outs.append(node.create_publisher(Clock, "/clock", 1))
     for _ in range(20):
@@ -69,4 +66,4 @@ def test_two_sources_are_named_and_told_once(node, monkeypatch):
         "the clock went back from 90.000 s to 20.000 s, and 20 more jumps since the last word about it: frames from "
         "before are forgotten. 2 publishers set the time on /clock (/molmo_node, /molmo_node): end all but one of them"
     )
-    handle.unregister()
+    jumps.close()

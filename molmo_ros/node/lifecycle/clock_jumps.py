@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
-from rclpy.clock import ClockChange
+from rclpy.clock import ClockChange, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.node import Node
 
 TOLD_EVERY = 10.0
 """How often the log tells of a jump [s]: between two sources of the time it jumps with every message."""
@@ -13,18 +15,33 @@ CLOCK_TOPIC = "/clock"
 
 
 class ClockJumps:
-    """Tells of jumps in the log of a node, the first at once.
+    """Follows a node's clock; tells of jumps in its log, the first at once.
 
-    Args:
-        node: An rclpy node.
+    Attributes:
+        listeners: Called with each jump, in their order, with how far the clock went back [ns]; 0 where another clock
+            took over.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Node) -> None:
+        self.listeners: list[Callable[[int], None]] = []
         self._node = node
         self._untold, self._due = 0, 0.0
+        # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
+        self._handle = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
+            post_callback=self._on_jump,
+        )
 
-    def tell(self, jump: Any) -> None:
-        """The clock has jumped: an rclpy TimeJump."""
+    def close(self) -> None:
+        """Follow it no more."""
+        self._handle.unregister()
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        for listener in tuple(self.listeners):
+            listener(-jump.delta.nanoseconds)
+        self._tell(jump)
+
+    def _tell(self, jump: TimeJump) -> None:
         now = time.monotonic()
         if now < self._due:
             self._untold += 1
@@ -35,7 +52,7 @@ class ClockJumps:
             f"{self._what(jump)}{more}: frames from before are forgotten{self._who()}"
         )
 
-    def _what(self, jump: Any) -> str:
+    def _what(self, jump: TimeJump) -> str:
         if jump.clock_change is ClockChange.ROS_TIME_ACTIVATED:
             return f"the clock is now that of {CLOCK_TOPIC}"
         if jump.clock_change is ClockChange.ROS_TIME_DEACTIVATED:
