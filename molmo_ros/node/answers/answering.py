@@ -25,7 +25,6 @@ from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.parameters.limits import limits_in_force
 from molmo_ros.node.records.frame import Frame, refusal
 from molmo_ros.node.records.outcome import Outcome
-from molmo_ros.node.records.query import Kind
 from molmo_ros.node.records.request import QueryLimits, Request
 from molmo_ros.node.seams.log import Log
 from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
@@ -287,7 +286,7 @@ class Answerer:
         feedback = Feedback(request, sight, locator, limits.min_confidence)
         answers: list[tuple[str, Answer]] = []
         for text in query.texts:
-            label = "" if query.kind is Kind.ASK else text
+            label = text if query.points else ""
             left = None if deadline is None else deadline - time.monotonic()
             if request.cancel.is_set() or (left is not None and left <= 0):
                 unasked = Answer(Status.CANCELLED)

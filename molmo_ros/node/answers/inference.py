@@ -63,7 +63,9 @@ def ask_model(
         on_point: Called with each point that is complete.
     """
     if kind is Kind.POINT:
-        ask: Callable[..., Answer] = partial(model.point, max_points=max_points or None)
+        way: Callable[..., Answer] = partial(model.point, max_points=max_points or None)
+    elif kind is Kind.COUNT:
+        way = model.count
     else:
-        ask = model.count if kind is Kind.COUNT else model.ask
-    return ask(encoded, text, options=options, cancel=cancel, on_text=on_text, on_point=on_point)
+        way = model.ask
+    return way(encoded, text, options=options, cancel=cancel, on_text=on_text, on_point=on_point)

@@ -16,8 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.node.cameras import camera_qos
-from molmo_ros.node.cameras.calibration import camera_from_message
 from molmo_ros.node.cameras.depth_sync import DepthSync
+from molmo_ros.node.cameras.intrinsics import camera_from_message
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.cameras.picture_reader import PictureReader
 from molmo_ros.node.cameras.topic_silence import silence

@@ -11,7 +11,7 @@ from molmo_msgs.msg import ObjectPointArray
 from molmo_ros.node.messages.merged_points import merged_points
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.records.outcome import Outcome
-from molmo_ros.node.records.query import Kind, Query
+from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 
 Picture = Callable[[], np.ndarray]
@@ -111,7 +111,7 @@ class CurrentPoints:
         queries = self._queries()
         if name := query_names(queries).get(array.query):
             self._outputs.publish_query(name, array, outcome.viewpoint)
-        first = next((query for query in queries if query.kind is not Kind.ASK), None)
+        first = next((query for query in queries if query.points), None)
         if first is None or first.written != array.query:
             return
         if outcome.camera == (first.camera or self._cameras[0]):

@@ -12,6 +12,8 @@ from molmo_ros.molmo.status import Status, of_queries
 from molmo_ros.node.records.query import Kind, Query
 
 NOT_ASKED = "not asked about this image"
+WORDS = [kind.value for kind in Kind if not kind.points]
+"""Kinds of queries that ask for no points."""
 
 
 def merged_points(
@@ -35,7 +37,7 @@ def merged_points(
         _state(query, names.get(query.written, ""), arrays.get(query.written)) for query in queries
     ]
     array.complete = all(_complete(state) for state in array.queries) and any(
-        state.kind != ObjectPointArray.ASK for state in array.queries
+        state.kind not in WORDS for state in array.queries
     )
     if len(queries) == 1:
         return array
@@ -62,7 +64,7 @@ def merged_points(
 
 def _complete(state: QueryState) -> bool:
     """Whether what the query asks for is known of the image; a question asks for no points."""
-    return state.kind == Kind.ASK.value or Status(state.status).points_known
+    return state.kind in WORDS or Status(state.status).points_known
 
 
 def _state(query: Query, name: str, array: ObjectPointArray | None) -> QueryState:

@@ -19,11 +19,22 @@ MAX_CONTINUOUS = 64
 
 
 class Kind(str, Enum):
-    """What is asked of the model. The value is the wire format."""
+    """What is asked of the model. The value is the wire format.
 
-    POINT = "point"
-    ASK = "ask"
-    COUNT = "count"
+    Attributes:
+        points: Whether it is about things, each named by a label, that have points; else one question, for words.
+    """
+
+    points: bool
+
+    def __new__(cls, value: str, points: bool = True) -> Kind:
+        kind = str.__new__(cls, value)
+        kind._value_, kind.points = value, points
+        return kind
+
+    POINT = "point", True
+    ASK = "ask", False
+    COUNT = "count", True
 
 
 class QueryError(ValueError):
@@ -45,6 +56,11 @@ class Query:
     texts: tuple[str, ...]
     written: str
     camera: str = ""
+
+    @property
+    def points(self) -> bool:
+        """See `Kind`."""
+        return self.kind is not None and self.kind.points
 
 
 def parse_query(written: str) -> Query:
@@ -108,7 +124,7 @@ def structured_query(kind: str, prompt: str, labels: list[str], camera: str) -> 
         raise QueryError(f"kind is {kind[:40]!r}; valid: {valid}, or empty")
     if len(labels) > MAX_LABELS:
         raise QueryError(f"the query has {len(labels)} labels, at most {MAX_LABELS} are accepted")
-    if kind == Kind.ASK.value and labels:
+    if kind and not Kind(kind).points and labels:
         raise QueryError("a question takes a prompt and no labels")
     if labels and prompt:
         raise QueryError("the query has a prompt and labels; it takes one of them")

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from molmo_ros.node.records.query import Kind, Query
+from molmo_ros.node.records.query import Query
 
 LONGEST_NAME = 40
 """Words beyond it are left out [characters]."""
@@ -22,7 +22,7 @@ def query_names(queries: Sequence[Query]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for place, query in enumerate(queries, start=1):
-        if query.kind is Kind.ASK:
+        if not query.points:
             continue
         plain = _plain(" ".join(query.texts)) or f"query_{place}"
         name, number = plain, 1

@@ -6,7 +6,7 @@ import pytest
 from molmo_ros.geometry import CameraInfoError
 from molmo_ros.molmo.answer import Point
 from molmo_ros.node.answers.locate import DepthReading, locate_points
-from molmo_ros.node.cameras.calibration import camera_from_message
+from molmo_ros.node.cameras.intrinsics import camera_from_message
 
 messages = pytest.importorskip("sensor_msgs.msg")
 
