@@ -26,7 +26,7 @@ from molmo_ros.node.parameters.limits import limits_in_force
 from molmo_ros.node.records.frame import Frame, refusal
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.request import QueryLimits, Request
-from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_log import NodeLog
 from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
 from molmo_ros.node.seams.transform_source import TransformSource
 
@@ -56,7 +56,7 @@ class Answerer:
         settings: Callable[[], Settings],
         now: Callable[[], int],
         transforms: TransformSource,
-        log: Log,
+        log: NodeLog,
     ) -> None:
         self._model, self._options = model, options
         self._cameras, self._settings, self._now = cameras, settings, now

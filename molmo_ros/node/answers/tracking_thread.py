@@ -12,7 +12,7 @@ from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.records.frame import Frame
 from molmo_ros.node.records.outcome import Outcome
-from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_log import NodeLog
 
 
 class TrackingThread:
@@ -23,7 +23,7 @@ class TrackingThread:
         log: The node's logger.
     """
 
-    def __init__(self, tracker: CameraTracker, log: Log) -> None:
+    def __init__(self, tracker: CameraTracker, log: NodeLog) -> None:
         self._tracker, self._log = tracker, log
         self._changed = threading.Condition()
         self._frames: Mailbox[Frame] = Mailbox()

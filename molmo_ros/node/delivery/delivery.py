@@ -22,8 +22,8 @@ from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 from molmo_ros.node.records.request import Request, Source
-from molmo_ros.node.seams.log import Log
 from molmo_ros.node.seams.node_clock import NodeClock
+from molmo_ros.node.seams.node_log import NodeLog
 
 FAILURES_LOGGED = 5.0
 """How often derived messages that could not be sent are logged [s]."""
@@ -55,7 +55,7 @@ class Delivery:
         *,
         settings: Callable[[], Settings],
         clock: NodeClock,
-        log: Log,
+        log: NodeLog,
     ) -> None:
         self.outputs = outputs
         self.current = CurrentPoints(outputs, self.queries, list(cameras))

@@ -17,7 +17,7 @@ from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query, QueryError, parse_query
 from molmo_ros.node.records.request import Request, Source
-from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_log import NodeLog
 
 
 class Intake:
@@ -42,7 +42,7 @@ class Intake:
         *,
         settings: Callable[[], Settings],
         state: Callable[[], str],
-        log: Log,
+        log: NodeLog,
     ) -> None:
         self._cameras, self._queue = cameras, queue
         self._settings, self._state, self._log = settings, state, log

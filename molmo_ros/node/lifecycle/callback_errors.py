@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_log import NodeLog
 
 LONGEST_TEXT = 500
 """Longer texts are cut [characters]."""
@@ -23,7 +23,7 @@ class CallbackErrors:
         count: Takes the last one's text; returns how many there were.
     """
 
-    def __init__(self, log: Log, count: Callable[[str], int]) -> None:
+    def __init__(self, log: NodeLog, count: Callable[[str], int]) -> None:
         self._log, self._count = log, count
         self._lock = threading.Lock()
         self._told: dict[str, float] = {}

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.node.messages import annotated_image, detections, markers, point_messages
-from molmo_ros.node.seams.log import Log
+from molmo_ros.node.seams.node_log import NodeLog
 from molmo_ros.node.seams.publishing import Publisher, Publishing
 
 BURST = 1000
@@ -37,7 +37,7 @@ class Outputs:
         fatal: What means that nothing can be sent any more, and is raised.
     """
 
-    def __init__(self, node: Publishing, log: Log, fatal: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(self, node: Publishing, log: NodeLog, fatal: tuple[type[Exception], ...] = ()) -> None:
         self._node, self._log, self._fatal = node, log, fatal
         self._result = node.create_publisher(ObjectPointArray, "~/result", BURST)
         self._objects = node.create_publisher(ObjectPointArray, "~/objects", 10)

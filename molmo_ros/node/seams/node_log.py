@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Log(Protocol):
+class NodeLog(Protocol):
     """What is used of rclpy's logger."""
 
     def debug(self, message: str, /, *, throttle_duration_sec: float = 0.0) -> object:
