@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("active",),
         ("entrances",),
         ("delivery",),
-        ("answers", "queue"),
+        ("answers", "scheduling"),
         ("cameras", "messages"),
         ("health", "lifecycle"),
         ("parameters", "seams"),
@@ -170,6 +171,15 @@ def test_every_import_goes_down(folder):
 @pytest.mark.parametrize("folder", FLOORS)
 def test_the_page_shows_the_floors(folder):
     assert diagram(folder) in (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def test_no_room_hides_a_module_of_python():
+    """Where a file is run as a script, its folder is looked into first, whatever is imported."""
+    scripts = [
+        path for path in modules().values() if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    ]
+    beside = {one.stem for script in scripts for one in script.parent.iterdir()}
+    assert scripts and not (beside - {"__main__"}) & sys.stdlib_module_names
 
 
 def test_circles_are_found():

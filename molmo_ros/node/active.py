@@ -20,12 +20,12 @@ from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.memory import free_caches
 from molmo_ros.node.lifecycle.managed_node import ManagedNode
 from molmo_ros.node.parameters.declaration import Settings
-from molmo_ros.node.queue.continuous import ContinuousQueries
-from molmo_ros.node.queue.request_queue import RequestQueue
-from molmo_ros.node.queue.worker import QueryWorker
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.request import Request
+from molmo_ros.node.scheduling.continuous import ContinuousQueries
+from molmo_ros.node.scheduling.request_queue import RequestQueue
+from molmo_ros.node.scheduling.worker import QueryWorker
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.answers.transforms import Transforms
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.lifecycle.clock_jumps import ClockJumps
-from molmo_ros.node.queue.continuous import ContinuousQueries
+from molmo_ros.node.scheduling.continuous import ContinuousQueries
 from molmo_ros.node.seams.node_clock import NodeClock
 from molmo_ros.node.seams.pointing_model import LoadedModel
 

@@ -32,9 +32,9 @@ from molmo_ros.node.lifecycle.managed_node import ConfigureError, ManagedNode
 from molmo_ros.node.loaded import LoadedNode
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters.node_parameters import NodeParameters
-from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.frame import Frame
 from molmo_ros.node.records.model_choice import ModelChoice
+from molmo_ros.node.scheduling.request_queue import RequestQueue
 from molmo_ros.node.seams.pointing_model import ModelFactory
 
 DIAGNOSTICS_INTERVAL = 1.0

@@ -13,10 +13,10 @@ from molmo_ros.node.delivery.delivery import Delivery
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.parameters.limits import limits_error
-from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query, QueryError, parse_query
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.scheduling.request_queue import RequestQueue
 from molmo_ros.node.seams.node_log import NodeLog
 
 

@@ -8,9 +8,9 @@ pytest.importorskip("rclpy")
 
 from molmo_ros.node.entrances.intake import Intake  # noqa: E402
 from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
-from molmo_ros.node.queue.request_queue import RequestQueue  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
 from molmo_ros.node.records.request import QueryLimits, Request, Source  # noqa: E402
+from molmo_ros.node.scheduling.request_queue import RequestQueue  # noqa: E402
 
 
 @pytest.fixture

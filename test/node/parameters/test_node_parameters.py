@@ -38,7 +38,7 @@ def as_ros_says(node):
 
 
 def test_values_and_types(make):
-    node = make(rate=2, cameras=["wrist", "head"], camera_matrix=[600, 600.0, 320, 240.0], max_points=3)
+    node = make(rate=2, cameras=["wrist", "head"], camera_matrix=[600.0, 600.0, 320.0, 240.0], max_points=3)
     settings = NodeParameters(node)()
     assert vars(settings) == as_ros_says(node)
     assert settings.cameras == ("wrist", "head") and settings.camera_matrix == (600.0, 600.0, 320.0, 240.0)

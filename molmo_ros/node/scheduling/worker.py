@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.request import Request
+from molmo_ros.node.scheduling.request_queue import RequestQueue
 
 
 class QueryWorker:

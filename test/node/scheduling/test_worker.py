@@ -2,10 +2,10 @@
 
 import threading
 
-from molmo_ros.node.queue.request_queue import RequestQueue
-from molmo_ros.node.queue.worker import QueryWorker
 from molmo_ros.node.records.query import parse_query
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.scheduling.request_queue import RequestQueue
+from molmo_ros.node.scheduling.worker import QueryWorker
 
 PATIENCE = 20.0
 

@@ -3,9 +3,9 @@
 import threading
 import time
 
-from molmo_ros.node.queue.request_queue import RequestQueue
 from molmo_ros.node.records.query import Kind, Query
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.scheduling.request_queue import RequestQueue
 
 
 def request(text="", source=Source.TOPIC, camera="", image=None):

@@ -11,9 +11,9 @@ from sensor_msgs.msg import Image  # noqa: E402
 
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
 from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
-from molmo_ros.node.queue import continuous  # noqa: E402
-from molmo_ros.node.queue.continuous import ContinuousQueries  # noqa: E402
 from molmo_ros.node.records.frame import Frame, stamp_ns  # noqa: E402
+from molmo_ros.node.scheduling import continuous  # noqa: E402
+from molmo_ros.node.scheduling.continuous import ContinuousQueries  # noqa: E402
 
 
 @pytest.fixture
