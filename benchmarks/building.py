@@ -33,7 +33,7 @@ from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.targets import GPU_TARGETS, TensorRTTarget
 from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, build_engine
-from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.network.model import MolmoModel
 
 GB = 1e9

@@ -12,7 +12,7 @@ from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.targets import NATIVE_SINCE
 from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.module import load_tensorrt, version_numbers
-from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
 

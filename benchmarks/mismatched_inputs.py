@@ -28,10 +28,8 @@ from molmo_ros.node.answers.locate import DepthReading, locate_points
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.image_transport import depth_of
-from molmo_ros.node.parameters.declaration import PARAMETERS
-from molmo_ros.sim.renderer import Rendering, render
 from molmo_ros.node.parameters.declaration import Settings
-from molmo_ros.sim.renderer import Frame, render
+from molmo_ros.sim.renderer import Rendering, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.sim.sim_camera import camera_info_message, image_message
 

@@ -39,7 +39,7 @@ from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
 from molmo_ros.engine.targets import TensorRTTarget, cache_file, this_gpu
 from molmo_ros.engine.tensorrt.builder import BuildProgress, BuildRequest, build_engine
-from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.catalog.checksums import sha256_of
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.runtime import Runtime

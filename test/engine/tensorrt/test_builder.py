@@ -20,7 +20,7 @@ from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.guards import Expected, check_network
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
-from molmo_ros.engine.tensorrt.profile import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
 MODELS = [*sorted(path.name for path in (Path(__file__).parents[2] / "vectors").glob("*-tiny")), "tiny"]
