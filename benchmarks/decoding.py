@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.prompts.wording import count_prompt
+from molmo_ros.molmo.prompts.prompt_text import count_prompt
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

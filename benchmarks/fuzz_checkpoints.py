@@ -35,7 +35,7 @@ from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.part_check import check_parts
-from molmo_ros.molmo.scoring.calibration import read_calibration
+from molmo_ros.molmo.scoring.confidence_calibration import read_calibration
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.weights.weight_files import INDEX, SINGLE
 

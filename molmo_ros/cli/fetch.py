@@ -21,7 +21,7 @@ from typing import Any
 
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.molmo.catalog import hub
-from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, verify_checksums, write_checksums
+from molmo_ros.molmo.catalog.checksums import CHECKSUMS, read_checksums, verify_checksums, write_checksums
 from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.catalog.model_store import FetchNote, home_or_none, models_home
 from molmo_ros.molmo.catalog.registry import ModelEntry, find_model
@@ -246,7 +246,7 @@ def prepare(
         if before.commit != note.commit:
             for name in stale | fetched_names(folder) - names:
                 (folder / name).unlink(missing_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / CHECKSUMS).unlink(missing_ok=True)
     note.write(folder)
 
 

@@ -13,15 +13,9 @@ import numpy as np
 import torch
 
 from molmo_ros.molmo.answer import Answer, Asked, Point
-from molmo_ros.molmo.answers.answer_stream import (
-    ENDED_EARLY,
-    LIMITS,
-    AnswerStream,
-    is_cut,
-    sentence_of,
-    status_of,
-)
-from molmo_ros.molmo.answers.encoded_image import EncodedImage
+from molmo_ros.molmo.answers.answer_stream import AnswerStream
+from molmo_ros.molmo.answers.encoded_image import EncodedImage, Images, Pictures, about
+from molmo_ros.molmo.answers.finished_answer import ENDED_EARLY, finished_answer
 from molmo_ros.molmo.answers.image_encoder import ImageEncoder, milliseconds
 from molmo_ros.molmo.answers.point_format import point_format
 from molmo_ros.molmo.catalog.model_parts import read_image_processing, read_tokenizer, read_video_processing
@@ -32,30 +26,23 @@ from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.latency_model import QueryTiming
 from molmo_ros.molmo.images.video_config import VideoConfig
-from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.part_check import check_parts
 from molmo_ros.molmo.prompts.prompt import PromptBuilder
-from molmo_ros.molmo.prompts.tokenizer import Tokenizer
-from molmo_ros.molmo.prompts.wording import (
-    About,
+from molmo_ros.molmo.prompts.prompt_text import (
     count_prompt,
     describe_prompt,
     not_found_answers,
     point_prompt,
     track_prompt,
 )
+from molmo_ros.molmo.prompts.tokenizer import Tokenizer
 from molmo_ros.molmo.running.generate import GenerateOptions, Generation, Limits, StopReason, generate
 from molmo_ros.molmo.running.runtime import Cache, Runtime
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
-from molmo_ros.molmo.scoring.calibration import Calibration, read_calibration
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration, read_calibration
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-
-Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
-"""An image, or several in one prompt."""
-Images = Pictures | EncodedImage
-"""What a query is about: pictures, or what was encoded before."""
 
 
 class Molmo:
@@ -76,7 +63,7 @@ class Molmo:
         runtime: Runtime,
         tokenizer: Tokenizer,
         image_processor: ImageProcessor,
-        calibration: Calibration | None = None,
+        calibration: ConfidenceCalibration | None = None,
         video: VideoConfig | None = None,
     ) -> None:
         """Puts the parts of one checkpoint together; without a calibration, confidences are raw scores.
@@ -224,7 +211,7 @@ class Molmo:
             PromptError: The label is empty or too long, `max_points` is below 1, or another model encoded the
                 image.
         """
-        text = point_prompt(label, self.family.prompt.wording, _about(image))
+        text = point_prompt(label, self.family.prompt.wording, about(image))
         return self._answer(
             image,
             text,
@@ -242,12 +229,12 @@ class Molmo:
 
         NOT_FOUND with a count of 0 where there are none. Arguments as of `point`.
         """
-        text = count_prompt(label, self.family.prompt.wording, _about(image))
+        text = count_prompt(label, self.family.prompt.wording, about(image))
         return self._answer(image, text, Asked.COUNT, label, **limits)
 
     def describe(self, image: Images, **limits: Any) -> Answer:
         """Describes what is seen. Arguments as of `point`."""
-        return self.ask(image, describe_prompt(self.family.prompt.wording, _about(image)), **limits)
+        return self.ask(image, describe_prompt(self.family.prompt.wording, about(image)), **limits)
 
     def track(self, video: EncodedImage, label: str | Sequence[str], **limits: Any) -> Answer:
         """Follows things through a video of `encode_video`: `Point.index` is the thing, `Point.image` the frame.
@@ -363,24 +350,12 @@ class Molmo:
             encoded.asked = True
             stream.start(*self.point_format.reading(encoded, asked))
             generation = self._generate(encoded, text, stream, options.tokens(asked is Asked.COUNT), limits)
-        parsed, tokens = stream.finish(generation.stop is StopReason.EOS), len(generation.token_ids)
+        parsed = stream.finish(generation.stop is StopReason.EOS)
         timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
         if crops is not None and image_timing and generation.stop not in ENDED_EARLY:
-            self.crop_budget.measured(crops.timing(timing | image_timing, tokens))
-        return Answer(
-            status=status_of(generation.stop, parsed, asked),
-            text=stream.text.strip(),
-            points=parsed.points,
-            truncated=is_cut(generation.stop, parsed),
-            limit=LIMITS.get(generation.stop, ""),
-            count=parsed.count,
-            timing_ms=timing | milliseconds(total=time.perf_counter() - started),
-            tokens=tokens,
-            error=sentence_of(generation.stop, parsed, asked, tokens),
-            not_found_probability=None if stream.confidence is None else stream.confidence.not_found,
-            calibrated=stream.confidence is not None and stream.confidence.calibrated,
-            crops=crops,
-        )
+            self.crop_budget.measured(crops.timing(timing | image_timing, len(generation.token_ids)))
+        timing |= milliseconds(total=time.perf_counter() - started)
+        return finished_answer(stream, parsed, generation, asked, timing, crops)
 
     @torch.inference_mode()
     def _generate(
@@ -395,17 +370,10 @@ class Molmo:
         longest = max(max_new_tokens, *map(len, self._not_found))
         cache = encoded.cache(length + min(longest, room))
         stream.confidence = self._confidence(encoded, cache)
-        start, device = cache.length, self.runtime.device
-        ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(device).unsqueeze(0)
-        is_image = torch.from_numpy(np.pad(prefix.is_image, (0, len(query)))).to(device).unsqueeze(0)
-        is_patch = torch.from_numpy(np.pad(prefix.is_patch, (0, len(query)))).to(device).unsqueeze(0)
-        # The prefix is either in the cache as a whole or not at all.
-        features = encoded.features if start == 0 else None
         generation = generate(
             self.runtime,
             cache,
-            embed_prompt(self.runtime.embedding, ids[:, start:], features, is_patch[:, start:]),
-            prefill_mask(is_image, self.runtime.config.image_block, start),
+            *encoded.unseen(query, cache),
             max_new_tokens=min(max_new_tokens, room),
             eos_ids=self.tokenizer.eos_ids,
             limits=limits,
@@ -424,10 +392,3 @@ class Molmo:
             self._not_found, lambda tokens: continuation_probability(self.runtime, cache, tokens)
         )
         return AnswerConfidence(not_found, self.point_format.scorer(encoded), calibration)
-
-
-def _about(image: Images) -> About:
-    """What a prompt with this holds."""
-    if isinstance(image, EncodedImage):
-        return image.prefix.about
-    return "images" if isinstance(image, (list, tuple)) and len(image) > 1 else "image"

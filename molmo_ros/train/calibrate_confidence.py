@@ -23,8 +23,13 @@ from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.answers.point_format import TextPoints
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
 from molmo_ros.molmo.running.generate import Choice
-from molmo_ros.molmo.scoring.calibration import Calibration, Curve, weights_fingerprint, write_calibration
 from molmo_ros.molmo.scoring.confidence import PointEvidence
+from molmo_ros.molmo.scoring.confidence_calibration import (
+    ConfidenceCalibration,
+    Curve,
+    weights_fingerprint,
+    write_calibration,
+)
 from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens, WrittenPointScorer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
@@ -255,7 +260,7 @@ def chapter(name: str, fit: Scored, test: Scored, curve: Curve) -> str:
     return "\n\n".join([f"### Reliability: {name}", calibrated, overall, by_view(test, curve)])
 
 
-def report(fit: Part, test: Part, calibration: Calibration) -> str:
+def report(fit: Part, test: Part, calibration: ConfidenceCalibration) -> str:
     """All tables, as Markdown."""
     return "\n\n".join(
         [
@@ -280,7 +285,7 @@ def main() -> None:
         )
     fit, test = (collect(model, first, args.scenes) for first in (FIT_SEED, TEST_SEED))
     folder = checkpoint_folder(args.model)
-    calibration = Calibration(
+    calibration = ConfidenceCalibration(
         point=rounded(fit_platt(*arrays(fit.points))),
         not_found=rounded(fit_platt(*arrays(fit.answers))),
         weights=weights_fingerprint(folder),

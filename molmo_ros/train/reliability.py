@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from molmo_ros.molmo.scoring.calibration import Curve, logit
+from molmo_ros.molmo.scoring.confidence_calibration import Curve, logit
 
 BINS = 10
 Z = 1.96

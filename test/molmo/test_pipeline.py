@@ -19,7 +19,7 @@ from tokenizers import pre_tokenizers
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import CheckpointError, ImageError, MolmoError, PromptError
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.prompts.wording import point_prompt
+from molmo_ros.molmo.prompts.prompt_text import point_prompt
 from molmo_ros.molmo.running.generate import GenerateOptions
 from molmo_ros.molmo.status import Status
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint

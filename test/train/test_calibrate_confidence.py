@@ -5,7 +5,7 @@ import pytest
 
 from molmo_ros import Molmo
 from molmo_ros.molmo.pipeline import checkpoint_folder
-from molmo_ros.molmo.scoring.calibration import Calibration, Curve, read_calibration
+from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration, Curve, read_calibration
 from molmo_ros.train.calibrate_confidence import (
     FIT_SEED,
     TEST_SEED,
@@ -49,7 +49,7 @@ def test_the_product_tells_right_from_wrong_and_its_calibration_is_no_worse_than
 
 
 def test_the_report_has_every_candidate_and_bin(part):
-    text = report(part, part, Calibration(Curve(1.0, 0.0), Curve(1.0, 0.0), "", {}))
+    text = report(part, part, ConfidenceCalibration(Curve(1.0, 0.0), Curve(1.0, 0.0), "", {}))
     assert all(f"| {name} |" in text for name in candidates())
     assert text.count("| 0.9 to 1.0 |") == 2 and "nan to" not in text
 

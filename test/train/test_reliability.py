@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from molmo_ros.molmo.scoring.calibration import Curve
+from molmo_ros.molmo.scoring.confidence_calibration import Curve
 from molmo_ros.train.reliability import (
     area_under_roc,
     bins,

@@ -15,7 +15,7 @@ from molmo_ros.molmo.network.connector import image_table
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.network.point_head import PointHead
-from molmo_ros.molmo.running.runtime import Cache, ImageTensors, OwnProcess, StepOutput
+from molmo_ros.molmo.running.runtime import Cache, ForkGuard, ImageTensors, StepOutput
 
 
 class EngineCache:
@@ -70,7 +70,7 @@ class EngineRuntime:
         self.max_context = shapes.max_context
         self.rebuild = rebuild
         self._cache = EngineCache(shapes.max_context)
-        self._process = OwnProcess()
+        self._process = ForkGuard()
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
 
-from molmo_ros.molmo.answer import Asked, Point
+from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream
-from molmo_ros.molmo.running.generate import Choice, StopReason
+from molmo_ros.molmo.running.generate import Choice
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
-from molmo_ros.molmo.status import Status
-
-ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
-"""What became of queries that the caller ended."""
-LIMITS = {
-    StopReason.MAX_NEW_TOKENS: "max_new_tokens",
-    StopReason.CONTEXT: "context",
-    StopReason.TIME_LIMIT: "time_limit",
-    StopReason.SATISFIED: "max_points",
-}
-"""What `Answer.limit` calls the limits that end answers."""
 
 
 class AnswerStream:
@@ -131,44 +119,3 @@ class AnswerStream:
         self._given_out += 1
         if self._on_point is not None:
             self._on_point(point)
-
-
-def status_of(stop: StopReason, parsed: ParsedPoints, asked: Asked) -> Status:
-    """The status of an answer.
-
-    Args:
-        stop: Why generation ended.
-        parsed: What its text says.
-        asked: What it answers.
-    """
-    if stop in ENDED_EARLY:
-        return ENDED_EARLY[stop]
-    if parsed.points:
-        return Status.FOUND
-    if parsed.not_found and asked is not Asked.WORDS:
-        return Status.NOT_FOUND
-    if asked is Asked.POINTS or (asked is Asked.COUNT and parsed.count is None):
-        return Status.UNPARSEABLE
-    return Status.ANSWERED
-
-
-def is_cut(stop: StopReason, parsed: ParsedPoints) -> bool:
-    """Whether the text of an answer is not whole."""
-    if stop is StopReason.SATISFIED:
-        return False  # it is as long as it was asked to be
-    return stop is not StopReason.EOS or parsed.truncated
-
-
-def sentence_of(stop: StopReason, parsed: ParsedPoints, asked: Asked, tokens: int) -> str:
-    """`Answer.error` of an answer of so many tokens: why it is not what was asked for, and what ended it."""
-    reasons = []
-    if status_of(stop, parsed, asked) is Status.UNPARSEABLE:
-        reasons.append(parsed.doubt or "the answer holds neither points nor a 'not found'")
-    places = Counter((point.image, point.x, point.y) for point in parsed.points)
-    if repeated := len(parsed.points) - len(places):
-        reasons.append(
-            f"{repeated} of {len(parsed.points)} points are where another one is: the model has repeated itself"
-        )
-    if stop in LIMITS:
-        reasons.append(f"{LIMITS[stop]} ended the answer after {tokens} tokens")
-    return "; ".join(reasons)

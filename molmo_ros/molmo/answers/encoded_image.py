@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from molmo_ros.molmo.families.wording import About
 from molmo_ros.molmo.images.crop_budget import CropChoice
+from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.pointing.point_chooser import PointableImages
 from molmo_ros.molmo.prompts.prompt import Prefix
@@ -56,3 +60,39 @@ class EncodedImage:
             old.truncate(len(self.prefix))
         self._cache = self.runtime.cache(max_len, old)
         return self._cache
+
+    @torch.inference_mode()
+    def unseen(self, query: np.ndarray, cache: Cache) -> tuple[Tensor, Tensor]:
+        """What the network has yet to see of a prompt, and what of it may attend to what.
+
+        Args:
+            query: int64 [n], the ids after the image's tokens.
+            cache: Holds the whole prefix or nothing.
+
+        Returns:
+            Embeddings [1, unseen tokens, width], and the mask of `prefill_mask`.
+        """
+        prefix, runtime, start = self.prefix, self.runtime, cache.length
+        ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(runtime.device).unsqueeze(0)
+        is_image, is_patch = (
+            torch.from_numpy(np.pad(marks, (0, len(query)))).to(runtime.device).unsqueeze(0)
+            for marks in (prefix.is_image, prefix.is_patch)
+        )
+        features = self.features if start == 0 else None
+        return (
+            embed_prompt(runtime.embedding, ids[:, start:], features, is_patch[:, start:]),
+            prefill_mask(is_image, runtime.config.image_block, start),
+        )
+
+
+Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
+"""An image, uint8 RGB [h, w, 3], or several in one prompt."""
+Images = Pictures | EncodedImage
+"""What a query is about: pictures, or what was encoded before."""
+
+
+def about(images: Images) -> About:
+    """What a prompt with these holds."""
+    if isinstance(images, EncodedImage):
+        return images.prefix.about
+    return "images" if isinstance(images, (list, tuple)) and len(images) > 1 else "image"

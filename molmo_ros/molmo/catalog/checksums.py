@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from molmo_ros.molmo.errors import CheckpointError
 
-MANIFEST = "checksums.json"
+CHECKSUMS = "checksums.json"
 VERSION = 1
 BLOCK = 4 << 20
 SECOND = 10**9
@@ -43,7 +43,7 @@ class FileChecksum:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Checksums:
     """The files of a folder, and where they came from.
 
     Attributes:
@@ -78,7 +78,7 @@ def write_checksums(
     expected: Mapping[str, str] | None = None,
     origin: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-) -> Manifest:
+) -> Checksums:
     """Reads the files of a folder and writes their manifest.
 
     Args:
@@ -100,7 +100,7 @@ def write_checksums(
         raise CheckpointError(f"no such checkpoint folder: {folder}")
     if names is None:
         found = (path for path in folder.iterdir() if path.is_file())
-        names = [path.name for path in found if path.name != MANIFEST and not path.name.startswith(".")]
+        names = [path.name for path in found if path.name != CHECKSUMS and not path.name.startswith(".")]
     expected = expected or {}
     files, wrong = [], []
     for name in sorted(set(names) | set(expected)):
@@ -116,18 +116,18 @@ def write_checksums(
         files.append(entry)
     if wrong:
         raise CheckpointError(f"files in {folder} are not what they should be: {'; '.join(wrong)}")
-    manifest = Manifest(tuple(files), dict(origin or {}))
+    manifest = Checksums(tuple(files), dict(origin or {}))
     _write(folder, manifest)
     return manifest
 
 
-def read_checksums(folder: str | Path) -> Manifest | None:
+def read_checksums(folder: str | Path) -> Checksums | None:
     """The manifest of a folder; None where it has none.
 
     Raises:
         CheckpointError: The manifest is damaged.
     """
-    path = Path(folder) / MANIFEST
+    path = Path(folder) / CHECKSUMS
     if not path.is_file():
         return None
     try:
@@ -145,7 +145,7 @@ def read_checksums(folder: str | Path) -> Manifest | None:
         if not sound or not isinstance(entry.changed_ns, int | None):
             raise CheckpointError(f"{path} is damaged: {entry}; delete it or fetch the model again")
         _inside(Path(folder), entry.name)
-    return Manifest(files, origin)
+    return Checksums(files, origin)
 
 
 def verify_checksums(folder: str | Path, full: bool = False, progress: Progress | None = None) -> bool:
@@ -188,8 +188,8 @@ def verify_checksums(folder: str | Path, full: bool = False, progress: Progress 
         checked.append(entry)
     if wrong:
         raise CheckpointError(
-            f"files in {folder} differ from its {MANIFEST}: {'; '.join(wrong)}. Fetch the model again, or delete "
-            f"{MANIFEST} if the change was intended"
+            f"files in {folder} differ from its {CHECKSUMS}: {'; '.join(wrong)}. Fetch the model again, or delete "
+            f"{CHECKSUMS} if the change was intended"
         )
     if tuple(checked) != manifest.files:
         with suppress(OSError):  # A folder that cannot be written is still a sound one.
@@ -216,7 +216,7 @@ def _inside(folder: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name:
         raise CheckpointError(
-            f"{folder / MANIFEST}: {name!r:.200} is not the name of a file below the folder"
+            f"{folder / CHECKSUMS}: {name!r:.200} is not the name of a file below the folder"
         )
     return folder / pure
 
@@ -225,19 +225,19 @@ def _is_sha256(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
 
-def _write(folder: Path, manifest: Manifest) -> None:
+def _write(folder: Path, manifest: Checksums) -> None:
     """In one step: a reader sees the old manifest or the new one."""
     raw = {
         "version": VERSION,
         "origin": dict(manifest.origin),
         "files": [asdict(entry) for entry in manifest.files],
     }
-    handle, temporary = tempfile.mkstemp(prefix=f".{MANIFEST}.", dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix=f".{CHECKSUMS}.", dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(json.dumps(raw, indent=2) + "\n")
         os.chmod(temporary, 0o644)
-        os.replace(temporary, folder / MANIFEST)
+        os.replace(temporary, folder / CHECKSUMS)
     except BaseException:
         os.unlink(temporary)
         raise

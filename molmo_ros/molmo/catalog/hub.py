@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from molmo_ros.molmo.catalog.checksums import MANIFEST, sha256_of
+from molmo_ros.molmo.catalog.checksums import CHECKSUMS, sha256_of
 from molmo_ros.molmo.catalog.model_store import NOTE
 from molmo_ros.molmo.errors import FetchError
 
@@ -274,7 +274,7 @@ class HashingBar:
 def _plain(name: str) -> bool:
     """Whether it is a visible file at the top of the repository, and none that this package writes itself."""
     shown = name.isprintable() and len(name) <= 200 and not set(name) & set("/\\")
-    return shown and not name.startswith(".") and name not in (MANIFEST, NOTE)
+    return shown and not name.startswith(".") and name not in (CHECKSUMS, NOTE)
 
 
 def _part(file: HubFile, folder: Path) -> Path:

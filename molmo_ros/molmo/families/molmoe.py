@@ -15,7 +15,7 @@ from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families import molmo
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.reading import flag, require
-from molmo_ros.molmo.families.tensor_names import EMBEDDINGS, Piece, TensorNames, attention_names
+from molmo_ros.molmo.families.tensor_names import EMBEDDINGS, StoredPart, TensorNames, attention_names
 from molmo_ros.molmo.images.padded_style import PADDED
 
 # Settings with a single supported value. Where one of the first kind is missing, config_molmoe.py means another.
@@ -120,7 +120,7 @@ def write_config(config: MolmoConfig, dtype: str) -> dict[str, Any]:
     }
 
 
-def expert_pieces(own: str, shape: tuple[int, ...]) -> list[Piece] | None:
+def expert_pieces(own: str, shape: tuple[int, ...]) -> list[StoredPart] | None:
     """The hub's tensors of each expert, which `MolmoModel` keeps stacked [experts, ...], up before gate."""
     found = re.fullmatch(r"decoder\.blocks\.(\d+)\.mlp\.experts\.(up_gate|down)", own)
     if not found:
@@ -129,10 +129,10 @@ def expert_pieces(own: str, shape: tuple[int, ...]) -> list[Piece] | None:
     experts, rows, columns = shape
     hub = f"model.transformer.blocks.{block}.mlp.experts"
     if part == "down":
-        return [Piece(f"{hub}.{e}.down_proj.weight", (rows, columns), (e,)) for e in range(experts)]
+        return [StoredPart(f"{hub}.{e}.down_proj.weight", (rows, columns), (e,)) for e in range(experts)]
     half = rows // 2
     return [
-        Piece(f"{hub}.{e}.{name}_proj.weight", (half, columns), (e, where))
+        StoredPart(f"{hub}.{e}.{name}_proj.weight", (half, columns), (e, where))
         for e in range(experts)
         for name, where in (("up", slice(0, half)), ("gate", slice(half, rows)))
     ]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Index = tuple[slice | int, ...]
-Stack = Callable[[str, tuple[int, ...]], "list[Piece] | None"]
+Stack = Callable[[str, tuple[int, ...]], "list[StoredPart] | None"]
 
 
 @dataclass(frozen=True)
-class Piece:
+class StoredPart:
     """A stored tensor, and which part of a parameter it is.
 
     Attributes:
@@ -46,10 +46,10 @@ class TensorNames:
             own = re.sub(anchored, replacement, own)
         return own
 
-    def pieces(self, own: str, shape: tuple[int, ...]) -> list[Piece]:
+    def pieces(self, own: str, shape: tuple[int, ...]) -> list[StoredPart]:
         """The stored tensors that make up the parameter `own` of this shape."""
         stacked = None if self.stack is None else self.stack(own, shape)
-        return [Piece(self.name(own), shape)] if stacked is None else stacked
+        return [StoredPart(self.name(own), shape)] if stacked is None else stacked
 
 
 VISION_BLOCKS = (

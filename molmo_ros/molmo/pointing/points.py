@@ -29,13 +29,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from molmo_ros.molmo.answer import Asked, Point
 from molmo_ros.molmo.pointing.claimed_count import TAG, claimed_count, trained_count
 from molmo_ros.molmo.pointing.loose_points import LoosePoints, Place
-from molmo_ros.molmo.pointing.moments import frame_at
-from molmo_ros.molmo.prompts.wording import says_nothing_there
+from molmo_ros.molmo.pointing.placed_points import NUMBER, WHOLE_NUMBER, PlacedPoints
+from molmo_ros.molmo.prompts.prompt_text import says_nothing_there
 
 _OPENING = ("<points", "<point", "<tracks")
 _CLOSING = ("</points>", "</point>", "</tracks>")
@@ -43,10 +43,8 @@ _AFTER_NAME = frozenset(" \t\r\n/>")
 _GROUP_SEPARATORS = frozenset(";:,\t")
 
 # Every pattern below is matched against a string of bounded length or is free of nested repetition.
-_NUMBER = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _XY_NAME = re.compile(r"([xy])([0-9]{0,9})")
 _COORDINATE = re.compile(r"[0-9]{3,4}")
-_OBJECT_ID = re.compile(r"[0-9]{1,9}")
 _PERCENT = re.compile(r"[0-9]{1,3}\.[0-9]")
 # The last word of what may still become a tag with coordinates when the text ends in it.
 _UNFINISHED = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?/?|[xy][0-9]{0,9}=?|alt?=?|al?|coords=?|coo?r?d?|co?")
@@ -112,13 +110,9 @@ class PointStream:
         times: Sequence[float] | None = None,
         asked: Asked = Asked.POINTS,
     ) -> None:
-        if not image_sizes:
-            raise ValueError("image_sizes is empty: points need the size of at least one image")
-        if times is not None and len(times) != len(image_sizes):
-            raise ValueError(f"{len(times)} times for {len(image_sizes)} frames")
-        self._times, self._asked = times, asked
-        self._sizes = [(int(h), int(w)) for h, w in image_sizes]
-        self._points: list[Point] = []
+        self._asked = asked
+        self._placed = PlacedPoints(image_sizes, times)
+        self._points = self._placed.points
         self._read = self._read_text
         self._markup = ""  # characters since a "<" that may still become a tag
         self._plain: list[str] = []  # text outside tags; `TAG` stands for each of them
@@ -268,8 +262,7 @@ class PointStream:
     def _end_block(self) -> None:
         label = "".join(self._label).strip() if self._read == self._read_label else ""
         label = label or self._alt
-        for i in range(self._first_of_block, len(self._points)):
-            self._points[i] = replace(self._points[i], label=label)
+        self._placed.name(self._first_of_block, label)
 
     def _read_tag(self, char: str) -> None:
         """Between the attributes: collects a name up to its `="`, or a number."""
@@ -302,10 +295,10 @@ class PointStream:
         token = self._name.rstrip("/")
         if not token or (at_end and token == "100"):
             return
-        if self._frame is None and not self._triple and _NUMBER.fullmatch(token):
+        if self._frame is None and not self._triple and NUMBER.fullmatch(token):
             self._frame = token
         self._triple = [*self._triple[-2:], token]
-        if len(self._triple) < 3 or not _OBJECT_ID.fullmatch(self._triple[0]):
+        if len(self._triple) < 3 or not WHOLE_NUMBER.fullmatch(self._triple[0]):
             return
         number, x, y = self._triple
         full = 100 if _PERCENT.fullmatch(x) and _PERCENT.fullmatch(y) else 1000
@@ -313,7 +306,7 @@ class PointStream:
             return
         self._triple = []
         self._take_as_tag()
-        image = self._image_of(self._frame or "")
+        image = self._placed.image_of(self._frame or "")
         if image is not None:
             self._add(float(x) / full, float(y) / full, index=int(number), image=image)
 
@@ -331,7 +324,7 @@ class PointStream:
         self._read = self._read_tag
 
     def _end_percent(self, axis: str, suffix: str, value: str) -> None:
-        number = _NUMBER.fullmatch(value)
+        number = NUMBER.fullmatch(value)
         if axis == "x":
             self._x = float(number[1]) if number else None
             self._suffix = suffix
@@ -365,21 +358,13 @@ class PointStream:
         if len(self._triple) < 3:
             return
         object_id, x, y = self._triple
-        if not (_OBJECT_ID.fullmatch(object_id) and _COORDINATE.fullmatch(x) and _COORDINATE.fullmatch(y)):
+        if not (WHOLE_NUMBER.fullmatch(object_id) and _COORDINATE.fullmatch(x) and _COORDINATE.fullmatch(y)):
             self._triple = self._triple[1:]  # out of step: slide until three numbers fit again
             return
         self._triple = []
-        image = self._image_of(self._frame)
+        image = self._placed.image_of(self._frame)
         if image is not None:
             self._add(int(x) / 1000, int(y) / 1000, index=int(object_id), image=image)
-
-    def _image_of(self, frame: str) -> int | None:
-        if len(self._sizes) == 1:
-            return 0
-        if self._times is not None:
-            return frame_at(float(frame), self._times) if _NUMBER.fullmatch(frame) else None
-        number = int(frame) if _OBJECT_ID.fullmatch(frame) else 0
-        return number - 1 if 1 <= number <= len(self._sizes) else None
 
     def _read_label(self, char: str) -> None:
         self._label.append(char)
@@ -396,9 +381,4 @@ class PointStream:
             self._add(x, y)
 
     def _add(self, x: float, y: float, index: int | None = None, image: int = 0) -> None:
-        """Takes a point in fractions of the image; drops it where it lies outside."""
-        if x > 1 or y > 1:
-            return
-        height, width = self._sizes[image]
-        number = len(self._points) + 1 if index is None else index
-        self._points.append(Point(x * width, y * height, self._alt, number, image))
+        self._placed.add(x, y, self._alt, index, image)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from molmo_ros.molmo.errors import MolmoError, UnsupportedModelError
+from molmo_ros.molmo.network.decoder import DecoderBlock
+from molmo_ros.molmo.network.experts import MixtureOfExperts
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel, prefill_mask
-from molmo_ros.molmo.reference.parity_experts import first_block_experts
 from molmo_ros.molmo.reference.parity_image import PIXEL_TOLERANCE, compare_preprocessing, pooling_by_image
 from molmo_ros.molmo.reference.parity_points import compare_decoded_points, compare_points
 from molmo_ros.molmo.reference.tolerance import ABSOLUTE, allowed, largest_difference
@@ -268,3 +269,26 @@ class _Comparison:
 
 def _positions(embeddings: Tensor) -> Tensor:
     return torch.arange(embeddings.shape[1], dtype=torch.int64, device="cpu").unsqueeze(0)
+
+
+def first_block_experts(model: MolmoModel, inputs: Tensor) -> dict[str, Tensor]:
+    """Outputs and router scores of the first block's mixture.
+
+    Args:
+        model: A model with experts.
+        inputs: The residual stream after attention, before the norm of the MLP [B, L, width].
+
+    Returns:
+        By name of the stored array: moe_block0_out [B, L, width], moe_block0_router_logits [B * L, experts].
+
+    Raises:
+        MolmoError: The model has no experts.
+    """
+    block = model.decoder.blocks[0]
+    if not (isinstance(block, DecoderBlock) and isinstance(block.mlp, MixtureOfExperts)):
+        raise MolmoError("the vectors hold moe_block0_in, but the first block of the model has no experts")
+    normed = block.mlp_norm(inputs)
+    return {
+        "moe_block0_out": block.mlp(normed),
+        "moe_block0_router_logits": block.mlp.router(normed.flatten(0, -2)),
+    }

@@ -51,7 +51,7 @@ class StepOutput(NamedTuple):
     states: Tensor | None
 
 
-class OwnProcess:
+class ForkGuard:
     """The process that a runtime was made in. A fork of it has none of the threads that do the work, nor the GPU: it
     would wait for them forever."""
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
-from molmo_ros.molmo.running.runtime import Cache, ImageTensors, OwnProcess, StepOutput
+from molmo_ros.molmo.running.runtime import Cache, ForkGuard, ImageTensors, StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import StaticDecode
 
@@ -36,7 +36,7 @@ class TorchRuntime:
         self.max_context = model.config.decoder.max_positions
         self.embedding, self.point_head = model.decoder.embedding, model.point_head
         self._staging = Staging(self.device)
-        self._process = OwnProcess()
+        self._process = ForkGuard()
         if static is None:
             static = self.device.type == "cuda" and not model.config.decoder.experts
         self.static = StaticDecode(model.decoder, self.dtype, self.device) if static else None

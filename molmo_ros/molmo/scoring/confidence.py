@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from molmo_ros.molmo.running.generate import Choice
-from molmo_ros.molmo.scoring.calibration import Calibration
+from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 
 
@@ -69,7 +69,7 @@ class AnswerConfidence:
     """Follows one answer, and scores it."""
 
     def __init__(
-        self, not_found: NotFoundScorer, points: PointScorer, calibration: Calibration | None = None
+        self, not_found: NotFoundScorer, points: PointScorer, calibration: ConfidenceCalibration | None = None
     ) -> None:
         """Starts before the first token.
 

@@ -10,9 +10,12 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from molmo_ros.molmo.catalog.model_folder import ADAPTER, adapter_files
 from molmo_ros.molmo.config import MolmoConfig
@@ -20,9 +23,8 @@ from molmo_ros.molmo.errors import CheckpointError, UnsupportedModelError
 from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.families.transformers_names import Rows
 from molmo_ros.molmo.json_file import read_json
-from molmo_ros.molmo.weights.row_updates import LowRank, Replacement
 from molmo_ros.molmo.weights.stored_names import WRAPPERS
-from molmo_ros.molmo.weights.stored_tensor import RowUpdate, StoredTensor
+from molmo_ros.molmo.weights.stored_tensor import ReadRows, RowUpdate, StoredTensor
 from molmo_ros.molmo.weights.weight_files import listed, read_header
 
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -49,6 +51,49 @@ OTHER_SUMS = (
 MERGE = "merge it with PEFT (merge_and_unload, save_pretrained) and load that folder"
 PATTERN = re.compile(r"\^?(?:[\w.\-|()$\[\]]|\\[.dw]|[*+](?![*+?)]*\)))*")
 MOST_REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Replacement(RowUpdate):
+    """The adapter's own rows: a module that was trained as a whole, or a bias."""
+
+    tensor: StoredTensor
+
+    def apply(self, target: Tensor, first: int, read: ReadRows) -> None:
+        begin = first - self.first + self.own_first
+        target.copy_(read(self.tensor, begin, begin + len(target)))
+
+
+@dataclass(frozen=True)
+class LowRank(RowUpdate):
+    """LoRA (arXiv:2106.09685): W + scaling * B A, computed in float32.
+
+    Attributes:
+        a: [rank, columns]; of an embedding [rank, rows].
+        b: [rows, rank]; of an embedding [columns, rank].
+        scaling: Of their product.
+        embedding: Whether W is a table, to which the product is added transposed.
+        magnitude: [rows], of DoRA (arXiv:2402.09353): each row of the sum gets this length. None for plain LoRA.
+    """
+
+    a: StoredTensor
+    b: StoredTensor
+    scaling: float
+    embedding: bool = False
+    magnitude: StoredTensor | None = None
+
+    def apply(self, target: Tensor, first: int, read: ReadRows) -> None:
+        begin = first - self.first + self.own_first
+        end = begin + len(target)
+        a = read(self.a, 0, self.a.shape[0]).float()
+        if self.embedding:
+            b = read(self.b, 0, self.b.shape[0]).float()
+            target.addmm_(a[:, begin:end].T, b.T, alpha=self.scaling)
+            return
+        target.addmm_(read(self.b, begin, end).float(), a, alpha=self.scaling)
+        if self.magnitude is not None:
+            lengths = torch.linalg.vector_norm(target, dim=1)
+            target.mul_((read(self.magnitude, begin, end).float() / lengths).unsqueeze(1))
 
 
 def adapted(folder: Path, config: MolmoConfig, stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:

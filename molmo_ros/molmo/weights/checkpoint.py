@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from molmo_ros.molmo.catalog.checksums import MANIFEST
+from molmo_ros.molmo.catalog.checksums import CHECKSUMS
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families.table import family
@@ -101,7 +101,7 @@ def save_checkpoint(model: MolmoModel, folder: str | Path, dtype: str | torch.dt
     """
     folder, target = Path(folder), torch_dtype(dtype)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / CHECKSUMS).unlink(missing_ok=True)
     own_family = family(model.config.family)
     tensors = {
         piece.name: value.detach()[piece.where].to("cpu", target, copy=True).contiguous()

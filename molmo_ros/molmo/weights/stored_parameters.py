@@ -15,7 +15,7 @@ from molmo_ros.molmo.catalog.model_parts import read_config
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.families.table import family
-from molmo_ros.molmo.families.tensor_names import Index, Piece
+from molmo_ros.molmo.families.tensor_names import Index, StoredPart
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.weights.adapter import adapted
 from molmo_ros.molmo.weights.stored_names import hub_names
@@ -112,7 +112,7 @@ def _states(files: Iterable[Path]) -> set[tuple[Path, int, int, int]]:
 
 
 @dataclass(frozen=True)
-class Source:
+class StoredRows:
     """Rows of a stored tensor, and the rows of a parameter that they become.
 
     Attributes:
@@ -135,7 +135,7 @@ def _sources(
     config: MolmoConfig,
     shapes: Mapping[str, tuple[int, ...]],
     stored: Mapping[str, StoredTensor],
-) -> dict[str, list[Source]]:
+) -> dict[str, list[StoredRows]]:
     """Where each parameter comes from; raises unless the stored tensors are the wanted ones."""
     names = family(config.family).tensor_names
     pieces = {own: names.pieces(own, shape) for own, shape in shapes.items()}
@@ -144,7 +144,7 @@ def _sources(
     as_wanted = {table.name: replace(table, shape=wanted[table.name]) for table in tables}
     check_tensors(folder, config, wanted, {**stored, **as_wanted})
 
-    def rows(own: str, piece: Piece) -> Iterator[Source]:
+    def rows(own: str, piece: StoredPart) -> Iterator[StoredRows]:
         if piece.name not in as_wanted:
             return _rows([stored[piece.name]], 0, piece)
         return _rows(tables, shapes[BASE][0] if own == EXTRA else 0, piece)
@@ -152,7 +152,7 @@ def _sources(
     return {own: [source for piece in parts for source in rows(own, piece)] for own, parts in pieces.items()}
 
 
-def _cut_elsewhere(pieces: Sequence[Piece], stored: Mapping[str, StoredTensor]) -> list[StoredTensor]:
+def _cut_elsewhere(pieces: Sequence[StoredPart], stored: Mapping[str, StoredTensor]) -> list[StoredTensor]:
     """The two embedding tables where they are stored cut at another row; else nothing.
 
     transformers 5 joins them when it loads a hub checkpoint, and cuts the whole in halves when it saves.
@@ -164,18 +164,18 @@ def _cut_elsewhere(pieces: Sequence[Piece], stored: Mapping[str, StoredTensor]) 
     return tables if rows != wanted_rows and sum(rows) == sum(wanted_rows) else []
 
 
-def _rows(tensors: Sequence[StoredTensor], first: int, piece: Piece) -> Iterator[Source]:
+def _rows(tensors: Sequence[StoredTensor], first: int, piece: StoredPart) -> Iterator[StoredRows]:
     """The sources of a piece that begins at row `first` of the tensors, joined by rows."""
     begin, last = 0, first + piece.shape[0]
     for tensor in tensors:
         start, end = max(first, begin), min(last, begin + tensor.shape[0])
         if start < end:
-            yield Source(tensor, start - begin, end - start, piece.where, start - first)
+            yield StoredRows(tensor, start - begin, end - start, piece.where, start - first)
         begin += tensor.shape[0]
 
 
 def _equal_tables(
-    reader: WeightReader, head: Sequence[Source], base: Sequence[Source], dtype: torch.dtype
+    reader: WeightReader, head: Sequence[StoredRows], base: Sequence[StoredRows], dtype: torch.dtype
 ) -> bool:
     """Whether the output head equals the base embedding in `dtype`; it is read no further than they do."""
     if len(head) != 1 or head[0].rows != sum(source.rows for source in base):

@@ -10,7 +10,7 @@ import pytest
 
 from molmo_ros.engine.store import checkpoint_hash
 from molmo_ros.engine.store.checkpoint_hash import KNOWN, checkpoint_sha256
-from molmo_ros.molmo.catalog.checksums import MANIFEST, write_checksums
+from molmo_ros.molmo.catalog.checksums import CHECKSUMS, write_checksums
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import CheckpointError
 
@@ -114,7 +114,7 @@ def test_a_fetched_model_brings_its_hashes(checkpoint, home, read):
     content[-1] ^= 1
     (checkpoint / "model.safetensors").write_bytes(content)
     with pytest.raises(
-        CheckpointError, match=f"model.safetensors: found SHA-256.*|differ from its {MANIFEST}"
+        CheckpointError, match=f"model.safetensors: found SHA-256.*|differ from its {CHECKSUMS}"
     ):
         checkpoint_sha256(checkpoint, home)
 

@@ -8,7 +8,7 @@ import pytest
 
 from molmo_ros.molmo.catalog import checksums
 from molmo_ros.molmo.catalog.checksums import (
-    MANIFEST,
+    CHECKSUMS,
     read_checksums,
     sha256_of,
     verify_checksums,
@@ -65,7 +65,7 @@ def test_what_is_written_is_what_the_files_are(folder):
     }
     assert manifest.origin == {"repository": "a/b", "revision": "c0ffee"}
     assert verify_checksums(folder) and verify_checksums(folder, full=True)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*CONTENT, ".hidden", MANIFEST])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*CONTENT, ".hidden", CHECKSUMS])
 
 
 def test_a_folder_without_manifest_is_not_verified(folder):
@@ -136,14 +136,14 @@ def test_every_wrong_file_is_in_one_error(folder):
 def test_what_the_source_says_must_agree(folder):
     right = hashlib.sha256(CONTENT["config.json"]).hexdigest()
     write_checksums(folder, expected={"config.json": right.upper()})
-    (folder / MANIFEST).unlink()
+    (folder / CHECKSUMS).unlink()
     with pytest.raises(
         CheckpointError, match=rf"config.json \(2 bytes\): found SHA-256 {right}, expected 0000"
     ):
         write_checksums(folder, expected={"config.json": "0" * 64})
     with pytest.raises(CheckpointError, match="absent.json is missing"):
         write_checksums(folder, ["absent.json"])
-    assert not (folder / MANIFEST).exists()
+    assert not (folder / CHECKSUMS).exists()
 
 
 def test_files_in_folders_below(folder):
@@ -162,7 +162,7 @@ def test_names_do_not_lead_out_of_the_folder(folder, name):
     with pytest.raises(CheckpointError, match="not the name of a file below the folder"):
         write_checksums(folder, [name])
     entry = {"name": name, "size": 1, "sha256": "0" * 64}
-    (folder / MANIFEST).write_text(json.dumps({"version": 1, "files": [entry]}))
+    (folder / CHECKSUMS).write_text(json.dumps({"version": 1, "files": [entry]}))
     with pytest.raises(CheckpointError, match="not the name of a file below the folder"):
         verify_checksums(folder)
 
@@ -181,8 +181,8 @@ def test_names_do_not_lead_out_of_the_folder(folder, name):
     ],
 )
 def test_damaged_manifest(folder, content):
-    (folder / MANIFEST).write_text(content)
-    with pytest.raises(CheckpointError, match=f"{MANIFEST} is damaged"):
+    (folder / CHECKSUMS).write_text(content)
+    with pytest.raises(CheckpointError, match=f"{CHECKSUMS} is damaged"):
         verify_checksums(folder)
 
 
@@ -202,21 +202,21 @@ def test_a_manifest_that_cannot_be_renewed(folder, hashed, monkeypatch):
 @pytest.mark.parametrize("name", ["s" * 300, "s" * 5000, "s\0"])
 def test_names_that_no_file_can_have(folder, name):
     manifest = {"version": 1, "files": [{"name": name, "size": 3, "sha256": "0" * 64}]}
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / CHECKSUMS).write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match=r"s.* is missing \(expected 3 bytes\)"):
         verify_checksums(folder)
 
 
 def test_a_manifest_nested_too_deeply(folder):
-    (folder / MANIFEST).write_text("[" * 100_000)
+    (folder / CHECKSUMS).write_text("[" * 100_000)
     with pytest.raises(CheckpointError, match="checksums.json is damaged"):
         verify_checksums(folder)
 
 
 def test_a_time_that_is_none(folder):
     write_checksums(folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / CHECKSUMS).read_text())
     manifest["files"][0]["changed_ns"] = "x"
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / CHECKSUMS).write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="checksums.json is damaged: .*changed_ns='x'"):
         verify_checksums(folder)

@@ -337,11 +337,11 @@ def test_work_per_character_is_bounded():
 
 
 def test_patterns_have_no_nested_repetition():
-    from molmo_ros.molmo.pointing import loose_points, points
+    from molmo_ros.molmo.pointing import loose_points, placed_points, points
 
     patterns = [
         value.pattern
-        for module in (points, loose_points)
+        for module in (points, placed_points, loose_points)
         for value in vars(module).values()
         if isinstance(value, re.Pattern)
     ]

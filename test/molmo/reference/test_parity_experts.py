@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.molmo.reference.parity import check_folder
-from molmo_ros.molmo.reference.parity_experts import first_block_experts
+from molmo_ros.molmo.reference.parity import check_folder, first_block_experts
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 VECTORS = Path(__file__).parents[2] / "vectors"

@@ -11,8 +11,8 @@ from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.pointing.points import PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream, Tokenizer
 from molmo_ros.molmo.running.generate import Choice
-from molmo_ros.molmo.scoring.calibration import Calibration, Curve
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence, PointEvidence
+from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration, Curve
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
@@ -41,7 +41,7 @@ def test_evidence_becomes_a_score():
 
 
 def test_calibrated_scores_and_raw_ones():
-    curves = Calibration(Curve(1.0, -1.0), Curve(1.0, 2.0), "", {})
+    curves = ConfidenceCalibration(Curve(1.0, -1.0), Curve(1.0, 2.0), "", {})
     evidence = [PointEvidence(0.5, (0.9,), ()), None]
     for calibration in (None, curves):
         confidence = AnswerConfidence(NotFoundScorer([[1]], lambda rest: 1.0), Recited(evidence), calibration)

@@ -8,7 +8,7 @@ import torch
 
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.prompts.wording import point_prompt
+from molmo_ros.molmo.prompts.prompt_text import point_prompt
 from molmo_ros.molmo.running.generate import Choice, GenerateOptions
 from molmo_ros.molmo.scoring.not_found import NEGLIGIBLE, NotFoundScorer, continuation_probability
 from molmo_ros.sim.objects import COLORS, SHAPES

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 from transformers import Molmo2ForConditionalGeneration
 
-from molmo_ros.molmo.catalog.checksums import MANIFEST, read_checksums, write_checksums
+from molmo_ros.molmo.catalog.checksums import CHECKSUMS, read_checksums, write_checksums
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
 from molmo_ros.molmo.families.table import family
 from molmo_ros.molmo.weights.checkpoint import _allocate, load_checkpoint, save_checkpoint
@@ -416,7 +416,7 @@ def test_verification_on_request(folder):
 def test_saving_into_a_folder_with_checksums(folder):
     write_checksums(folder)
     save_checkpoint(load_checkpoint(folder), folder, "bfloat16")
-    assert read_checksums(folder) is None and not (folder / MANIFEST).exists()
+    assert read_checksums(folder) is None and not (folder / CHECKSUMS).exists()
     assert load_checkpoint(folder, dtype="bfloat16") is not None
 
 

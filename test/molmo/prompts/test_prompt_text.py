@@ -6,7 +6,7 @@ from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.molmo.families.wording import WORDING_0924, WORDING_MOLMO2
 from molmo_ros.molmo.pointing.points import parse_points
-from molmo_ros.molmo.prompts.wording import (
+from molmo_ros.molmo.prompts.prompt_text import (
     count_prompt,
     describe_prompt,
     not_found_answers,

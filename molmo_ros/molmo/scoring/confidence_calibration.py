@@ -43,7 +43,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ConfidenceCalibration:
     """What was fitted to one set of weights.
 
     Attributes:
@@ -65,7 +65,7 @@ def logit(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def read_calibration(folder: str | Path) -> Calibration | None:
+def read_calibration(folder: str | Path) -> ConfidenceCalibration | None:
     """Reads `calibration.json`.
 
     Returns:
@@ -94,7 +94,7 @@ def read_calibration(folder: str | Path) -> Calibration | None:
     return calibration
 
 
-def write_calibration(folder: str | Path, calibration: Calibration) -> None:
+def write_calibration(folder: str | Path, calibration: ConfidenceCalibration) -> None:
     """Writes `calibration.json`, as `read_calibration` reads it.
 
     Raises:
@@ -122,7 +122,7 @@ def weights_fingerprint(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _calibration(document: Any, path: Path) -> Calibration:
+def _calibration(document: Any, path: Path) -> ConfidenceCalibration:
     """The parsed file, checked.
 
     Raises:
@@ -137,7 +137,7 @@ def _calibration(document: Any, path: Path) -> Calibration:
     if not isinstance(document["weights"], str) or not isinstance(document["fitted_on"], dict):
         raise CheckpointError(f"{path}: weights is not a text, or fitted_on not an object")
     point, not_found = (_curve(document[name], f"{path}: {name}") for name in ("point", "not_found"))
-    return Calibration(point, not_found, document["weights"], document["fitted_on"])
+    return ConfidenceCalibration(point, not_found, document["weights"], document["fitted_on"])
 
 
 def _curve(document: Any, where: str) -> Curve:

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from molmo_ros.molmo.errors import CheckpointError
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.scoring.calibration import (
+from molmo_ros.molmo.scoring.confidence_calibration import (
     CALIBRATION,
-    Calibration,
+    ConfidenceCalibration,
     Curve,
     logit,
     read_calibration,
@@ -25,7 +25,7 @@ def folder(tmp_path):
     torch.manual_seed(3)
     save_file({"weights": torch.randn(200_000)}, tmp_path / "model.safetensors")
     curves = Curve(1.5, -0.25), Curve(0.5, -2.0)
-    write_calibration(tmp_path, Calibration(*curves, weights_fingerprint(tmp_path), {"points": 3}))
+    write_calibration(tmp_path, ConfidenceCalibration(*curves, weights_fingerprint(tmp_path), {"points": 3}))
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def test_what_is_written_is_read(folder):
 
 
 def test_what_could_not_be_read_is_not_written(tmp_path):
-    falling = Calibration(Curve(-0.5, 0.0), Curve(1.0, 0.0), "0" * 64, {})
+    falling = ConfidenceCalibration(Curve(-0.5, 0.0), Curve(1.0, 0.0), "0" * 64, {})
     with pytest.raises(CheckpointError, match="slope positive"):
         write_calibration(tmp_path, falling)
     assert not (tmp_path / CALIBRATION).exists()
