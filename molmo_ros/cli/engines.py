@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.cli.printable import complain, printable, say
-from molmo_ros.cli.text_table import aligned
+from molmo_ros.cli.printable import aligned, complain, printable, say
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
 from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.store.build_folder import remove_engine

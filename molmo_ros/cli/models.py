@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from molmo_ros.cli.printable import complain, say
-from molmo_ros.cli.text_table import aligned
+from molmo_ros.cli.printable import aligned, complain, say
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
     POINT_FORMATS,

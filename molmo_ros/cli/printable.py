@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -33,6 +34,14 @@ def complain(text: object) -> None:
     """Print one line on stderr: a warning, or why the command has failed. If it cannot be written, that is all."""
     with suppress(OSError):
         print(f"molmo-ros: {printable(' '.join(str(text).split()))}", file=sys.stderr)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of equal columns; the first row is the heading, underlined."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return [line.rstrip() for line in lines]
 
 
 def _is_hidden(character: str) -> bool:

@@ -15,8 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from molmo_ros.demo.processes import Child, ChildError
-from molmo_ros.demo.shared_memory import shortage
+from molmo_ros.demo.processes import Child, ChildError, shortage
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0

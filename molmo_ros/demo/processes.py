@@ -1,4 +1,4 @@
-"""Child processes that are certain to end when their parent does."""
+"""The demo's processes: children that are certain to end when their parent does, and room for their images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 GRACE = 5.0
 """How long a process may take to end after SIGINT [s]."""
+
+SHARED_MEMORY = Path("/dev/shm")
+NEEDED = 3 * 17_600_000
+"""Camera, node and user each take the segment of config/fastdds_shm.xml and its bookkeeping [bytes]."""
 
 _libc = ctypes.CDLL(None)
 
@@ -80,3 +84,23 @@ class Child:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             return
+
+
+def shortage(folder: Path = SHARED_MEMORY, needed: int = NEEDED) -> str | None:
+    """Why images may get lost, which FastDDS keeps in shared memory, and what to do about it; None where there is room.
+
+    Args:
+        folder: Where shared memory is mounted.
+        needed: What has to be free there [bytes].
+    """
+    if not os.access(folder, os.W_OK):
+        return f"{folder} cannot be written, so images go over the network stack and may get lost"
+    state = os.statvfs(folder)
+    free = state.f_bavail * state.f_frsize
+    if free >= needed:
+        return None
+    return (
+        f"{folder} has {free / 1e6:.0f} MB free of the {needed / 1e6:.0f} MB needed, so images may get lost. "
+        "Give a container more (docker run --shm-size=128m); killed ROS processes leave fastrtps_* there, "
+        "which may be removed while no ROS runs"
+    )

@@ -15,7 +15,7 @@ def catch_up(
     """Starts points on the frame they were found in and follows them to the newest.
 
     Args:
-        frames: From the answer's frame to the newest one (`FrameHistory.since`).
+        frames: The answer's own, and those after it (`FrameHistory.after`).
         points: Of the answer, in pixels of the original image.
         stride: 2 takes every other frame: half the time. The newest is always taken.
 

@@ -52,12 +52,6 @@ class FrameHistory:
                 self._bytes -= self._frames.popleft().nbytes
         return frame
 
-    def since(self, stamp: int) -> list[GrayFrame]:
-        """The frame of exactly that stamp [ns] and all newer ones, oldest first; empty where it is not kept."""
-        with self._lock:
-            frames = [frame for frame in self._frames if frame.stamp >= stamp]
-        return frames if frames and frames[0].stamp == stamp else []
-
     def after(self, stamp: int) -> list[GrayFrame]:
         """All kept frames newer than a stamp [ns], oldest first."""
         with self._lock:

@@ -21,7 +21,7 @@ def history(wide_texture):
 @pytest.mark.parametrize("since", [3, 4, 9])
 def test_points_end_where_they_are_in_the_newest_frame(history, since, stride):
     points = [TrackedPoint(150, 100, "a"), TrackedPoint(200, 140, "b")]
-    tracker, tracks = catch_up(history.since(since), points, stride)
+    tracker, tracks = catch_up(history.after(since - 1), points, stride)
     moved = 3 * (9 - since)
     assert [(track.label, track.lost) for track in tracks] == [("a", None), ("b", None)]
     assert [track.x for track in tracks] == pytest.approx([150 - moved, 200 - moved], abs=0.2)
@@ -29,19 +29,19 @@ def test_points_end_where_they_are_in_the_newest_frame(history, since, stride):
 
 
 def test_the_tracker_stands_at_the_newest_frame(history, wide_texture):
-    tracker, [track] = catch_up(history.since(0), [TrackedPoint(150, 100)], 2)
+    tracker, [track] = catch_up(history.after(-1), [TrackedPoint(150, 100)], 2)
     later = history.add(10, np.ascontiguousarray(wide_texture[:HEIGHT, 30 : 30 + WIDTH]))
     assert tracker.step(later)[0].x == pytest.approx(track.x - 3, abs=0.1)
 
 
 def test_a_point_lost_on_the_way_keeps_its_place_in_the_list(history):
-    tracker, tracks = catch_up(history.since(0), [TrackedPoint(10, 100), TrackedPoint(150, 100)])
+    tracker, tracks = catch_up(history.after(-1), [TrackedPoint(10, 100), TrackedPoint(150, 100)])
     assert [track.lost for track in tracks] == [LossReason.OUT_OF_IMAGE, None]
     assert [track.id for track in tracker.tracks] == [tracks[1].id]
 
 
 def test_refuses_to_start_nowhere(history):
     with pytest.raises(ValueError, match="no frames"):
-        catch_up(history.since(77), [TrackedPoint(1, 1)])
+        catch_up(history.after(77), [TrackedPoint(1, 1)])
     with pytest.raises(ValueError, match="stride is 0"):
-        catch_up(history.since(0), [TrackedPoint(1, 1)], 0)
+        catch_up(history.after(-1), [TrackedPoint(1, 1)], 0)

@@ -21,21 +21,22 @@ def filled(count, **bounds):
     return history
 
 
-def test_since_begins_with_the_very_frame():
-    frames = filled(5, span=10).since(2 * SECOND)
+@pytest.mark.parametrize("stamp", [1 * SECOND, 1 * SECOND + 1, 2 * SECOND - 1])
+def test_those_after_a_stamp_begin_with_the_next_frame(stamp):
+    """Whether or not there is a frame of the stamp itself."""
+    frames = filled(5, span=10).after(stamp)
     assert [frame.stamp // SECOND for frame in frames] == [2, 3, 4]
     assert [int(frame.pixels[0, 0]) for frame in frames] == [2, 3, 4]
 
 
-@pytest.mark.parametrize("stamp", [2 * SECOND + 1, 2 * SECOND - 1, -1, 9 * SECOND])
-def test_nothing_since_a_frame_that_is_not_kept(stamp):
-    assert filled(5, span=10).since(stamp) == []
+@pytest.mark.parametrize("stamp", [4 * SECOND, 4 * SECOND + 1, 9 * SECOND])
+def test_nothing_is_after_the_newest(stamp):
+    assert filled(5, span=10).after(stamp) == []
 
 
 def test_frames_older_than_the_span_go():
     history = filled(10, span=3)
-    assert len(history) == 4 and history.since(5 * SECOND) == []
-    assert len(history.since(6 * SECOND)) == 4
+    assert len(history) == 4 and [frame.stamp // SECOND for frame in history.after(-1)] == [6, 7, 8, 9]
 
 
 def test_bytes_are_bounded_and_the_newest_stays():
@@ -49,14 +50,14 @@ def test_bytes_are_bounded_and_the_newest_stays():
 def test_a_clock_that_goes_back_begins_anew():
     history = filled(5, span=10)
     history.add(SECOND, frame_of(9))
-    assert [frame.stamp for frame in history.since(SECOND)] == [SECOND]
+    assert [frame.stamp for frame in history.after(-1)] == [SECOND]
     assert len(history) == 1 and history.nbytes == 48 * 64
 
 
 def test_clear():
     history = filled(5, span=10)
     history.clear()
-    assert len(history) == history.nbytes == 0 and history.since(2 * SECOND) == []
+    assert len(history) == history.nbytes == 0 and history.after(-1) == []
 
 
 def test_wide_frames_are_kept_small():
@@ -77,7 +78,7 @@ def test_readers_see_whole_sequences_while_frames_are_added():
     def read():
         while not done.is_set():
             for start in range(0, 2000, 100):
-                stamps = [frame.stamp for frame in history.since(start * 10**6)]
+                stamps = [frame.stamp for frame in history.after(start * 10**6 - 1)]
                 if any(b - a != 10**6 for a, b in zip(stamps, stamps[1:], strict=False)):
                     broken.append(stamps)
 
