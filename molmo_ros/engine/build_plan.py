@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from molmo_ros.engine.errors import UnsupportedBuildError
+from molmo_ros.engine.quantisation.formats import LINEARS, QUANTISED
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.engines_home import engine_name
 from molmo_ros.engine.targets import Target, TensorRTTarget, find_target
@@ -27,7 +28,8 @@ CALIBRATION_RATE = 1e6
 """Weights that are calibrated in a second on the same cores; a GPU's rate is not known yet, and not counted."""
 BUILD_MEMORY = 3.2
 """Memory of a TensorRT build as a multiple of the engine; seen with 4-bit engines."""
-QUANTISED = ("attention.qkv.weight", "attention.output.weight", "mlp.up_gate.weight", "mlp.down.weight")
+FEW_BITS = tuple(f"{linear}.weight" for linear in LINEARS)
+"""The parameters of a block that have fewer bits where the decoder has."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class BuildPlan:
         chosen.check_machine(gpu)
         folder = checkpoint_folder(model)
         stored = StoredParameters(folder)
-        if stored.config.decoder.experts and wanted in SCALE_BITS | {"int8": 0, "fp8": 0}:
+        if stored.config.decoder.experts and wanted in QUANTISED:
             raise UnsupportedBuildError(
                 f"{model} is a mixture of experts, whose weights are not quantised; build with fp16 or bf16"
             )
@@ -141,7 +143,7 @@ class BuildPlan:
     @property
     def quantised(self) -> bool:
         """Whether the decoder's weights have fewer than 16 bits."""
-        return BITS[self.precision] < 16
+        return self.precision in QUANTISED
 
     def weight_bytes(self) -> float:
         """Ideal size of the engine's weights: parameters times bits, scales included."""
@@ -157,7 +159,7 @@ class BuildPlan:
 
     def _is_quantised(self, name: str) -> bool:
         """Whether a parameter is one of those that have fewer bits where the decoder has."""
-        return name.startswith("decoder.blocks.") and name.endswith(QUANTISED)
+        return name.startswith("decoder.blocks.") and name.endswith(FEW_BITS)
 
     def estimate(self) -> Estimate:
         """What the build will take."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from molmo_ros.engine.errors import UnsupportedBuildError
+from molmo_ros.engine.quantisation.formats import QUANTISED, SIXTEEN_BITS
 from molmo_ros.engine.runtime_table import ONNXRUNTIME, TENSORRT, TENSORRT_RTX, GraphRuntime
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.tensorrt.module import JETSON_MARK, load_tensorrt, version_numbers
 
-PRECISIONS = ("fp16", "bf16", "int8", "int4", "fp8", "nvfp4")
+PRECISIONS = SIXTEEN_BITS + QUANTISED
+"""What GPUs may compute with."""
 NATIVE_SINCE = (10, 15)
 """TensorRT from which on KV-cache updates, attention and rotary embeddings are layers of its own."""
 OLDEST = (10, 3)
