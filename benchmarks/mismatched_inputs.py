@@ -67,7 +67,7 @@ class StaticTransforms:
 
 
 @dataclass
-class PlacedPoints:
+class PlacementErrors:
     """What came of the inputs of one kind.
 
     Attributes:
@@ -166,7 +166,7 @@ def _inside(mask: np.ndarray) -> list[int]:
 
 
 def measure(
-    results: dict[str, PlacedPoints],
+    results: dict[str, PlacementErrors],
     kind: str,
     view: CameraMessages,
     inputs: Inputs,
@@ -178,7 +178,7 @@ def measure(
     inputs.camera.on_info(messages["info"])
     inputs.camera.on_depth(messages["depth"])
     points, _ = inputs.place(messages["image"], view.pixels, target)
-    result = results.setdefault(kind, PlacedPoints())
+    result = results.setdefault(kind, PlacementErrors())
     target_from_optical = world_from_optical(view.scene) if target else RigidTransform()
     truth = target_from_optical.apply(view.truth)
     for point, right in zip(points, truth, strict=True):
@@ -215,7 +215,7 @@ def calibration(view: CameraMessages, size: tuple[int, int], rng: np.random.Gene
     return info
 
 
-def other_cameras(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
+def other_cameras(view: CameraMessages, results: dict[str, PlacementErrors]) -> None:
     """Depth, or the calibration, of a depth camera beside the colour camera."""
     measure(results, "all of one camera", view, Inputs())
     for metres in (0.015, 0.05):
@@ -229,7 +229,7 @@ def other_cameras(view: CameraMessages, results: dict[str, PlacedPoints]) -> Non
 
 
 def other_resolutions(
-    view: CameraMessages, results: dict[str, PlacedPoints], rng: np.random.Generator
+    view: CameraMessages, results: dict[str, PlacementErrors], rng: np.random.Generator
 ) -> None:
     """K of another resolution: claimed to be of this one, with binning, and a simulator's default."""
     size = view.image.width, view.image.height
@@ -246,7 +246,7 @@ def other_resolutions(
         measure(results, "a simulator's default K", view, Inputs(), info=info)
 
 
-def other_moments(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
+def other_moments(view: CameraMessages, results: dict[str, PlacementErrors]) -> None:
     """Depth from before the camera moved by 50 mm, and from after it."""
     own = view.scene.camera
     view.scene.camera = replace(own, position=own.position + own.world_from_optical[:, 0] * 0.05)
@@ -288,7 +288,7 @@ def other_moments(view: CameraMessages, results: dict[str, PlacedPoints]) -> Non
     measure(results, "depth from before a reset, its stamp comes again", view, inputs, depth=seen(STAMP))
 
 
-def body_frames(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
+def body_frames(view: CameraMessages, results: dict[str, PlacementErrors]) -> None:
     """A simulator's frame, x forward, in all headers; points are wanted in the world."""
     messages = {"image": view.image, "depth": view.depth, "info": view.info}
     for frame in (GAZEBO, "camera_link", "cam"):
@@ -309,9 +309,9 @@ def body_frames(view: CameraMessages, results: dict[str, PlacedPoints]) -> None:
         message.header.frame_id = COLOUR
 
 
-def measured(seeds: Iterator[int] | range) -> dict[str, PlacedPoints]:
+def measured(seeds: Iterator[int] | range) -> dict[str, PlacementErrors]:
     """All kinds, over the scenes of some seeds."""
-    results: dict[str, PlacedPoints] = {}
+    results: dict[str, PlacementErrors] = {}
     rng = np.random.default_rng(0)
     for seed in seeds:
         scene = Scene.random(seed)

@@ -99,3 +99,13 @@ def test_page_names_every_part_of_the_model_and_the_node(path):
     folder, name = path.split("/")[-2:]
     if folder != "families" and name not in ("__init__.py", "__main__.py", "initial.py"):
         assert f"{name}`" in (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def test_a_class_name_has_one_meaning():
+    files: dict[str, list[str]] = {}
+    for path in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert len(files) > 300
+    assert not {name: where for name, where in files.items() if len(where) > 1}

@@ -34,11 +34,11 @@ class RecordedMessage(NamedTuple):
     data: bytes
 
 
-Source = tuple[int, Callable[[], Iterator[RecordedMessage]]]
+TimedMessages = tuple[int, Callable[[], Iterator[RecordedMessage]]]
 """Log time of the first message [ns], and what opens it; its messages are in order."""
 
 
-def in_order(sources: Iterable[Source]) -> Iterator[RecordedMessage]:
+def in_order(sources: Iterable[TimedMessages]) -> Iterator[RecordedMessage]:
     """All messages by log time. A source is opened when its time has come, so few are held at a time."""
     heads: list[tuple[int, int, RecordedMessage, Iterator[RecordedMessage]]] = []
     for number, (start, opened) in enumerate(sorted(sources, key=lambda source: source[0])):

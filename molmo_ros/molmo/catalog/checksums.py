@@ -22,7 +22,7 @@ CHECKSUMS = "checksums.json"
 VERSION = 1
 BLOCK = 4 << 20
 SECOND = 10**9
-Progress = Callable[[str, int], None]
+HashProgress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def write_checksums(
     *,
     expected: Mapping[str, str] | None = None,
     origin: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: HashProgress | None = None,
 ) -> Checksums:
     """Reads the files of a folder and writes their manifest.
 
@@ -148,7 +148,7 @@ def read_checksums(folder: str | Path) -> Checksums | None:
     return Checksums(files, origin)
 
 
-def verify_checksums(folder: str | Path, full: bool = False, progress: Progress | None = None) -> bool:
+def verify_checksums(folder: str | Path, full: bool = False, progress: HashProgress | None = None) -> bool:
     """Compares the files of a folder with its manifest.
 
     Sizes are compared always. A file is read and hashed if its time of change is not the one of the last
@@ -197,7 +197,7 @@ def verify_checksums(folder: str | Path, full: bool = False, progress: Progress 
     return True
 
 
-def _read(path: Path, name: str, progress: Progress | None) -> FileChecksum:
+def _read(path: Path, name: str, progress: HashProgress | None) -> FileChecksum:
     """What the file is. Its time is taken before it is read: a change in between is seen the next time."""
     state = path.stat()
     digest = sha256_of(path, None if progress is None else lambda count: progress(name, count))
