@@ -63,7 +63,7 @@ def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
         cv2.circle(picture, center, radius, WHITE, line + 2, cv2.LINE_AA)
         cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
         cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
-        _tag(picture, f"{point.index} {printable(point.label)}".strip(), center, radius, scale)
+        _tag(picture, f"{point.index} {drawable(point.label)}".strip(), center, radius, scale)
 
 
 def draw_text_line(picture: np.ndarray, text: str) -> None:
@@ -71,7 +71,7 @@ def draw_text_line(picture: np.ndarray, text: str) -> None:
     scale = _scale(picture)
     letters = _letters(scale)
     line, margin = max(1, round(scale)), round(4 * scale)
-    text = printable(text)
+    text = drawable(text)
     (width, height), base = cv2.getTextSize(text, FONT, letters, line)
     room = picture.shape[1] - 2 * margin
     if width > room:  # by the mean width of its letters
@@ -104,7 +104,7 @@ def _tag(picture: np.ndarray, text: str, center: tuple[int, int], radius: int, s
     cv2.putText(picture, text, (x, y), FONT, letters, WHITE, line, cv2.LINE_AA)
 
 
-def printable(text: str) -> str:
+def drawable(text: str) -> str:
     """`text` on one line in the characters that OpenCV's font has; others become "?"."""
     return "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
 
@@ -116,7 +116,7 @@ def _caption(width: int, *paragraphs: str) -> np.ndarray:
     lines = []
     for paragraph in paragraphs:
         if paragraph:
-            lines += textwrap.wrap(printable(paragraph), columns, max_lines=6, placeholder=" ...")
+            lines += textwrap.wrap(drawable(paragraph), columns, max_lines=6, placeholder=" ...")
     strip = np.full((height * len(lines) + int(10 * scale), width, 3), CAPTION, np.uint8)
     for row, line in enumerate(lines):
         at = (int(6 * scale), int(height * (row + 0.85)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, printable
+from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, drawable
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 
@@ -35,7 +35,7 @@ def test_any_size_of_image(size):
 
 
 def test_text_outside_of_the_font_becomes_question_marks():
-    assert printable("ein\nroter\x07 Würfel") == "ein roter? W?rfel"
+    assert drawable("ein\nroter\x07 Würfel") == "ein roter? W?rfel"
 
 
 def test_several_images_stand_side_by_side_each_with_its_own_points():

@@ -8,7 +8,7 @@ Two questions about each point:
   sure, one that hesitates between 234 and 731 is not.
 
 The score is their product. docs/confidence.md compares it with others on held-out scenes. Where the weights come with a
-calibration (`calibration.py`), scores go through its curves.
+calibration (`confidence_calibration.py`), scores go through its curves.
 """
 
 from __future__ import annotations

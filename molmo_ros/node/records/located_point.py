@@ -30,12 +30,12 @@ class LocatedPoint:
     reason: str = ""
     track_id: int = 0
 
-    def transformed(self, transform: RigidTransform) -> LocatedPoint:
-        """The same point in another frame."""
+    def transformed(self, target_from_own: RigidTransform) -> LocatedPoint:
+        """The same point in another frame, the target."""
         if self.xyz is None:
             return self
-        normal = None if self.normal is None else _triple(transform.rotate(np.array([self.normal]))[0])
-        return replace(self, xyz=_triple(transform.apply(np.array([self.xyz]))[0]), normal=normal)
+        normal = None if self.normal is None else _triple(target_from_own.rotate(np.array([self.normal]))[0])
+        return replace(self, xyz=_triple(target_from_own.apply(np.array([self.xyz]))[0]), normal=normal)
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
