@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file, save_model
+from safetensors.torch import load_file, save_file
 from transformers import Molmo2ForConditionalGeneration
 
 from molmo_ros.molmo.catalog.checksums import CHECKSUMS, read_checksums, write_checksums
@@ -20,41 +19,15 @@ from molmo_ros.molmo.weights.checkpoint import _allocate, load_checkpoint, save_
 from molmo_ros.molmo.weights.weight_reader import CHUNK_BYTES, WeightReader
 
 ROOT = Path(__file__).parents[3]
+
+
 VECTORS = ROOT / "test" / "vectors"
+
+
 DENSE = ["molmo-7b-d", "molmo-7b-o", "molmo-72b", "molmo2-4b", "molmo2-8b", "molmo2-o-7b"]
+
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of a checkpoint that a test may damage."""
-    for name in ("config.json", WEIGHTS):
-        shutil.copyfile(VECTORS / "molmo2-4b-tiny" / name, tmp_path / name)
-    return tmp_path
-
-
-def rewrite(folder, change):
-    tensors = load_file(folder / WEIGHTS)
-    change(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
-
-def set_config(folder, part, **values):
-    raw = json.loads((folder / "config.json").read_text())
-    (raw[part] if part else raw).update(values)
-    (folder / "config.json").write_text(json.dumps(raw))
-
-
-def shard(folder, pieces=3):
-    tensors = load_file(folder / WEIGHTS)
-    weight_map = {}
-    for number in range(pieces):
-        name = f"model-{number + 1:05}-of-{pieces:05}.safetensors"
-        part = {key: tensors[key] for key in sorted(tensors)[number::pieces]}
-        save_file(part, folder / name)
-        weight_map |= dict.fromkeys(part, name)
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    (folder / WEIGHTS).unlink()
 
 
 def equal(one, other):
@@ -77,7 +50,7 @@ def test_every_stored_tensor_is_loaded(variant):
     assert not any(value.is_meta for value in model.state_dict().values())
 
 
-def test_shards_equal_one_file(folder):
+def test_shards_equal_one_file(folder, shard):
     whole = load_checkpoint(folder)
     shard(folder)
     assert equal(whole, load_checkpoint(folder))
@@ -117,72 +90,6 @@ def test_what_is_saved_loads_again(tmp_path, variant, dtype):
     assert {value.dtype for value in stored.values()} == {getattr(torch, dtype)}
 
 
-def equal_head(tensors):
-    tensors["lm_head.weight"] = tensors["model.transformer.wte.embedding"].clone()
-
-
-def test_equal_head_shares_the_memory_of_the_embedding(folder):
-    assert load_checkpoint(folder, tie_equal_head=True).decoder.head.weight is not None
-    rewrite(folder, equal_head)
-    tied, apart = load_checkpoint(folder, tie_equal_head=True).decoder, load_checkpoint(folder).decoder
-    assert tied.head.weight is tied.embedding.base
-    assert apart.head.weight.data_ptr() != apart.embedding.base.data_ptr()
-    assert torch.equal(tied.head.weight, apart.head.weight)
-    hidden = torch.randn(1, 2, tied.config.width)
-    assert torch.equal(tied.logits(hidden), apart.logits(hidden))
-
-
-def test_equal_head_beside_tables_cut_elsewhere(folder):
-    def halves(tensors):
-        equal_head(tensors)
-        names = ["model.transformer.wte.embedding", "model.transformer.wte.new_embedding"]
-        whole = torch.cat([tensors[name] for name in names])
-        tensors |= {name: part.clone() for name, part in zip(names, whole.chunk(2), strict=True)}
-
-    rewrite(folder, equal_head)
-    before = load_checkpoint(folder)
-    rewrite(folder, halves)
-    tied = load_checkpoint(folder, tie_equal_head=True)
-    assert equal(before, tied)
-    assert tied.decoder.head.weight is tied.decoder.embedding.base
-    rewrite(folder, lambda tensors: tensors["lm_head.weight"].view(-1)[-1:].add_(1))
-    apart = load_checkpoint(folder, tie_equal_head=True).decoder
-    assert apart.head.weight.data_ptr() != apart.embedding.base.data_ptr()
-
-
-@pytest.mark.parametrize("row", [0, 160, 319])
-def test_a_head_that_differs_in_one_value_is_never_tied(folder, row):
-    assert load_checkpoint(folder).config.decoder.vocab == 320
-
-    def almost(tensors):
-        equal_head(tensors)
-        tensors["lm_head.weight"][row, 5] += 1
-
-    rewrite(folder, almost)
-    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
-    assert decoder.head.weight.data_ptr() != decoder.embedding.base.data_ptr()
-    assert torch.equal(decoder.head.weight, load_file(folder / WEIGHTS)["lm_head.weight"])
-
-
-def test_tied_config_needs_no_head(folder):
-    raw = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": True}))
-    rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
-    decoder = load_checkpoint(folder).decoder
-    hidden = torch.randn(2, decoder.config.width)
-    assert torch.equal(decoder.logits(hidden), hidden @ decoder.embedding.base.T)
-
-
-def test_stored_head_counts_whatever_the_config_says(folder):
-    untied = load_checkpoint(folder)
-    raw = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": True}))
-    assert equal(load_checkpoint(folder), untied)
-    rewrite(folder, equal_head)
-    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
-    assert decoder.head.weight.data_ptr() == decoder.embedding.base.data_ptr()
-
-
 def test_vision_blocks_above_the_features_may_be_stored_or_not(tmp_path):
     source = VECTORS / "molmo-7b-d-tiny"
     shutil.copyfile(source / "config.json", tmp_path / "config.json")
@@ -194,7 +101,7 @@ def test_vision_blocks_above_the_features_may_be_stored_or_not(tmp_path):
     assert equal(load_checkpoint(tmp_path), load_checkpoint(source))
 
 
-def test_vision_blocks_above_the_features_are_not_read(tmp_path):
+def test_vision_blocks_above_the_features_are_not_read(tmp_path, rewrite):
     source = VECTORS / "molmo-7b-d-tiny"
     for name in ("config.json", WEIGHTS):
         shutil.copyfile(source / name, tmp_path / name)
@@ -228,7 +135,7 @@ print(kilobytes("VmHWM") - before, sum(value.nbytes for value in model.parameter
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the system does not tell a process' memory"
 )
-def test_peak_memory_is_the_model_and_two_chunks(folder):
+def test_peak_memory_is_the_model_and_two_chunks(folder, rewrite, set_config):
     """Float32 on disk, so that a mapped or copied file would be twice the model."""
     rows = 1_000_000
     set_config(folder, "text_config", vocab_size=rows)
@@ -242,135 +149,6 @@ def test_peak_memory_is_the_model_and_two_chunks(folder):
     assert peak < 1.05 * size + 2 * (CHUNK_BYTES >> 10) + 20_000
 
 
-def test_missing_unexpected_and_misshapen_tensors_in_one_error(folder):
-    def damage(tensors):
-        del tensors["model.transformer.ln_f.weight"]
-        tensors["model.transformer.blocks.7.attn_norm.weight"] = torch.zeros(48)
-        tensors["lm_head.weight"] = torch.zeros(300, 48)
-
-    rewrite(folder, damage)
-    with pytest.raises(CheckpointError) as error:
-        load_checkpoint(folder)
-    message = str(error.value)
-    assert "missing: model.transformer.ln_f.weight (expected [48])" in message
-    assert "unexpected: model.transformer.blocks.7.attn_norm.weight (found [48])" in message
-    assert "wrong shape: lm_head.weight (found [300, 48], expected [320, 48])" in message
-    assert str(folder) in message
-
-
-def test_long_lists_end_in_a_count(folder):
-    rewrite(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if "image_vit" in name])
-    with pytest.raises(CheckpointError) as error:
-        load_checkpoint(folder)
-    total = 10 * 16 + 3
-    assert str(error.value).count("(expected") == 12
-    assert f"and {total - 12} more" in str(error.value)
-
-
-def test_embedding_tables_with_the_wrong_number_of_rows_in_all(folder):
-    rewrite(
-        folder, lambda tensors: tensors.update({"model.transformer.wte.new_embedding": torch.zeros(127, 48)})
-    )
-    with pytest.raises(CheckpointError, match=r"new_embedding \(found \[127, 48\], expected \[128, 48\]\)"):
-        load_checkpoint(folder)
-
-
-def test_missing_files(tmp_path, folder):
-    with pytest.raises(CheckpointError, match="no such checkpoint folder"):
-        load_checkpoint(tmp_path / "absent")
-    (folder / WEIGHTS).unlink()
-    with pytest.raises(CheckpointError, match="neither model.safetensors nor model.safetensors.index.json"):
-        load_checkpoint(folder)
-    (folder / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="has no config.json"):
-        load_checkpoint(folder)
-
-
-def test_missing_shards_are_named(folder):
-    shard(folder)
-    (folder / "model-00002-of-00003.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="not there: model-00002-of-00003.safetensors"):
-        load_checkpoint(folder)
-
-
-def test_a_tensor_in_two_shards_is_named(folder):
-    shard(folder)
-    first, second = (folder / f"model-0000{i}-of-00003.safetensors" for i in (1, 2))
-    tensors = load_file(second)
-    name = min(load_file(first))
-    save_file(tensors | {name: torch.zeros(3)}, second)
-    with pytest.raises(CheckpointError, match=f"tensors twice: {name}$"):
-        load_checkpoint(folder)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 3}}', '{"weight_map": null}', "\x00"],
-)
-def test_damaged_index(folder, content):
-    (folder / WEIGHTS).unlink()
-    (folder / INDEX).write_text(content)
-    with pytest.raises(CheckpointError, match="index.json holds no weight map"):
-        load_checkpoint(folder)
-
-
-@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, -1])
-def test_truncated_safetensors(folder, kept):
-    content = (folder / WEIGHTS).read_bytes()
-    count = int(len(content) * kept) if isinstance(kept, float) else kept
-    (folder / WEIGHTS).write_bytes(content[:count])
-    with pytest.raises(CheckpointError, match="model.safetensors is not a readable safetensors file"):
-        load_checkpoint(folder)
-
-
-def test_a_file_that_is_no_safetensors(folder):
-    (folder / WEIGHTS).write_bytes(b"PK\x03\x04" + b"pickle" * 1000)
-    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
-        load_checkpoint(folder)
-
-
-def test_tensors_of_integers_are_refused(folder):
-    rewrite(
-        folder,
-        lambda tensors: tensors.update({"model.transformer.ln_f.weight": torch.ones(48, dtype=torch.int8)}),
-    )
-    with pytest.raises(CheckpointError, match=r"ln_f.weight.*I8"):
-        load_checkpoint(folder)
-
-
-@pytest.mark.parametrize(
-    "part, values, hint",
-    [
-        ("text_config", {"num_hidden_layers": 5}, "decoder layers 2, config.json says 5"),
-        ("text_config", {"num_hidden_layers": 1}, "decoder layers 2, config.json says 1"),
-        ("text_config", {"hidden_size": 64}, "decoder width 48, config.json says 64"),
-        ("text_config", {"intermediate_size": 96}, "MLP width 80, config.json says 96"),
-        ("text_config", {"vocab_size": 300}, "vocabulary 320, config.json says 300"),
-        ("text_config", {"additional_vocab_size": 64}, "additional tokens 128, config.json says 64"),
-        ("vit_config", {"hidden_size": 64}, "vision width 32, config.json says 64"),
-        ("adapter_config", {"vit_layers": [-1, -9]}, "vision layers 10, config.json says 12"),
-    ],
-)
-def test_what_the_tensors_look_like_instead(folder, part, values, hint):
-    set_config(folder, part, **values)
-    with pytest.raises(CheckpointError, match=f"the tensors look like {hint}"):
-        load_checkpoint(folder)
-
-
-@pytest.mark.parametrize("config, weights", [(0, 4), (4, 0), (3, 5), (0, 6), (6, 0), (3, 7), (7, 3)])
-def test_weights_of_another_family(tmp_path, config, weights):
-    variants = [*DENSE, "molmoe-1b", "molmopoint-8b"]
-    shutil.copyfile(VECTORS / f"{variants[config]}-tiny" / "config.json", tmp_path / "config.json")
-    shutil.copyfile(VECTORS / f"{variants[weights]}-tiny" / WEIGHTS, tmp_path / WEIGHTS)
-    families = {0: "molmo", 3: "molmo2", 4: "molmo2", 5: "molmo2", 6: "molmoe", 7: "molmo_point"}
-    said, found = families[config], families[weights]
-    with pytest.raises(CheckpointError) as error:
-        load_checkpoint(tmp_path)
-    told = f"the tensors have the names of family {found!r}" in str(error.value)
-    assert told == (said != found)
-    assert not told or f"config.json says {said!r}" in str(error.value)
-
-
 def test_the_own_layout_of_transformers(folder):
     reference = Molmo2ForConditionalGeneration.from_pretrained(folder)
     reference.save_pretrained(folder, save_original_format=False)
@@ -378,7 +156,7 @@ def test_the_own_layout_of_transformers(folder):
         load_checkpoint(folder)
 
 
-def test_numbers_that_float16_cannot_hold(folder):
+def test_numbers_that_float16_cannot_hold(folder, rewrite):
     rewrite(folder, lambda tensors: tensors["model.transformer.ln_f.weight"].fill_(1e5))
     assert load_checkpoint(folder).decoder.norm.weight[0].item() == 1e5
     with pytest.raises(
@@ -387,7 +165,7 @@ def test_numbers_that_float16_cannot_hold(folder):
         load_checkpoint(folder, dtype="float16")
 
 
-def test_a_corrupted_shard(folder):
+def test_a_corrupted_shard(folder, shard):
     shard(folder)
     write_checksums(folder)
     assert load_checkpoint(folder) is not None
@@ -428,50 +206,7 @@ def test_a_device_without_room():
     assert len(str(error.value)) < 500
 
 
-def test_a_head_that_the_file_says_is_the_embedding(folder):
-    """safetensors' own `save_model` keeps a shared tensor once, under the first of its names, and notes the others."""
-
-    class Shared(torch.nn.Module):
-        def __init__(self, tensors):
-            super().__init__()
-            for name, value in tensors.items():
-                *path, last = name.split(".")
-                part = self
-                for step in path:
-                    if not hasattr(part, step):
-                        part.add_module(step, torch.nn.Module())
-                    part = getattr(part, step)
-                part.register_parameter(last, torch.nn.Parameter(value))
-            self.lm_head.weight = self.model.transformer.wte.embedding
-
-    tensors = load_file(folder / WEIGHTS)
-    save_model(Shared(tensors), str(folder / WEIGHTS))
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        missing = tensors.keys() - set(file.keys())
-        assert len(missing) == 1 and next(iter(missing)) in file.metadata()
-    decoder = load_checkpoint(folder, tie_equal_head=True).decoder
-    assert torch.equal(decoder.head.weight, tensors["model.transformer.wte.embedding"])
-    assert decoder.head.weight is decoder.embedding.base
-    before = (folder / WEIGHTS).read_bytes()
-    shard_of_it = folder / "model-00001-of-00001.safetensors"
-    shard_of_it.write_bytes(before)
-    (folder / WEIGHTS).unlink()
-    names = dict.fromkeys(sorted(tensors.keys() - missing), shard_of_it.name)
-    (folder / INDEX).write_text(json.dumps({"weight_map": names}))
-    assert torch.equal(load_checkpoint(folder).decoder.head.weight, decoder.head.weight)
-
-
-def test_a_head_that_text_config_ties(folder):
-    rewrite(folder, lambda tensors: tensors.pop("lm_head.weight"))
-    with pytest.raises(CheckpointError, match="missing: lm_head.weight"):
-        load_checkpoint(folder)
-    set_config(folder, "text_config", tie_word_embeddings=True)
-    decoder = load_checkpoint(folder).decoder
-    hidden = torch.randn(2, decoder.config.width)
-    assert torch.equal(decoder.logits(hidden), hidden @ decoder.embedding.base.T)
-
-
-def test_one_file_and_shards_are_two_models(folder):
+def test_one_file_and_shards_are_two_models(folder, shard):
     whole = (folder / WEIGHTS).read_bytes()
     shard(folder)
     (folder / WEIGHTS).write_bytes(whole)
@@ -501,7 +236,7 @@ def test_errors_are_value_errors():
     assert issubclass(MolmoError, ValueError)
 
 
-def test_a_file_that_changes_while_it_is_read(folder, monkeypatch):
+def test_a_file_that_changes_while_it_is_read(folder, monkeypatch, shard):
     """Rows of two checkpoints would make a model that is neither."""
     shard(folder)
     other = {
@@ -530,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read(folder, monkeypatch):
         ("molmoe-1b", "moe_num_experts", 4000, r"experts \d+, config.json says 4000"),
     ],
 )
-def test_more_blocks_or_experts_than_tensors(tmp_path, monkeypatch, variant, key, count, hint):
+def test_more_blocks_or_experts_than_tensors(tmp_path, monkeypatch, variant, key, count, hint, set_config):
     """Told from the headers: no model is built."""
     for name in ("config.json", WEIGHTS):
         shutil.copyfile(VECTORS / f"{variant}-tiny" / name, tmp_path / name)
