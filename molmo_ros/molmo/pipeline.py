@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from molmo_ros.molmo.answer import Answer, Asked, Point
-from molmo_ros.molmo.answers.answer_stream import AnswerStream
+from molmo_ros.molmo.answers.answer_stream import AnswerStream, QueryArguments
 from molmo_ros.molmo.answers.encoded_image import EncodedImage, Images, Pictures, about
 from molmo_ros.molmo.answers.finished_answer import ENDED_EARLY, finished_answer
 from molmo_ros.molmo.answers.image_encoder import ImageEncoder, milliseconds
@@ -43,6 +43,9 @@ from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration, read_calibration
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Molmo:
@@ -224,7 +227,7 @@ class Molmo:
             on_point=on_point,
         )
 
-    def count(self, image: Images, label: str | Sequence[str], **limits: Any) -> Answer:
+    def count(self, image: Images, label: str | Sequence[str], **limits: Unpack[QueryArguments]) -> Answer:
         """Counts the things that the label names, with a point on each: `Answer.count` is what the model says.
 
         NOT_FOUND with a count of 0 where there are none. Arguments as of `point`.
@@ -232,11 +235,13 @@ class Molmo:
         text = count_prompt(label, self.family.prompt.wording, about(image))
         return self._answer(image, text, Asked.COUNT, label, **limits)
 
-    def describe(self, image: Images, **limits: Any) -> Answer:
+    def describe(self, image: Images, **limits: Unpack[QueryArguments]) -> Answer:
         """Describes what is seen. Arguments as of `point`."""
         return self.ask(image, describe_prompt(self.family.prompt.wording, about(image)), **limits)
 
-    def track(self, video: EncodedImage, label: str | Sequence[str], **limits: Any) -> Answer:
+    def track(
+        self, video: EncodedImage, label: str | Sequence[str], **limits: Unpack[QueryArguments]
+    ) -> Answer:
         """Follows things through a video of `encode_video`: `Point.index` is the thing, `Point.image` the frame.
 
         Arguments and outcomes otherwise as of `point`.
@@ -247,11 +252,11 @@ class Molmo:
         text = track_prompt(label, self.family.prompt.wording)
         return self._answer(video, text, Asked.POINTS, label, **limits)
 
-    def ask(self, image: Images, question: str, **limits: Any) -> Answer:
+    def ask(self, image: Images, question: str, **limits: Unpack[QueryArguments]) -> Answer:
         """Answers a question: ANSWERED, or FOUND where the answer holds points. Arguments as of `point`."""
         return self._answer(image, question, Asked.WORDS, **limits)
 
-    def query(self, image: Images, text: str, **limits: Any) -> Answer:
+    def query(self, image: Images, text: str, **limits: Unpack[QueryArguments]) -> Answer:
         """Sends the text as it is: FOUND, NOT_FOUND where the answer says so, else ANSWERED.
 
         Arguments as of `point`.

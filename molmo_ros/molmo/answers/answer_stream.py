@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
+from typing import TypedDict
 
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.generate import Choice, GenerateOptions
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+
+
+class QueryArguments(TypedDict, total=False):
+    """What every kind of query may be given besides its words, see `Molmo.point`."""
+
+    options: GenerateOptions | None
+    max_points: int | None
+    cancel: threading.Event | None
+    on_text: Callable[[str], None] | None
+    on_point: Callable[[Point], None] | None
 
 
 class AnswerStream:

@@ -6,6 +6,7 @@ Nothing here needs the weights, torch or the network.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -211,7 +212,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _check_type(file: str, key: str, value: Any, declared: str) -> None:
+def _check_type(file: str, key: str, value: object, declared: str) -> None:
     expected = TYPES.get(declared, (dict,))
     if not isinstance(value, expected) or isinstance(value, bool):
         names = " or ".join(kind.__name__ for kind in expected)
@@ -247,5 +248,5 @@ def _check_values(path: Path, raw: dict[str, Any]) -> None:
         raise RegistryError(f"{path.name}: shape.vision must have patch_size and grid")
 
 
-def _names(names: Any) -> str:
+def _names(names: Iterable[object]) -> str:
     return ", ".join(sorted(map(str, names))) or "none"

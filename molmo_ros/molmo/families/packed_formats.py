@@ -76,7 +76,7 @@ CURE = (
 )
 
 
-def _method(key: str, settings: Any) -> str:
+def _method(key: str, settings: object) -> str:
     """What to call the method of some settings, with its bits where they are told."""
     if not isinstance(settings, Mapping):
         return f"a method that is not named ({settings!r:.80})"

@@ -242,7 +242,7 @@ def _checked_description(path: Path) -> bytes:
     return content
 
 
-def _check_ids(path: Path, ids: Iterable[Any]) -> None:
+def _check_ids(path: Path, ids: Iterable[object]) -> None:
     """Refuses ids by which gigabytes would be allocated."""
     for number in ids:
         if type(number) is not int or not 0 <= number < MOST_IDS:
