@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def imports() -> dict[str, set[str]]:
 
     An import of a module runs the `__init__.py` of its folders: they count.
     """
+    return _imports(ROOT)
+
+
+@cache
+def _imports(_root: Path) -> dict[str, set[str]]:
     known = modules()
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
