@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from molmo_ros.node.parameters.declaration import SPECS, Settings
 from molmo_ros.node.records.request import QueryLimits
@@ -10,7 +10,13 @@ from molmo_ros.node.records.request import QueryLimits
 
 def limits_in_force(own: QueryLimits, settings: Settings) -> QueryLimits:
     """A request's limits where it has its own, else the parameters'."""
-    return replace(own, **{name: value or getattr(settings, name) for name, value in asdict(own).items()})
+    return QueryLimits(
+        max_points=own.max_points or settings.max_points,
+        max_new_tokens=own.max_new_tokens or settings.max_new_tokens,
+        min_confidence=own.min_confidence or settings.min_confidence,
+        time_limit=own.time_limit or settings.time_limit,
+        max_frame_age=own.max_frame_age or settings.max_frame_age,
+    )
 
 
 def limits_error(limits: QueryLimits) -> str:
