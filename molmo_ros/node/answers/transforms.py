@@ -49,15 +49,7 @@ class Transforms:
     def lookup(
         self, target_frame: str, source_frame: str, stamp_ns: int, patience_s: float
     ) -> RigidTransform:
-        """The transform that takes points of the source frame to the target frame, at one time.
-
-        Args:
-            target_frame, source_frame: Names of frames; a leading "/" is left out, as tf2 does.
-            stamp_ns: The image's stamp [ns].
-            patience_s: How long to wait for a transform that is still on its way [s], of real time.
-
-        Returns:
-            The identity, at once, for a frame in itself.
+        """As `TransformSource.lookup`; the identity, at once, for a frame in itself.
 
         Raises:
             TransformError: There is none at that time; the message says why.
