@@ -49,10 +49,10 @@ class States:
 class Managed(ManagedNode):
     work = "the motor"
 
-    def __init__(self, **options):
+    def __init__(self, name, **options):
         self.done, self.faults, self.entered_at, self.errors = [], set(), threading.Event(), []
         self.slow = 0.0
-        super().__init__("managed", **options)
+        super().__init__(name, **options)
         self.create_service(Trigger, "~/raises", self._raises)
 
     def declare(self):
@@ -79,10 +79,10 @@ class Managed(ManagedNode):
 class Manager:
     """The node in its executor, in a thread, and a client of it."""
 
-    def __init__(self, domain):
+    def __init__(self, domain, name="managed"):
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
-        self.node = Managed(context=self.context)
+        self.node = Managed(name, context=self.context)
         self.executor = NodeExecutor(4, lambda *_: None, context=self.context)
         self.executor.add_node(self.node)
         self.asking = rclpy.create_node("manager", context=self.context)
@@ -92,8 +92,8 @@ class Manager:
         self.thread = threading.Thread(target=self._spin, daemon=True)
         self.thread.start()
         self.clients = {
-            kind: self.asking.create_client(kind, f"managed/{name}")
-            for kind, name in ((ChangeState, "change_state"), (GetState, "get_state"), (Trigger, "raises"))
+            kind: self.asking.create_client(kind, f"{name}/{service}")
+            for kind, service in ((ChangeState, "change_state"), (GetState, "get_state"), (Trigger, "raises"))
         }
         for client in self.clients.values():
             assert client.wait_for_service(PATIENCE)
@@ -119,8 +119,8 @@ class Manager:
         done, self.node.done[:] = list(self.node.done), []
         return done
 
-    def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
+    def until(self, condition, patience=PATIENCE):
+        deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -243,13 +243,13 @@ def test_the_bond_is_kept_while_the_node_is_active(manager, monkeypatch):
 
 
 def test_nothing_of_a_destroyed_node_is_left(domain):
-    manager = Manager(domain)
+    manager = Manager(domain, "ending")
     watching = rclpy.Context()
     rclpy.init(context=watching, domain_id=domain)
     watcher = rclpy.create_node("watcher", context=watching)
 
     def services():
-        return [name for name, _ in watcher.get_service_names_and_types() if name.startswith("/managed/")]
+        return [name for name, _ in watcher.get_service_names_and_types() if name.startswith("/ending/")]
 
     manager.until(services)
     manager.ended.set()
@@ -258,5 +258,6 @@ def test_nothing_of_a_destroyed_node_is_left(domain):
     manager.node.destroy_node()
     manager.asking.destroy_node()
     rclpy.shutdown(context=manager.context)
-    manager.until(lambda: not services())
+    # Where the word of its end is lost on a busy machine, its lease has to run out: 20 s.
+    manager.until(lambda: not services(), 4 * PATIENCE)
     rclpy.shutdown(context=watching)
