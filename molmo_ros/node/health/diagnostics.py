@@ -17,7 +17,7 @@ from rclpy.time import Time
 
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
-from molmo_ros.node.health.records import CameraRecord, ModelRecord, QueryRecord
+from molmo_ros.node.health.node_record import CameraRecord, ModelRecord, QueryRecord
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow
 from molmo_ros.node.health.stamp_gaps import StampGaps
 from molmo_ros.node.records.frame import refusal
