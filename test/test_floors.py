@@ -184,7 +184,8 @@ def test_no_room_hides_a_module_of_python():
     scripts = [
         path for path in modules().values() if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     ]
-    beside = {one.stem for script in scripts for one in script.parent.iterdir()}
+    files = [one for script in scripts for one in script.parent.iterdir()]
+    beside = {one.stem for one in files if one.suffix == ".py" or (one / "__init__.py").is_file()}
     assert scripts and not (beside - {"__main__"}) & sys.stdlib_module_names
 
 
