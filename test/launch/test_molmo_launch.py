@@ -312,7 +312,7 @@ def test_launch_declares_each_argument_with_its_default():
         "respawn": "false",
         "rviz": "false",
     }
-    choices = {one.name: one.choices for one in declared if one.name in PARAMETERS}
+    choices = {one.name: one.choices and list(one.choices) for one in declared if one.name in PARAMETERS}
     assert choices == {name: ["", *one.choices] if one.choices else None for name, one in PARAMETERS.items()}
 
 
