@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -48,16 +47,13 @@ def locate_points(
 def _locate(point: Point, depth: np.ndarray, camera: PinholeCamera, reading: DepthReading) -> LocatedPoint:
     # Molmo's pixel is 0 at the image's edge; calibrations are 0 at the first pixel's centre.
     column, row = point.x - 0.5, point.y - 0.5
-    limits: dict[str, Any] = {
-        "window": reading.window,
-        "minimum": reading.minimum,
-        "maximum": reading.maximum,
-    }
-    sample = depth_at(depth, column, row, **limits)
+    window, minimum, maximum = reading.window, reading.minimum, reading.maximum
+    sample = depth_at(depth, column, row, window=window, minimum=minimum, maximum=maximum)
     located = _located(point, sample, camera, (column, row))
     if located.xyz is None or not reading.normals:
         return located
-    return replace(located, normal=surface_normal(depth, camera, column, row, **limits).normal)
+    surface = surface_normal(depth, camera, column, row, window=window, minimum=minimum, maximum=maximum)
+    return replace(located, normal=surface.normal)
 
 
 def _located(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, Protocol
@@ -92,7 +93,7 @@ def _logged(transition: Callable[[Any, LifecycleState], TransitionCallbackReturn
     return logged
 
 
-class ManagedNode(LifecycleNodeMixin, Node):
+class ManagedNode(LifecycleNodeMixin, Node, ABC):
     """The life cycle of a node. A subclass says what the states hold (`configure`) and may follow them (`entered`).
 
     Args:
@@ -125,20 +126,20 @@ class ManagedNode(LifecycleNodeMixin, Node):
     def declare(self) -> None:
         """Declare parameters, before there is a life cycle: a node whose parameters are refused never has one."""
 
+    @abstractmethod
     def configure(self) -> Inactive:
         """Make what the node has until it is cleaned up, in a thread of the executor's that only this blocks.
 
         Raises:
             ConfigureError: It cannot be made.
         """
-        raise NotImplementedError
 
     def entered(self, state: str) -> None:
         """The node has entered a state."""
 
+    @abstractmethod
     def count_callback_error(self, text: str) -> int:
         """A callback has raised; how often that has been so."""
-        raise NotImplementedError
 
     # For whoever runs the node.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped, PoseArray
@@ -144,7 +143,7 @@ class Outputs:
         self._tell(self._image, lambda: annotated_image.image_message(drawn(), array.header))
         self._tell(self._compressed, lambda: annotated_image.compressed_message(drawn(), array.header))
 
-    def _tell(self, publisher: Publisher, message: Callable[[], Any]) -> None:
+    def _tell(self, publisher: Publisher, message: Callable[[], object]) -> None:
         if not self._heard(publisher):
             return
         try:
