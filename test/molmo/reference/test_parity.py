@@ -37,15 +37,6 @@ def copy(tmp_path):
     return make
 
 
-def change(folder, file, name, function):
-    with np.load(folder / file) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    arrays[name] = function(arrays[name])
-    if arrays[name] is None:
-        del arrays[name]
-    np.savez(folder / file, **arrays)
-
-
 @pytest.mark.parametrize("attention", ["sdpa", "explicit"])
 @pytest.mark.parametrize("variant", DENSE)
 def test_reference_vectors_agree(variant, attention):
@@ -75,7 +66,7 @@ def test_a_picture_of_many_tiles_agrees(attention):
         assert stored["image_num_crops"].tolist() == [1 + 2 * 2]
 
 
-def test_what_is_allowed_grows_with_the_largest_value(copy):
+def test_what_is_allowed_grows_with_the_largest_value(copy, change):
     """Features of 30 may be 3e-4 apart, logits of 4 not."""
     folder = copy("molmo2-4b-tiny")
     change(folder, "logits.npz", "vision_features", lambda a: a + np.float32(2e-4))
@@ -117,7 +108,7 @@ def test_every_step_of_the_point_head_agrees(attention):
         ("input.npz", "point_text", lambda a: np.array(str(a)[::-1]), "decoded_points differs by inf"),
     ],
 )
-def test_every_difference_of_the_point_head_is_seen(copy, file, name, function, reason):
+def test_every_difference_of_the_point_head_is_seen(copy, file, name, function, reason, change):
     folder = copy("molmopoint-8b-tiny")
     change(folder, file, name, function)
     report = check_folder(folder)
@@ -125,7 +116,7 @@ def test_every_difference_of_the_point_head_is_seen(copy, file, name, function, 
     assert reason in report.reason
 
 
-def test_steps_that_do_not_score_what_is_stored_are_an_error(copy):
+def test_steps_that_do_not_score_what_is_stored_are_an_error(copy, change):
     folder = copy("molmopoint-8b-tiny")
     change(folder, "logits.npz", "steps", lambda a: a * 0 + 11)
     report = check_folder(folder)
@@ -164,7 +155,7 @@ def first(values, amount):
         ("input.npz", "token_type_ids", np.zeros_like, "logits differs"),
     ],
 )
-def test_every_difference_is_seen(copy, file, name, function, reason):
+def test_every_difference_is_seen(copy, file, name, function, reason, change):
     folder = copy("molmo2-8b-tiny")
     change(folder, file, name, function)
     report = check_folder(folder)
@@ -179,7 +170,7 @@ def test_every_difference_is_seen(copy, file, name, function, reason):
         ("image_input_idx", lambda a: np.where(a < 0, a, a.max() + a[a >= 0].min() - a), "input_idx"),
     ],
 )
-def test_differences_of_0924_preprocessing(copy, name, function, reason):
+def test_differences_of_0924_preprocessing(copy, name, function, reason, change):
     folder = copy("molmo-7b-d-tiny")
     change(folder, "input.npz", name, function)
     report = check_folder(folder)
@@ -200,7 +191,7 @@ def test_one_changed_weight_is_seen(copy, tensor):
     assert check_folder(folder).status == "failed"
 
 
-def test_vectors_may_hold_less(copy):
+def test_vectors_may_hold_less(copy, change):
     folder = copy("molmo2-4b-tiny")
     for name in (
         "hidden_states",
@@ -233,7 +224,7 @@ def test_half_an_array_file_is_an_error(copy):
     assert check_folder(folder).status == "error"
 
 
-def test_missing_arrays_and_wrong_shapes_are_named(copy):
+def test_missing_arrays_and_wrong_shapes_are_named(copy, change):
     folder = copy("molmo2-4b-tiny")
     change(folder, "logits.npz", "logits", lambda a: a[:, :, :-1])
     assert "logits has shape (1, 106, 319)" in check_folder(folder).reason
@@ -255,7 +246,7 @@ def test_missing_arrays_and_wrong_shapes_are_named(copy):
         ("logits.npz", "logits", lambda logits: logits.astype("U5")),
     ],
 )
-def test_arrays_that_fit_no_model_are_an_error(copy, file, name, function):
+def test_arrays_that_fit_no_model_are_an_error(copy, file, name, function, change):
     folder = copy("molmo-7b-d-tiny")
     change(folder, file, name, function)
     report = check_folder(folder)

@@ -21,15 +21,6 @@ from molmo_ros.molmo.weights.checkpoint import save_checkpoint
 VECTORS = Path(__file__).parents[2] / "vectors"
 
 
-def change(folder, file, name, function):
-    with np.load(folder / file) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    arrays[name] = function(arrays[name])
-    if arrays[name] is None:
-        del arrays[name]
-    np.savez(folder / file, **arrays)
-
-
 @torch.inference_mode()
 def test_vectors_of_other_sizes_depths_and_ids(tmp_path):
     """A vector that transformers makes: another vocabulary, other ids, depth, widths, crop and picture."""
@@ -133,7 +124,7 @@ def two_images(tmp_path_factory):
     return folder, np.concatenate(from_zero), pictures
 
 
-def test_two_images_agree_in_either_numbering(two_images, tmp_path):
+def test_two_images_agree_in_either_numbering(two_images, tmp_path, change):
     folder, from_zero, _ = two_images
     hub = shutil.copytree(folder, tmp_path / "hub")
     change(hub, "input.npz", "image_token_pooling", lambda _: from_zero)
@@ -143,7 +134,7 @@ def test_two_images_agree_in_either_numbering(two_images, tmp_path):
         assert report.preprocessing == {"pixels": 0, "pooling": 0, "grids": 0}
 
 
-def test_a_wrong_second_image_is_seen(two_images, tmp_path):
+def test_a_wrong_second_image_is_seen(two_images, tmp_path, change):
     folder, _, pictures = two_images
     folder = shutil.copytree(folder, tmp_path / "wrong")
     change(folder, "input.npz", "image_u8_2", lambda a: a[:, ::-1])
