@@ -19,7 +19,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cli", "demo"),
         ("bag", "train"),
         ("node",),
-        ("drawing", "engine", "sim"),
+        ("manipulation",),
+        ("drawing", "engine", "regions", "sim"),
         ("geometry", "molmo", "pictures", "telemetry", "tracking"),
     ),
     "node": (

@@ -255,6 +255,7 @@ class Answerer:
             start_age=start_age,
             timing_ms=timing,
             dropped_points=dropped,
+            surroundings=locator.surroundings,
         )
 
     def _locator(self, request: Request, sight: Sight, settings: Settings) -> Locator:

@@ -180,6 +180,7 @@ class CameraTracker:
             start_age=None,
             timing_ms={},
             answered=before.taken,
+            surroundings=None,
         )
 
     def _followed_into(
@@ -233,6 +234,7 @@ class CameraTracker:
             start_age=None,
             timing_ms={},
             answered=before.taken,
+            surroundings=locator.surroundings,
         )
 
     def _give_up_old(self, asked: Sequence[str]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from std_msgs.msg import Header
 
-from molmo_ros.geometry import CameraInfoError, PinholeCamera
+from molmo_ros.geometry import CameraInfoError
 from molmo_ros.geometry.belonging import Belonging, InputClaims, MismatchError, Rules
 from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
 from molmo_ros.geometry.optical_frame import doubt
@@ -23,6 +22,7 @@ from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.parameters.optical_frames import optical_frame_of
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
+from molmo_ros.node.records.surroundings import Surroundings
 from molmo_ros.node.seams.transform_source import TransformSource
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Locator:
         viewpoint: The camera's optical centre in it [m].
         missing: What it means where no point has a place: NO_DEPTH or NO_TRANSFORM; None where none was expected.
         reason: Why no point can have a place; empty while they can.
+        surroundings: What gives the frame's pixels their places, once a point was located; None where nothing does.
     """
 
     def __init__(
@@ -71,24 +72,24 @@ class Locator:
         self.viewpoint = (0.0, 0.0, 0.0)
         self.missing: Status | None = Status.NO_DEPTH
         self.reason = ""
-        self._surroundings: tuple[np.ndarray, PinholeCamera, RigidTransform | None] | None = None
+        self.surroundings: Surroundings | None = None
 
     def locate(self, points: Sequence[Point]) -> list[LocatedPoint]:
         """The points with their places; without them, and with the reason, where there are none."""
         if not points:
             return []
-        if self._surroundings is None and not self.reason:
+        if self.surroundings is None and not self.reason:
             self._look_up()
-        if self._surroundings is None:
+        if self.surroundings is None:
             return [LocatedPoint(point, reason=self.reason) for point in points]
-        depth, camera, target_from_optical = self._surroundings
+        target_from_optical = self.surroundings.target_from_optical
         reading = DepthReading(
             self._settings.depth_window,
             self._settings.min_depth,
             self._settings.max_depth,
             self._settings.surface_normals,
         )
-        located = locate_points(points, depth, camera, reading)
+        located = locate_points(points, self.surroundings.depth, self.surroundings.camera, reading)
         if target_from_optical is None:
             return located
         return [point.transformed(target_from_optical) for point in located]
@@ -101,7 +102,7 @@ class Locator:
                 raise ImageMessageError("the image came with the query, without depth")
             if not wanted:
                 raise ImageMessageError(self._camera.without_depth or "use_depth is off")
-            self._surroundings = self._matched(self._camera)
+            self.surroundings = self._matched(self._camera)
         except TransformError as error:
             self.missing, self.reason = Status.NO_TRANSFORM, str(error)
         except (ImageMessageError, CameraInfoError, MismatchError) as error:
@@ -109,10 +110,10 @@ class Locator:
             if self._camera is not None and not isinstance(error, ImageMessageError):
                 self._camera.problem = self.reason
         else:
-            if self._surroundings[2] is not None:
-                self.viewpoint = self._surroundings[2].translation
+            if (target_from_optical := self.surroundings.target_from_optical) is not None:
+                self.viewpoint = target_from_optical.translation
 
-    def _matched(self, input_: CameraInput) -> tuple[np.ndarray, PinholeCamera, RigidTransform | None]:
+    def _matched(self, input_: CameraInput) -> Surroundings:
         """Depth, calibration and transform that belong to the picture.
 
         Raises:
@@ -155,7 +156,7 @@ class Locator:
         target_from_optical = self._target_from_optical(belonging.optical_frame)
         self._require_optical(belonging)
         input_.problem, input_.assumed = "", "; ".join(belonging.assumed)
-        return depth, camera, target_from_optical
+        return Surroundings(depth, camera, target_from_optical, self.frame_id, message, info)
 
     def _target_from_optical(self, optical: str) -> RigidTransform | None:
         """At the frame's stamp; None where the two are one.

@@ -10,6 +10,7 @@ from molmo_ros.molmo.status import Status
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
 from molmo_ros.node.records.request import Request
+from molmo_ros.node.records.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
@@ -36,6 +37,7 @@ class Outcome:
         dropped_points: How many points were left out for their low confidence.
         answered: Stamp (builtin_interfaces/Time) of the image that the model answered about, where that is not the
             header's: its points were tracked into this image.
+        surroundings: What the image's pixels are in space; None where that is not known, or nothing was located.
     """
 
     request: Request
@@ -52,6 +54,7 @@ class Outcome:
     timing_ms: dict[str, float] = field(default_factory=dict)
     dropped_points: int = 0
     answered: Time | None = None
+    surroundings: Surroundings | None = None
 
     @property
     def made_way(self) -> bool:

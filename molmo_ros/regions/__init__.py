@@ -1,0 +1,4 @@
+"""From points to objects: which pixels and which surface of a depth image are the thing that was pointed at.
+
+Pure functions on numpy arrays, no ROS and no torch.
+"""
