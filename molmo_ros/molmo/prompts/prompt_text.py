@@ -29,6 +29,27 @@ def point_prompt(
     return _fill(wording.point[about], label)
 
 
+_RELATIONS = (
+    "above across against along among around at atop behind below beneath beside besides between beyond by close down "
+    "from in inside into left near nearest next off on onto opposite outside over right to toward towards under "
+    "underneath upon within"
+)
+"""Words that say where something is, and not what it is."""
+_RELATED = re.compile(rf"(?:the )?(?:{'|'.join(_RELATIONS.split())})\b", re.IGNORECASE)
+
+
+def place_label(where: str) -> str:
+    """What to point to where a place is wanted, not a thing: "the vacant space left of the mug".
+
+    "Vacant space" is what RoboPoint's questions about placing ask for (Yuan et al. 2024); Molmo2-ER has learnt from
+    them. What names a place by itself ("the empty corner of the shelf", "the tray") is left as it is.
+
+    Args:
+        where: "left of the mug", "between the two plates", "on the tray".
+    """
+    return f"the vacant space {where.strip()}" if _RELATED.match(where.strip()) else where
+
+
 def count_prompt(
     label: str | Sequence[str], wording: Wording = WORDING_MOLMO2, about: About = "image"
 ) -> str:

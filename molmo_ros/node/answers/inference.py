@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.prompts.prompt_text import place_label
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.records.query import Kind
 from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
@@ -55,15 +56,16 @@ def ask_model(
         model: The model.
         encoded: What its `encode` made of the picture.
         kind: What to do with the text.
-        text: The label to point at or to count, or the question.
+        text: The label to point at or to count, where to put something, or the question.
         options: Limits of the generation.
         max_points: Stop after this many points; 0 means all. A count is never stopped.
         cancel: Ends the generation between two tokens when set.
         on_text: Called with each piece of text.
         on_point: Called with each point that is complete.
     """
-    if kind is Kind.POINT:
+    if kind is Kind.POINT or kind is Kind.PLACE:
         way: Callable[..., Answer] = partial(model.point, max_points=max_points or None)
+        text = place_label(text) if kind is Kind.PLACE else text
     elif kind is Kind.COUNT:
         way = model.count
     else:

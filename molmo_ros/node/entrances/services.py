@@ -36,7 +36,7 @@ class Services:
         node.create_service(Ask, "~/ask", self._on_ask, callback_group=group)
 
     def _on_point(self, request: Point.Request, response: Point.Response) -> Point.Response:
-        kind = Kind.COUNT if request.count else Kind.POINT
+        kind = Kind.COUNT if request.count else Kind.PLACE if request.place else Kind.POINT
         limits = QueryLimits(max_points=request.max_points, time_limit=seconds(request.time_limit))
         return self._answer(response, kind, "", list(request.labels), request, limits, request.target_frame)
 
@@ -61,6 +61,8 @@ class Services:
             done.set()
 
         try:
+            if kind is Kind.COUNT and isinstance(call, Point.Request) and call.place:
+                raise QueryError("the query has count and place; it takes one of them")
             query = structured_query(kind.value, prompt, labels, call.camera)
         except QueryError as error:
             self._intake.refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)

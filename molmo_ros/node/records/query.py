@@ -22,7 +22,8 @@ class Kind(str, Enum):
     """What is asked of the model. The value is the wire format.
 
     Attributes:
-        points: Whether it is about things, each named by a label, that have points; else one question, for words.
+        points: Whether it is about things or places, each named by a label, that have points; else one question, for
+            words.
     """
 
     points: bool
@@ -35,6 +36,7 @@ class Kind(str, Enum):
     POINT = "point", True
     ASK = "ask", False
     COUNT = "count", True
+    PLACE = "place", True
 
 
 class QueryError(ValueError):
@@ -47,7 +49,7 @@ class Query:
 
     Attributes:
         kind: What to do with the texts; None where the query was refused before it was understood.
-        texts: The labels to point at or to count, or the one question.
+        texts: The labels to point at or to count, the places to put something, or the one question.
         written: What was written, for the result.
         camera: Name of the camera to look at; empty where none was named.
     """
@@ -66,9 +68,9 @@ class Query:
 def parse_query(written: str) -> Query:
     """Read a query.
 
-    `point: red cube`, `ask: what is left of the mug` and `count: cubes` force a kind. Without a prefix a
-    text that ends with `?` is a question, and any other text is a thing to point at; a leading
-    "point to" is understood and left out. `@wrist red cube` is about the camera `wrist`.
+    `point: red cube`, `ask: what is left of the mug`, `count: cubes` and `place: left of the mug` force a kind. Without
+    a prefix a text that ends with `?` is a question, and any other text is a thing to point at; a leading "point to" is
+    understood and left out. `@wrist red cube` is about the camera `wrist`.
 
     Raises:
         QueryError: The query is empty or longer than `MAX_QUERY_CHARS`.
@@ -110,10 +112,10 @@ def structured_query(kind: str, prompt: str, labels: list[str], camera: str) -> 
     """A query of a service or an action.
 
     Args:
-        kind: "point", "count" or "ask"; empty means point where there are labels, and otherwise what the prompt
-            looks like, see `parse_query`.
+        kind: "point", "count", "place" or "ask"; empty means point where there are labels, and otherwise what the
+            prompt looks like, see `parse_query`.
         prompt: The question, or what to point at.
-        labels: What to point at or to count.
+        labels: What to point at or to count, or where to put something.
         camera: Name of the camera; empty for the first.
 
     Raises:

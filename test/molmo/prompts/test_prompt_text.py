@@ -10,6 +10,7 @@ from molmo_ros.molmo.prompts.prompt_text import (
     count_prompt,
     describe_prompt,
     not_found_answers,
+    place_label,
     point_prompt,
     says_nothing_there,
     track_prompt,
@@ -32,6 +33,24 @@ def test_pointing():
     assert point_prompt(["cup", "JAR", "pen"]).startswith("Point to cup, jar and pen\n")
     assert point_prompt(["cup", "jar"]).startswith("Point to cup and jar\n")
     assert point_prompt("{label} {0}").startswith("Point to {label} {0}\n")
+
+
+@pytest.mark.parametrize(
+    ("where", "label"),
+    [
+        ("left of the mug", "the vacant space left of the mug"),
+        (" To the right of the bowl", "the vacant space To the right of the bowl"),
+        ("the left of the bowl", "the vacant space the left of the bowl"),
+        ("between the two plates", "the vacant space between the two plates"),
+        ("on the tray", "the vacant space on the tray"),
+        ("onion", "onion"),  # no word of place, though it begins with one
+        ("the tray", "the tray"),
+        ("the empty corner of the shelf", "the empty corner of the shelf"),
+        ("", ""),
+    ],
+)
+def test_a_place_is_pointed_at_as_space_and_not_as_the_thing_beside_it(where, label):
+    assert place_label(where) == label
 
 
 def test_counting_describing_and_tracking():

@@ -65,6 +65,34 @@ def test_count(running, make):
     assert (result["kind"], result["count"]) == ("count", 6)
 
 
+def test_places_are_points_of_their_kind(running, make):
+    see(running, make)
+    result = point_at(running, "at 0.25,0.5", "in 0.75,0.5", place=True)
+    assert (result["status"], result["kind"]) == ("FOUND", "place")
+    assert [point["label"] for point in result["points"]] == ["at 0.25,0.5", "in 0.75,0.5"]
+    assert [point["xyz"][2] for point in result["points"]] == [pytest.approx(2.0)] * 2
+    result = point_at(running, "at 0.25,0.5", place=True, image=make.picture())
+    assert (result["status"], result["points"][0]["xyz"]) == ("FOUND", None)
+    assert "without depth" in result["reason"]
+
+
+def test_places_without_depth_are_pixels_and_no_depth(running, make):
+    picture = make.picture()
+    picture.header.stamp, picture.header.frame_id = running.now(), "camera_optical"
+    running.publish("image", picture)
+    running.spin_until(
+        lambda: point_at(running, "size at 0,0")["stamp"]["nanosec"] == picture.header.stamp.nanosec
+    )
+    result = point_at(running, "at 0.25,0.5", place=True)
+    assert (result["status"], result["kind"], result["points"][0]["xyz"]) == ("NO_DEPTH", "place", None)
+    assert "depth" in result["reason"]
+
+
+def test_places_are_not_counted(running):
+    result = point_at(running, "left of the mug", place=True, count=True)
+    assert result["status"] == "ERROR" and "count and place; it takes one" in result["reason"]
+
+
 def test_ask(running, make):
     see(running, make)
     result = ask(running, "point: what is this?")  # a question is taken as it is

@@ -177,6 +177,7 @@ def test_kinds_have_the_words_of_the_message():
         ObjectPointArray.POINT,
         ObjectPointArray.COUNT,
         ObjectPointArray.ASK,
+        ObjectPointArray.PLACE,
     }
     assert [one.value for one in Source] == ["action", "service", "topic", "continuous"]
     assert all(getattr(ObjectPointArray, one.value) == one.value for one in Status)

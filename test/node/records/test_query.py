@@ -24,6 +24,9 @@ from molmo_ros.node.records.query import (
         ("ask: red cube", Kind.ASK, "red cube"),
         ("Ask:red cube", Kind.ASK, "red cube"),
         ("count: red cubes", Kind.COUNT, "red cubes"),
+        ("place: left of the mug", Kind.PLACE, "left of the mug"),
+        ("PLACE: is it free?", Kind.PLACE, "is it free?"),
+        ("place mat", Kind.POINT, "place mat"),
         ("counting: sheep", Kind.POINT, "counting: sheep"),
         ("杯子", Kind.POINT, "杯子"),
         ("a" * MAX_QUERY_CHARS, Kind.POINT, "a" * MAX_QUERY_CHARS),
@@ -38,7 +41,7 @@ def test_kind_and_text(written, kind, text):
     assert (query.kind, query.texts, query.written, query.camera) == (kind, (text,), written, "")
 
 
-@pytest.mark.parametrize("written", ["", " \t\n", "ask:", "count:  ", "point to", "Point To "])
+@pytest.mark.parametrize("written", ["", " \t\n", "ask:", "count:  ", "place: ", "point to", "Point To "])
 def test_empty(written):
     with pytest.raises(QueryError, match="empty"):
         parse_query(written)
@@ -77,6 +80,11 @@ def test_camera_alone_is_empty():
         (("", "@wrist cube", [], "head"), (Kind.POINT, ("cube",), "@wrist cube", "head")),
         (("", "", ["a", " b "], "head"), (Kind.POINT, ("a", "b"), "a, b", "head")),
         (("count", "", ["a"], ""), (Kind.COUNT, ("a",), "a", "")),
+        (
+            ("place", "", ["left of a", "on b"], ""),
+            (Kind.PLACE, ("left of a", "on b"), "left of a, on b", ""),
+        ),
+        (("", "place: left of a", [], ""), (Kind.PLACE, ("left of a",), "place: left of a", "")),
         (("point", "what is it?", [], ""), (Kind.POINT, ("what is it?",), "what is it?", "")),
         (("ask", "point: x", [], ""), (Kind.ASK, ("point: x",), "point: x", "")),
         (("", "", ["@wrist a"], ""), (Kind.POINT, ("@wrist a",), "@wrist a", "")),
@@ -93,7 +101,7 @@ def test_structured(arguments, query):
         (("", "", [], ""), "the query is empty"),
         (("ask", " ", [], ""), "the query is empty"),
         (("", "ask:", [], ""), "the query is empty"),
-        (("juggle", "mug", [], ""), "kind is 'juggle'; valid: point, ask, count, or empty"),
+        (("juggle", "mug", [], ""), "kind is 'juggle'; valid: point, ask, count, place, or empty"),
         (("ask", "", ["mug"], ""), "takes a prompt and no labels"),
         (("point", "mug", ["mug"], ""), "a prompt and labels"),
         (("", "", ["mug", ""], ""), "a label of the query is empty"),
