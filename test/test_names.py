@@ -41,6 +41,7 @@ FOREIGN = {
 SAME_MEANING = {
     "errors": "of the models, and of engines",
     "parity": "comparing with reference vectors, and its command",
+    "scene": "things on a table: simulated, and as a depth image shows them",
 }
 NOT_HERE = ("build", "install", "log", "node_modules", "__pycache__", "demo_output")
 

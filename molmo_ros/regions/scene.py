@@ -1,0 +1,181 @@
+"""The objects at an answer's points: their pixels, surfaces and boxes, from one depth image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from molmo_ros.geometry import PinholeCamera
+from molmo_ros.regions.box_fit import fit_box
+from molmo_ros.regions.components import connected_surfaces
+from molmo_ros.regions.depth_view import DepthView
+from molmo_ros.regions.region import ObjectRegion, Plane, PointsOn, SceneRegions
+from molmo_ros.regions.supports import Blocks, SupportPlane, find_supports
+
+SNAP = 4
+"""A point so near an object, in pixels of an image 640 wide, is meant to be on it [px]."""
+LEAST_PIXELS = 30
+BASE_M = 0.0025
+"""What lies less above a support is part of it [m]."""
+BASE_SIGMAS = 3.0
+SMOOTHED = 5
+"""Heights above supports are averaged over so many pixels."""
+MOST_SHARE = 0.5
+"""A surface that fills more of the view is no object."""
+
+
+def find_regions(
+    depth: np.ndarray,
+    camera: PinholeCamera,
+    pixels: np.ndarray,
+    *,
+    picture: np.ndarray | None = None,
+    minimum: float = 0.0,
+    maximum: float = np.inf,
+) -> SceneRegions:
+    """The object at each point, as far as the view shows it, or why there is none.
+
+    Args:
+        depth: [h, w], uint16 [mm] or floating [m], aligned to the camera's image.
+        camera: Intrinsics of that image.
+        pixels: [n, 2] column and row [px], whole numbers at pixel centres.
+        picture: uint8 RGB [h, w, 3], the same image in colour, for outlines where depth is unsure.
+        minimum, maximum: Depths outside are invalid [m].
+
+    Raises:
+        CameraInfoError: The depth image has another size than the camera's.
+        TypeError: Depth of another dtype.
+    """
+    camera.require_size(depth.shape[1], depth.shape[0])
+    pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+    view = DepthView.read(depth, camera, minimum, maximum)
+    surface = view.surface()
+    if not np.isfinite(view.depth).any():
+        none = ObjectRegion.none(PointsOn.UNKNOWN, "the depth image has no valid depth")
+        return SceneRegions(surface, (), tuple(none for _ in pixels))
+    blocks = Blocks.of(view)
+    supports = find_supports(blocks)
+    sigma = _noise(blocks)
+    on_support = _support_labels(view, blocks, supports, sigma)
+    foreground = np.isfinite(surface[..., 0]) & (on_support == 0)
+    labels = connected_surfaces(view.depth, foreground, sigma)
+    planes = tuple(support.plane for support in supports)
+    known: dict[int, ObjectRegion] = {}
+    regions = tuple(_region_at(pixel, view, surface, labels, on_support, planes, known) for pixel in pixels)
+    return SceneRegions(surface, planes, regions)
+
+
+def _noise(blocks: Blocks) -> float:
+    """Standard deviation of the inverse depth [1/m], from the flatter half of the blocks."""
+    residuals = blocks.residual[np.isfinite(blocks.residual)]
+    return float(np.percentile(residuals, 30)) if len(residuals) else 0.0
+
+
+def _support_labels(
+    view: DepthView, blocks: Blocks, supports: tuple[SupportPlane, ...], sigma: float
+) -> np.ndarray:
+    """uint8 [h, w]: number from 1 of the support that a pixel lies on, 0 for none."""
+    labels = np.zeros(view.depth.shape, np.uint8)
+    height, width = view.depth.shape
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inverse = 1.0 / view.depth
+    for number, support in enumerate(supports, start=1):
+        a, b, c = support.q.tolist()
+        length = float(np.linalg.norm(support.q))
+        heights = (inverse - (a * view.rays[..., 0] + b * view.rays[..., 1] + c)) / (inverse * length)
+        heights = np.where(np.isfinite(heights), heights, 0)
+        clipped = np.clip(heights, -0.02, 0.02)
+        smooth = cv2.blur(clipped, (SMOOTHED, SMOOTHED))
+        tolerance = BASE_M + BASE_SIGMAS * sigma * view.depth / length / SMOOTHED
+        on = (np.abs(smooth) < tolerance) & (np.abs(heights) < 0.012)
+        grid = cv2.dilate(support.blocks.astype(np.uint8), np.ones((7, 7), np.uint8))
+        near = np.zeros(labels.shape, np.uint8)
+        whole = np.repeat(np.repeat(grid, blocks.size, axis=0), blocks.size, axis=1)
+        near[: whole.shape[0], : whole.shape[1]] = whole[:height, :width]
+        near[whole.shape[0] :] = near[whole.shape[0] - 1]
+        near[:, whole.shape[1] :] = near[:, whole.shape[1] - 1 : whole.shape[1]]
+        labels[on & (near > 0) & (labels == 0)] = number
+    return labels
+
+
+def _region_at(
+    pixel: np.ndarray,
+    view: DepthView,
+    surface: np.ndarray,
+    labels: np.ndarray,
+    on_support: np.ndarray,
+    planes: tuple[Plane, ...],
+    known: dict[int, ObjectRegion],
+) -> ObjectRegion:
+    height, width = labels.shape
+    if not np.isfinite(pixel).all():
+        return ObjectRegion.none(PointsOn.UNKNOWN, f"the point has no place in the image: {pixel.tolist()}")
+    column, row = (round(float(value)) for value in pixel)
+    if not (0 <= column < width and 0 <= row < height):
+        return ObjectRegion.none(
+            PointsOn.UNKNOWN, f"the point ({column}, {row}) lies outside the image of {width}x{height}"
+        )
+    number = _label_near(labels, view.depth, column, row, max(1, round(SNAP * width / 640)))
+    if number == 0:
+        support = int(on_support[row, column])
+        if support:
+            return ObjectRegion.none(
+                PointsOn.SUPPORT, "the point is on what things stand on, not on a thing", planes[support - 1]
+            )
+        if not np.isfinite(surface[row, column, 0]):
+            return ObjectRegion.none(PointsOn.NOTHING, "the camera sees no surface at the point")
+        return ObjectRegion.none(PointsOn.UNKNOWN, "the surface at the point is too small for an object")
+    if number not in known:
+        known[number] = _region(labels == number, surface, on_support, planes)
+    return known[number]
+
+
+def _label_near(labels: np.ndarray, depth: np.ndarray, column: int, row: int, reach: int) -> int:
+    """The surface at a pixel, or the nearest one within reach; 0 for none."""
+    if labels[row, column]:
+        return int(labels[row, column])
+    top, left = max(row - reach, 0), max(column - reach, 0)
+    near = labels[top : row + reach + 1, left : column + reach + 1]
+    rows, columns = np.nonzero(near)
+    distance = np.hypot(rows + top - row, columns + left - column)
+    rows, columns, distance = (v[distance <= reach + 0.5] for v in (rows, columns, distance))
+    if not len(rows):
+        return 0
+    nearest = np.lexsort((depth[rows + top, columns + left], distance))[0]
+    return int(near[rows[nearest], columns[nearest]])
+
+
+def _region(
+    mask: np.ndarray, surface: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]
+) -> ObjectRegion:
+    rows, columns = np.nonzero(mask)
+    if len(rows) < LEAST_PIXELS:
+        return ObjectRegion.none(
+            PointsOn.UNKNOWN, f"the surface at the point has {len(rows)} pixels, too few for an object"
+        )
+    if len(rows) > MOST_SHARE * mask.size:
+        return ObjectRegion.none(
+            PointsOn.UNKNOWN, "one surface without an edge fills most of the view: no object can be told"
+        )
+    points = surface[rows, columns]
+    top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
+    height, width = mask.shape
+    support = _stands_on(mask, on_support, planes)
+    return ObjectRegion(
+        PointsOn.OBJECT,
+        "",
+        rows.astype(np.int32),
+        columns.astype(np.int32),
+        points,
+        window=(int(left), int(top), int(right - left + 1), int(bottom - top + 1)),
+        box=fit_box(points, support),
+        support=support,
+        cut=bool(top == 0 or left == 0 or bottom == height - 1 or right == width - 1),
+    )
+
+
+def _stands_on(mask: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]) -> Plane | None:
+    """The support that most of the region's outline borders on."""
+    ring = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & ~mask
+    shares = np.bincount(on_support[ring], minlength=len(planes) + 1)[1:]
+    return planes[int(shares.argmax())] if len(planes) and shares.max() > 0 else None

@@ -1,0 +1,67 @@
+"""Regions of clean tabletop scenes, held against the simulator's masks; and what has no region."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from molmo_ros.geometry import PinholeCamera
+from molmo_ros.regions.region import PointsOn
+from molmo_ros.regions.scene import find_regions
+from molmo_ros.sim.renderer import Rendering, render
+from molmo_ros.sim.scene import Scene
+
+SIZE = 640, 480
+
+
+def camera_of(frame: Rendering) -> PinholeCamera:
+    k = frame.intrinsics
+    height, width = frame.depth.shape
+    return PinholeCamera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], width, height)
+
+
+def middles(frame: Rendering, count: int) -> np.ndarray:
+    """[n, 2] the pixel of each object that is nearest to its mask's centroid."""
+    found = []
+    for index in range(count):
+        rows, columns = np.nonzero(frame.segmentation == index)
+        nearest = np.hypot(rows - rows.mean(), columns - columns.mean()).argmin()
+        found.append((columns[nearest], rows[nearest]))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("seed", range(50_000, 50_004))
+def test_objects_on_a_table_have_the_simulators_masks(seed: int) -> None:
+    scene = Scene.random(seed)
+    frame = render(scene, *SIZE)
+    noise = np.random.default_rng(seed).normal(0, 0.001, frame.depth.shape).astype(np.float32)
+    points = middles(frame, len(scene.objects))
+    found = find_regions(frame.depth + noise, camera_of(frame), points)
+    for index, region in enumerate(found.regions):
+        truth = frame.segmentation == index
+        mask = np.zeros(truth.shape, bool)
+        mask[region.rows, region.columns] = True
+        overlap = (mask & truth).sum() / (mask | truth).sum()
+        assert overlap > 0.85, scene.objects[index].name
+        assert region.on is PointsOn.OBJECT
+
+
+def test_the_table_is_a_support_and_its_normal_is_the_simulators() -> None:
+    scene = Scene.random(50_000)
+    frame = render(scene, *SIZE)
+    table = np.argwhere(frame.segmentation[200:460:20, 20:620:40] < 0)[-1] * (20, 40) + (200, 20)
+    region = find_regions(frame.depth, camera_of(frame), table[None, ::-1]).regions[0]
+    assert region.on is PointsOn.SUPPORT
+    assert not region.valid and region.reason
+    assert region.support is not None
+    up = scene.camera.world_from_optical.T @ (0, 0, 1)
+    assert np.degrees(np.arccos(up @ region.support.normal)) < 0.5
+    assert region.support.offset == pytest.approx(-scene.camera.position[2], abs=0.002)
+
+
+@pytest.mark.parametrize("depth", [0.0, np.nan])
+def test_depth_without_a_value_gives_a_reason(depth: float) -> None:
+    camera = PinholeCamera(500, 500, 319.5, 239.5, *SIZE)
+    region = find_regions(np.full(SIZE[::-1], depth), camera, np.array([(320, 240)])).regions[0]
+    assert not region.valid
+    assert "no valid depth" in region.reason
