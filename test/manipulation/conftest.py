@@ -1,0 +1,6 @@
+"""The scenes that several files look at."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
