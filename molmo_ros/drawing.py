@@ -12,6 +12,16 @@ from molmo_ros.molmo.answer import Answer, Point
 
 PINK = (240, 82, 156)
 WHITE = (255, 255, 255)
+REGION_COLOURS = (
+    (0, 190, 255),
+    (255, 190, 0),
+    (60, 220, 90),
+    (190, 120, 255),
+    (255, 110, 60),
+    (120, 230, 220),
+)
+TINT = 0.3
+"""Share of its colour that a region is given."""
 CAPTION = (32, 32, 36)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 GAP = 8
@@ -64,6 +74,23 @@ def draw_points(picture: np.ndarray, points: Sequence[Point]) -> None:
         cv2.circle(picture, center, radius, PINK, line, cv2.LINE_AA)
         cv2.circle(picture, center, max(1, line), PINK, -1, cv2.LINE_AA)
         _tag(picture, f"{point.index} {drawable(point.label)}".strip(), center, radius, scale)
+
+
+def draw_regions(picture: np.ndarray, labels: np.ndarray) -> None:
+    """Tints and outlines each region in a colour of its own in `picture`, uint8 [h, w, 3] RGB.
+
+    Args:
+        picture: Drawn into.
+        labels: uint16 [h, w], the number of the region that a pixel is of, from 1; else 0.
+    """
+    line = max(1, round(2 * _scale(picture)))
+    for number in np.unique(labels[labels > 0]).tolist():
+        colour = REGION_COLOURS[(number - 1) % len(REGION_COLOURS)]
+        mask = labels == number
+        tinted = picture[mask] * (1 - TINT) + np.array(colour) * TINT
+        picture[mask] = tinted.astype(np.uint8)
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, colour, line, cv2.LINE_AA)
 
 
 def draw_text_line(picture: np.ndarray, text: str) -> None:

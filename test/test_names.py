@@ -36,7 +36,7 @@ FOREIGN = {
     # Of Ai2's code, of transformers and of PEFT.
     *("patch_idx_arr", "encode_special_tokens", "base_model", "lora_A", "MODULE"),
     # A variable of make; what stands for any name.
-    *("ARGS", "mug_2", "query_3", "molmo_ros.part"),
+    *("ARGS", "red_cube_1", "red_cube_3", "mug_2", "query_3", "molmo_ros.part"),
 }
 SAME_MEANING = {
     "errors": "of the models, and of engines",

@@ -21,16 +21,20 @@ from molmo_ros.bag.result_bag import ResultBag
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.answering import Answerer
 from molmo_ros.node.answers.camera_tracker import CameraTracker
+from molmo_ros.node.answers.object_finder import ObjectFinder
 from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.delivery.current_points import CurrentPoints
+from molmo_ros.node.messages.object_outputs import ObjectOutputs
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters.declaration import Settings
+from molmo_ros.node.records.found_objects import FoundObjects
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.records.view import View
 from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
 
 LOG = logging.getLogger(__name__)
@@ -54,6 +58,7 @@ class RunSettings:
         duration: How much of the recording [s]; infinite means to its end.
         track: Follow the points into the pictures between.
         copy: Copy the bag's topics.
+        regions: Look for the objects at the points.
     """
 
     queries: Sequence[Query]
@@ -63,6 +68,7 @@ class RunSettings:
     duration: float = math.inf
     track: bool = False
     copy: bool = False
+    regions: bool = False
 
 
 @dataclass
@@ -174,7 +180,9 @@ class QueryRun:
             Outputs(output, self._log, (BagError,)),
             on_answer,
         )
-        self._current = CurrentPoints(self._outputs, lambda: queries, [self._camera.name])
+        self._objects = ObjectOutputs(output, self._log, (BagError,))
+        self._finder = ObjectFinder(lambda: self._parameters, self._log)
+        self._current = CurrentPoints(self._outputs, self._show, lambda: queries, [self._camera.name])
         self._outputs.name_queries(query_names(queries).values())
         self._answerer = Answerer(
             model,
@@ -315,6 +323,13 @@ class QueryRun:
             self.summary.error = array.reason
         self.summary.answer_ms.append(outcome.timing_ms.get("total", 0.0))
         self._on_answer(array)
+
+    def _show(self, array: ObjectPointArray, view: View) -> None:
+        """What shows the points of a picture, with their objects where those are wanted."""
+        found = FoundObjects(array, view)
+        if self._settings.regions and self._objects.heard:
+            found = self._finder.find(array, view, grasps=self._objects.grasps_heard)
+        self._objects.publish(found, self._time)
 
     def _publish_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
         self._current.tracked([(one, object_points(one, now=self._time)) for one in outcomes], picture)

@@ -100,6 +100,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--annotated", action="store_true", help="write the pictures with the points drawn in"
     )
+    parser.add_argument(
+        "--regions",
+        action="store_true",
+        help="write the objects at the points, too: boxes, pixels, surfaces, grasps",
+    )
     parser.add_argument("--copy", action="store_true", help="copy the topics of IN into OUT.mcap")
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
@@ -146,6 +151,7 @@ def _run(args: argparse.Namespace) -> int:
         args.duration,
         args.track,
         args.copy,
+        args.regions,
     )
     stop = threading.Event()
     with RecordedBag(args.bag) as bag:
@@ -157,8 +163,7 @@ def _run(args: argparse.Namespace) -> int:
         path = args.out or beside(args.bag)
         if path.exists() and path.samefile(args.bag):
             return _fail(f"{path} is the bag that is read", 2)
-        unwanted = ("~/annotated",) if args.annotated else ("~/annotated", "~/annotated/compressed")
-        output = ResultBag(path, force=args.force, without=unwanted)
+        output = ResultBag(path, force=args.force, without=_unwanted(args))
         _say_topics(topics, settings.parameters)
         model, options = load_model(
             ModelChoice(
@@ -182,6 +187,16 @@ def _run(args: argparse.Namespace) -> int:
         if run.summary.failed:
             return _fail(f"no picture of {topics.image} could be answered: {run.summary.failed}", 2)
         return 2 if bag.losses else 0
+
+
+def _unwanted(args: argparse.Namespace) -> tuple[str, ...]:
+    """The node's topics that the new bag is not to have: pictures that the old one has, and what takes long."""
+    unwanted = ["~/annotated", *(f"~/answered/{name}" for name in ("image", "depth", "camera_info"))]
+    if not args.annotated:
+        unwanted.append("~/annotated/compressed")
+    if not args.regions:
+        unwanted += ["~/object_regions", "~/regions", "~/clouds", "~/grasps"]
+    return tuple(unwanted)
 
 
 def beside(bag: Path) -> Path:

@@ -14,6 +14,7 @@ from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.cameras.camera_input import CameraInput, Transport
 from molmo_ros.node.cameras.camera_qos import warn_of_unknown_overrides
 from molmo_ros.node.delivery.delivery import Delivery
+from molmo_ros.node.delivery.region_stage import RegionStage
 from molmo_ros.node.entrances.intake import Intake
 from molmo_ros.node.entrances.query_topic import QueryTopic
 from molmo_ros.node.health.diagnostics import Diagnostics
@@ -38,6 +39,7 @@ class Parts:
         cameras: By name, the first one first.
         queue: Requests that wait.
         trackers: Follow points between answers.
+        stage: Looks for the objects at points.
         diagnostics: What people see of it.
         delivery: Where outcomes go.
         intake: Where requests come in.
@@ -48,6 +50,7 @@ class Parts:
     cameras: Mapping[str, CameraInput]
     queue: RequestQueue
     trackers: Trackers
+    stage: RegionStage
     diagnostics: Diagnostics
     delivery: Delivery
     intake: Intake
@@ -70,6 +73,7 @@ class ActiveNode:
         self._end_topics: list[Callable[[], None]] = []
         self._worker = QueryWorker(parts.queue, self._run, self._due)
         parts.delivery.current.clear()
+        parts.stage.start()
         parts.queue.open()
         self._worker.start()
 
@@ -99,6 +103,7 @@ class ActiveNode:
         parts.delivery.abandon([] if stopped else parts.queue.taken)
         for request in parts.queue.drain():
             parts.delivery.deliver_last(Outcome(request, Status.CANCELLED, reason=reason))
+        parts.stage.stop(reason)
         free_caches()
         return stopped
 

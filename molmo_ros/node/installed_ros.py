@@ -1,8 +1,8 @@
 """What is used of an installed ROS, and what of it stands in here where only ROS's pip wheels are.
 
-The wheels bring rclpy and messages; cv_bridge, tf2_ros, vision_msgs and bondpy come with apt or a workspace. Each is
-looked for once, when it is first asked for. Packages of the same names on PyPI are ROS 1's or unrelated, so a library
-counts only if it has what is used of it.
+The wheels bring rclpy and messages; cv_bridge, tf2_ros, vision_msgs, moveit_msgs and bondpy come with apt or a
+workspace. Each is looked for once, when it is first asked for. Packages of the same names on PyPI are ROS 1's or
+unrelated, so a library counts only if it has what is used of it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ def _hypothesis_is_nested() -> None:
         raise AttributeError("ObjectHypothesisWithPose has no hypothesis: vision_msgs 4 or newer is needed")
 
 
+def _objects_have_a_pose() -> None:
+    fields = import_module("moveit_msgs.msg").CollisionObject.get_fields_and_field_types()
+    if "pose" not in fields:
+        raise AttributeError("CollisionObject has no pose: moveit_msgs of Humble or newer is needed")
+
+
 _LIBRARIES = {
     "cv_bridge": _Library((("cv_bridge", "CvBridge"),), "own conversion", _convert_in_a_child),
     "tf2_ros": _Library(
@@ -66,6 +72,11 @@ _LIBRARIES = {
         "no detections",
         _hypothesis_is_nested,
     ),
+    "moveit_msgs": _Library(
+        (("moveit_msgs.msg", "CollisionObject"), ("shape_msgs.msg", "SolidPrimitive")),
+        "no collision objects",
+        _objects_have_a_pose,
+    ),
     "bondpy": _Library((("bondpy.bondpy", "Bond"),), "no bond"),
 }
 
@@ -74,7 +85,7 @@ def module(name: str) -> ModuleType | None:
     """A library of the installed ROS, with the submodules that are used of it; None where it cannot be used.
 
     Args:
-        name: cv_bridge, tf2_ros, vision_msgs or bondpy.
+        name: cv_bridge, tf2_ros, vision_msgs, moveit_msgs or bondpy.
 
     Raises:
         KeyError: Another name. Nothing else, however broken the installation.

@@ -17,10 +17,12 @@ from rclpy.clock import Clock, ClockType
 from molmo_ros.node import installed_ros
 from molmo_ros.node.active import Parts
 from molmo_ros.node.answers.inference import load_model
+from molmo_ros.node.answers.object_finder import ObjectFinder
 from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.answers.transforms import Transforms
 from molmo_ros.node.cameras.camera_input import CameraInput, camera_inputs
 from molmo_ros.node.delivery.delivery import Delivery
+from molmo_ros.node.delivery.region_stage import RegionStage
 from molmo_ros.node.entrances.intake import Intake
 from molmo_ros.node.entrances.query_action import QueryActionServer
 from molmo_ros.node.entrances.services import Services
@@ -30,6 +32,7 @@ from molmo_ros.node.health.memory import free_caches
 from molmo_ros.node.lifecycle.clock_jumps import ClockJumps
 from molmo_ros.node.lifecycle.managed_node import ConfigureError, ManagedNode
 from molmo_ros.node.loaded import LoadedNode
+from molmo_ros.node.messages.object_outputs import ObjectOutputs
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters.node_parameters import NodeParameters
 from molmo_ros.node.records.frame import Frame
@@ -67,10 +70,19 @@ class MolmoNode(ManagedNode):
         log, queue, trackers = self.get_logger(), RequestQueue(), Trackers(self.settings)
         queue.close()
         self._outputs = Outputs(self, log)
+        stage = RegionStage(
+            ObjectFinder(self.settings, log),
+            ObjectOutputs(self, log, several=len(cameras) > 1),
+            self._diagnostics,
+            settings=self.settings,
+            clock=self,
+            log=log,
+        )
         delivery = Delivery(
             self._outputs,
             cameras,
             trackers,
+            stage,
             self._diagnostics,
             settings=self.settings,
             clock=self,
@@ -94,7 +106,7 @@ class MolmoNode(ManagedNode):
             log=log,
         )
         self._parts = Parts(
-            self, self.settings, cameras, queue, trackers, self._diagnostics, delivery, intake
+            self, self.settings, cameras, queue, trackers, stage, self._diagnostics, delivery, intake
         )
         Services(self, intake)
         self._action = QueryActionServer(self, intake)
@@ -164,6 +176,7 @@ class MolmoNode(ManagedNode):
         for camera in self._parts.cameras.values():
             camera.jumped(by)
         self._parts.trackers.clear()
+        self._parts.stage.clear()
 
     def _publish_diagnostics(self) -> None:
         if not self.ok():

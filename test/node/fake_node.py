@@ -6,7 +6,8 @@
 `hang 5` takes that long, and cannot;
 `boom`, `overflow` and `illegal` (access of GPU memory) raise; `mumble` says nothing of use;
 `size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many
-images were encoded so far.
+images were encoded so far;
+`regions after 2 s at ...` looks for the objects at the points so long, `regions fail at ...` raises then.
 
 An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
 takes 4 s to load, `until FILE` waits for that file, and `heavy` holds 200 MB.
@@ -29,6 +30,9 @@ from molmo_ros.node.process import main
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.seams.pointing_model import LoadedModel
 
+SEARCH: dict[str, Any] = {"takes": 0.0, "fails": False}
+"""How the next search for objects goes."""
+
 
 class FakeMolmo:
     def __init__(self):
@@ -45,6 +49,8 @@ class FakeMolmo:
         self.limits = max_crops, latency_target
 
     def point(self, image, label, *, options, max_points, cancel, on_text, on_point):
+        found = re.search(r"regions after ([\d.]+) s", label)
+        SEARCH["takes"], SEARCH["fails"] = float(found[1]) if found else 0.0, "regions fail" in label
         if early := _act(label, options, cancel):
             return early
         height, width = image.shape[:2]
@@ -122,6 +128,21 @@ def _wait_for(gate, cancel, limit):
     return gate.exists()
 
 
+def _disturb_searches():
+    """Searches for objects take as long, and fail, as the last query said."""
+    from molmo_ros.node.answers import object_finder
+
+    find = object_finder.find_regions
+
+    def disturbed(*arguments, **named):
+        time.sleep(SEARCH["takes"])
+        if SEARCH["fails"]:
+            raise RuntimeError("no regions today")
+        return find(*arguments, **named)
+
+    object_finder.find_regions = disturbed
+
+
 def options(**limits: Any) -> Any:
     """Limits of an answer without torch, which `GenerateOptions` imports."""
     return limits
@@ -135,6 +156,7 @@ def load(choice: ModelChoice) -> LoadedModel:
         _wait_for(gate, threading.Event(), 1e9)
     if choice.model == "slow":
         time.sleep(4)
+    _disturb_searches()
     molmo = FakeMolmo()
     if choice.model == "heavy":
         molmo.weights = np.ones(200_000_000, np.uint8)

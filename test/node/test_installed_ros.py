@@ -48,7 +48,14 @@ def install(tmp_path, monkeypatch):
     installed_ros._load.cache_clear()
     yield write
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("cv_bridge", "tf2_ros", "vision_msgs", "bondpy"):
+        if name.split(".")[0] in (
+            "cv_bridge",
+            "tf2_ros",
+            "vision_msgs",
+            "moveit_msgs",
+            "shape_msgs",
+            "bondpy",
+        ):
             del sys.modules[name]
     installed_ros._load.cache_clear()
 
@@ -78,12 +85,22 @@ def test_libraries_that_are_there(install):
                 def get_fields_and_field_types(cls):
                     return {"hypothesis": "", "pose": ""}
         """,
+        moveit_msgs="",
+        moveit_msgs__msg="""
+            class CollisionObject:
+                @classmethod
+                def get_fields_and_field_types(cls):
+                    return {"id": "string", "pose": "geometry_msgs/Pose"}
+        """,
+        shape_msgs="",
+        shape_msgs__msg="class SolidPrimitive: ...",
         bondpy="",
         bondpy__bondpy="class Bond: ...",
     )
     assert installed_ros.summary() == (
-        "cv_bridge: from ROS; tf2_ros: from ROS; vision_msgs: from ROS; bondpy: from ROS"
+        "cv_bridge: from ROS; tf2_ros: from ROS; vision_msgs: from ROS; moveit_msgs: from ROS; bondpy: from ROS"
     )
+    assert installed_ros.module("moveit_msgs").msg.CollisionObject
     assert installed_ros.module("tf2_ros").Buffer
     assert installed_ros.module("vision_msgs").msg.Detection2DArray
     assert installed_ros.module("bondpy").bondpy.Bond
@@ -102,15 +119,25 @@ def test_namesakes_of_other_projects_are_not_used(install):
                 def get_fields_and_field_types(cls):
                     return {"id": "string", "score": "double", "pose": ""}
         """,
+        moveit_msgs="",
+        moveit_msgs__msg="""
+            class CollisionObject:
+                @classmethod
+                def get_fields_and_field_types(cls):
+                    return {"id": "string", "primitive_poses": ""}
+        """,
+        shape_msgs="",
+        shape_msgs__msg="class SolidPrimitive: ...",
         bondpy="",
         bondpy__bondpy="import rospy_of_ros_1",
     )
-    for name in ("cv_bridge", "tf2_ros", "vision_msgs", "bondpy"):
+    for name in ("cv_bridge", "tf2_ros", "vision_msgs", "moveit_msgs", "bondpy"):
         assert installed_ros.module(name) is None
     summary = installed_ros.summary()
     assert "cv_bridge: own conversion (installed, but RuntimeError: AttributeError" in summary
     assert "no attribute 'wait_for_transform_async'" in summary
     assert "vision_msgs 4 or newer" in summary
+    assert "moveit_msgs of Humble or newer" in summary
     assert "No module named 'rospy_of_ros_1'" in summary
 
 

@@ -12,7 +12,9 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
-from molmo_ros.node.messages.outputs import Outputs  # noqa: E402
+from molmo_ros.node.messages.object_outputs import ObjectOutputs  # noqa: E402
+from molmo_ros.node.records.found_objects import FoundObjects  # noqa: E402
+from molmo_ros.node.records.view import View  # noqa: E402
 
 DEPTH = True
 KINDS = {
@@ -118,27 +120,26 @@ def test_listeners_come_and_go(running, make, listener):
 def test_a_picture_is_drawn_only_while_somebody_looks(robot, topic):
     """The node's own publishers, here in this process, where it can be seen what they ask for."""
     owner = rclpy.create_node("drawing", context=robot.context)
-    outputs, array = (
-        Outputs(owner, owner.get_logger()),
-        ObjectPointArray(status="FOUND", points=[ObjectPoint()]),
-    )
+    outputs = ObjectOutputs(owner, owner.get_logger())
+    array = ObjectPointArray(status="FOUND", points=[ObjectPoint()])
     asked = []
 
     def picture():
         asked.append(topic)
         return np.zeros((48, 64, 3), np.uint8)
 
-    outputs.publish_objects(array, picture)
+    found = FoundObjects(array, View(picture))
+    outputs.publish(found, 0)
     assert not asked
     subscription = robot.node.create_subscription(KINDS[topic], f"drawing/{topic}", asked.append, 1)
     robot.spin_until(lambda: owner.count_subscribers(f"/drawing/{topic}") == 1)
     robot.spin(0.3)
-    outputs.publish_objects(array, picture)
+    outputs.publish(found, 0)
     robot.spin_until(lambda: len(asked) == 2)
     robot.node.destroy_subscription(subscription)
     robot.spin_until(lambda: owner.count_subscribers(f"/drawing/{topic}") == 0)
     robot.spin(0.3)
-    outputs.publish_objects(array, picture)
+    outputs.publish(found, 0)
     assert len(asked) == 2
     owner.destroy_node()
 

@@ -256,6 +256,7 @@ class Answerer:
             timing_ms=timing,
             dropped_points=dropped,
             surroundings=locator.surroundings,
+            message=sight.frame.message,
         )
 
     def _locator(self, request: Request, sight: Sight, settings: Settings) -> Locator:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from std_msgs.msg import Header
@@ -23,6 +24,9 @@ from molmo_ros.node.records.frame import Frame, stamp_ns
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.seams.transform_source import TransformSource
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
+
+if TYPE_CHECKING:
+    from molmo_ros.node.records.frame import PictureMessage
 
 CATCH_UP_STEPS = 24
 """Through about so many frames an answer is followed to the newest one; others are skipped evenly."""
@@ -160,14 +164,16 @@ class CameraTracker:
         """
         outcome, seen = answers[-1]
         if outcome.stamp <= self._told:
-            header, shown = frame.message.header, picture
+            header, message, shown = frame.message.header, frame.message, picture
         else:
-            header, shown = outcome.header, seen
+            header, message, shown = outcome.header, outcome.message, seen
         self._told = stamp_ns(header)
-        outcomes = [self._unmoved(one, header, shown) for one in self._followed.values()]
+        outcomes = [self._unmoved(one, header, message, shown) for one in self._followed.values()]
         self._publish(outcomes, partial(_same, shown))
 
-    def _unmoved(self, followed: Followed, header: Header, picture: np.ndarray) -> Outcome:
+    def _unmoved(
+        self, followed: Followed, header: Header, message: PictureMessage | None, picture: np.ndarray
+    ) -> Outcome:
         """What was answered, as it is known of another frame: points that are not followed into it are unknown."""
         before = followed.outcome
         if before.points:
@@ -181,6 +187,7 @@ class CameraTracker:
             timing_ms={},
             answered=before.taken,
             surroundings=None,
+            message=message,
         )
 
     def _followed_into(
@@ -188,7 +195,7 @@ class CameraTracker:
     ) -> Outcome:
         """One query's points in a frame."""
         if not tracks:
-            return self._unmoved(followed, frame.message.header, picture)
+            return self._unmoved(followed, frame.message.header, frame.message, picture)
         lost = [track.lost for track in tracks if track.lost]
         kept = [track for track in tracks if not track.lost]
         before, header = followed.outcome, frame.message.header
@@ -235,6 +242,7 @@ class CameraTracker:
             timing_ms={},
             answered=before.taken,
             surroundings=locator.surroundings,
+            message=frame.message,
         )
 
     def _give_up_old(self, asked: Sequence[str]) -> None:

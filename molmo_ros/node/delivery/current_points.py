@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +13,10 @@ from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
+from molmo_ros.node.records.view import View
 
-Picture = Callable[[], np.ndarray]
-"""Returns the image that points are about, uint8 [h, w, 3] RGB."""
+Answered = tuple[Outcome, ObjectPointArray]
+"""An answer and its record."""
 
 
 @dataclass
@@ -24,12 +25,13 @@ class _Round:
 
     Attributes:
         about: Identifies the frame.
-        arrays: The records so far, by what was written.
+        picture: Returns it, uint8 [h, w, 3] RGB.
+        answers: Those so far, by what was written.
     """
 
     about: object
-    picture: Picture
-    arrays: dict[str, ObjectPointArray] = field(default_factory=dict)
+    picture: Callable[[], np.ndarray]
+    answers: dict[str, Answered] = field(default_factory=dict)
 
 
 class CurrentPoints:
@@ -41,70 +43,90 @@ class CurrentPoints:
 
     Args:
         outputs: The publishers.
+        show: Publishes what comes once the objects at the points were looked for.
         queries: Returns the continuous queries.
         cameras: The cameras' names, the first one first.
     """
 
     def __init__(
-        self, outputs: Outputs, queries: Callable[[], tuple[Query, ...]], cameras: Sequence[str]
+        self,
+        outputs: Outputs,
+        show: Callable[[ObjectPointArray, View], None],
+        queries: Callable[[], tuple[Query, ...]],
+        cameras: Sequence[str],
     ) -> None:
-        self._outputs, self._queries, self._cameras = outputs, queries, list(cameras)
+        self._outputs, self._show = outputs, show
+        self._queries, self._cameras = queries, list(cameras)
         self._rounds: dict[str, _Round] = {}
 
-    def add(self, outcome: Outcome, array: ObjectPointArray, about: object, picture: Picture) -> None:
+    def add(
+        self, outcome: Outcome, array: ObjectPointArray, about: object, picture: Callable[[], np.ndarray]
+    ) -> None:
         """An answer to a continuous query.
 
         Args:
             outcome: The answer.
             array: Its record.
             about: Identifies the frame, which all answers about it share.
-            picture: See `Picture`.
+            picture: Returns it, uint8 [h, w, 3] RGB.
         """
         camera = outcome.camera
         if camera in self._rounds and self._rounds[camera].about is not about:
             self.end(camera)
         known = self._rounds.setdefault(camera, _Round(about, picture))
-        known.arrays[array.query] = array
+        known.answers[array.query] = outcome, array
         self._publish_alone(outcome, array)
-        if all(query.written in known.arrays for query in self._about(camera)):
+        if all(query.written in known.answers for query in self._about(camera)):
             self.end(camera)
 
     def end(self, camera: str) -> None:
         """No more is coming about the camera's frame: publish what there is."""
         known = self._rounds.pop(camera, None)
         if known is not None:
-            self._publish(camera, known.arrays, known.picture)
+            self._publish(camera, known.answers, known.picture)
 
-    def tracked(self, outcomes: Sequence[tuple[Outcome, ObjectPointArray]], picture: Picture) -> None:
+    def tracked(self, answers: Sequence[Answered], picture: Callable[[], np.ndarray]) -> None:
         """All that is known of one frame of a camera, points tracked into it.
 
         Args:
-            outcomes: Of the queries that have been answered, with their records.
-            picture: See `Picture`.
+            answers: Those to the queries that have been answered.
+            picture: Returns the frame, uint8 [h, w, 3] RGB.
         """
-        for outcome, array in outcomes:
+        for outcome, array in answers:
             self._publish_alone(outcome, array)
-        self._publish(outcomes[0][0].camera, {array.query: array for _, array in outcomes}, picture)
+        self._publish(answers[0][0].camera, {one[1].query: one for one in answers}, picture)
 
     def clear(self) -> None:
         """Forget the frames that are being asked about."""
         self._rounds.clear()
 
-    def publish_one(self, outcome: Outcome, array: ObjectPointArray, picture: Picture) -> None:
+    def publish_one(
+        self, outcome: Outcome, array: ObjectPointArray, picture: Callable[[], np.ndarray]
+    ) -> None:
         """The answer to a query that was asked once, where there are no continuous ones."""
         query = outcome.request.query
-        self._outputs.publish_objects(merged_points([query], {}, {array.query: array}), picture)
         self._outputs.publish_point(array, outcome.viewpoint)
+        self._publish_all(merged_points([query], {}, {array.query: array}), [(outcome, array)], picture)
 
     def _about(self, camera: str) -> list[Query]:
         return [query for query in self._queries() if query.camera in ("", camera)]
 
-    def _publish(self, camera: str, arrays: Mapping[str, ObjectPointArray], picture: Picture) -> None:
+    def _publish(
+        self, camera: str, answers: Mapping[str, Answered], picture: Callable[[], np.ndarray]
+    ) -> None:
         queries = self._about(camera)
-        if any(query.written in arrays for query in queries):
-            self._outputs.publish_objects(
-                merged_points(queries, query_names(self._queries()), arrays), picture
-            )
+        if any(query.written in answers for query in queries):
+            arrays = {written: array for written, (_, array) in answers.items()}
+            merged = merged_points(queries, query_names(self._queries()), arrays)
+            self._publish_all(merged, answers.values(), picture)
+
+    def _publish_all(
+        self, array: ObjectPointArray, answers: Iterable[Answered], picture: Callable[[], np.ndarray]
+    ) -> None:
+        """What is about all queries: the points at once, their objects when they were looked for."""
+        view = _view(array, [outcome for outcome, _ in answers], picture)
+        self._outputs.publish_objects(array, view)
+        self._show(array, view)
 
     def _publish_alone(self, outcome: Outcome, array: ObjectPointArray) -> None:
         """What is about one query alone."""
@@ -116,3 +138,11 @@ class CurrentPoints:
             return
         if outcome.camera == (first.camera or self._cameras[0]):
             self._outputs.publish_point(array, outcome.viewpoint)
+
+
+def _view(array: ObjectPointArray, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> View:
+    """The frame that outcomes are about, with its depth as the one read it whose places are the array's."""
+    message = next((one.message for one in outcomes if one.message is not None), None)
+    read = [one.surroundings for one in outcomes if one.surroundings is not None]
+    same = [one for one in read if one.frame_id == array.frame_id]
+    return View(picture, message, next(iter(same or read), None))

@@ -14,14 +14,18 @@ from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.delivery.current_points import CurrentPoints
+from molmo_ros.node.delivery.region_stage import RegionStage
 from molmo_ros.node.health.diagnostics import Diagnostics
+from molmo_ros.node.messages.grasp_messages import grasps_message
 from molmo_ros.node.messages.object_points import object_points
 from molmo_ros.node.messages.outputs import Outputs
 from molmo_ros.node.parameters.declaration import Settings
+from molmo_ros.node.records.found_objects import FoundObjects
 from molmo_ros.node.records.outcome import Outcome
 from molmo_ros.node.records.query import Query
 from molmo_ros.node.records.query_names import query_names
 from molmo_ros.node.records.request import Request, Source
+from molmo_ros.node.records.view import View
 from molmo_ros.node.seams.node_clock import NodeClock
 from molmo_ros.node.seams.node_log import NodeLog
 
@@ -36,6 +40,7 @@ class Delivery:
         outputs: The publishers.
         cameras: The cameras by name.
         trackers: Follow the points of continuous queries.
+        stage: Looks for the objects at the points.
         diagnostics: Counts the outcomes.
         settings: Returns the parameters.
         clock: Tells the node's time, and whether there is still someone to tell.
@@ -51,6 +56,7 @@ class Delivery:
         outputs: Outputs,
         cameras: Mapping[str, CameraInput],
         trackers: Trackers,
+        stage: RegionStage,
         diagnostics: Diagnostics,
         *,
         settings: Callable[[], Settings],
@@ -58,8 +64,9 @@ class Delivery:
         log: NodeLog,
     ) -> None:
         self.outputs = outputs
-        self.current = CurrentPoints(outputs, self.queries, list(cameras))
-        self._cameras, self._trackers, self._diagnostics = cameras, trackers, diagnostics
+        self.current = CurrentPoints(outputs, stage.show, self.queries, list(cameras))
+        self._cameras, self._trackers, self._stage = cameras, trackers, stage
+        self._diagnostics = diagnostics
         self._settings, self._clock, self._log = settings, clock, log
         self._abandoned: list[Request] = []
 
@@ -86,7 +93,7 @@ class Delivery:
         if outcome.made_way:
             self._diagnostics.record_preemption()
             return
-        array = self.deliver_last(outcome)
+        array = self.deliver_last(outcome, sight)
         if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
             return  # points that nobody wants any more are no current points
         with self._failing_alone():
@@ -118,8 +125,10 @@ class Delivery:
         elif source is Source.CONTINUOUS and not self._trackers.on_answer(outcome, sight.picture):
             self.current.add(outcome, array, sight.frame, lambda: sight.picture)
 
-    def deliver_last(self, outcome: Outcome) -> ObjectPointArray | None:
+    def deliver_last(self, outcome: Outcome, sight: Sight | None = None) -> ObjectPointArray | None:
         """Publishes an outcome and tells whoever asked, also one who was given up.
+
+        Whoever asked for objects too is told once they were looked for.
 
         Returns:
             What was published; None where ROS has ended.
@@ -130,8 +139,28 @@ class Delivery:
         self._diagnostics.record_outcome(array)
         self.outputs.publish_result(array)
         if outcome.request.on_outcome is not None:
-            outcome.request.on_outcome(array)
+            self._tell_asker(outcome, array, sight)
         return array
+
+    def _tell_asker(self, outcome: Outcome, array: ObjectPointArray, sight: Sight | None) -> None:
+        request = outcome.request
+
+        def tell(found: FoundObjects) -> None:
+            assert request.on_outcome is not None
+            if request.on_grasps is not None:
+                request.on_grasps(grasps_message(found))
+            request.on_outcome(found.array)
+
+        if sight is None or not request.wants_objects or outcome.status is Status.CANCELLED:
+            assert request.on_outcome is not None
+            request.on_outcome(array)
+            return
+        view = View(lambda: sight.picture, outcome.message, outcome.surroundings)
+        if array.points:
+            cancelled = request.cancel.is_set
+            self._stage.ask(array, view, tell, grasps=request.grasps, cancelled=cancelled)
+        else:
+            tell(FoundObjects(array, view))
 
     def deliver_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
         """The current points of a camera, from its tracker; see `CameraTracker`."""

@@ -6,7 +6,7 @@ import threading
 import time
 
 from molmo_msgs.action import Query as QueryAction
-from molmo_msgs.msg import ObjectPointArray
+from molmo_msgs.msg import GraspArray, ObjectPointArray
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -109,6 +109,9 @@ class _Asked:
         if self._goal.is_active:
             self._goal.publish_feedback(feedback(piece))
 
+    def on_grasps(self, grasps: GraspArray) -> None:
+        self.result.grasps = grasps
+
     def on_outcome(self, array: ObjectPointArray) -> None:
         self.status, self.result.result = Status(array.status), array
         self.done.set()
@@ -128,7 +131,10 @@ def _request(query: Query, goal: ServerGoalHandle, asked: _Asked) -> Request:
         ),
         wanted.target_frame,
         attached(wanted.image),
+        wanted.regions,
+        wanted.grasps,
         on_progress=asked.on_progress,
+        on_grasps=asked.on_grasps if wanted.grasps else None,
         on_outcome=asked.on_outcome,
         id=bytes(goal.goal_id.uuid).hex(),
     )

@@ -6,7 +6,7 @@ import threading
 from typing import TypeVar
 
 from builtin_interfaces.msg import Duration
-from molmo_msgs.msg import ObjectPointArray
+from molmo_msgs.msg import GraspArray, ObjectPointArray
 from molmo_msgs.srv import Ask, Point
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -60,6 +60,9 @@ class Services:
             response.result = array
             done.set()
 
+        def keep(grasps: GraspArray) -> None:
+            response.grasps = grasps
+
         try:
             if kind is Kind.COUNT and isinstance(call, Point.Request) and call.place:
                 raise QueryError("the query has count and place; it takes one of them")
@@ -67,9 +70,13 @@ class Services:
         except QueryError as error:
             self._intake.refuse(Source.SERVICE, prompt or ", ".join(labels), str(error), finish)
         else:
-            self._intake.submit(
-                Request(query, Source.SERVICE, limits, target_frame, attached(call.image), on_outcome=finish)
+            request = Request(
+                query, Source.SERVICE, limits, target_frame, attached(call.image), on_outcome=finish
             )
+            if isinstance(call, Point.Request):
+                request.regions, request.grasps = call.regions, call.grasps
+                request.on_grasps = keep if call.grasps else None
+            self._intake.submit(request)
         while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
             pass
         return response

@@ -32,6 +32,8 @@ OK, WARN, ERROR, STALE = (
 STATES = ("unconfigured", "inactive", "active")
 STAGES = ("total", "model", "wait")
 """The stages of ObjectPointArray.timings that are followed."""
+OBJECT_STAGES = ("regions", "grasps")
+"""The stages of looking for the objects at points that are followed."""
 ANSWER_SPAN = 60.0
 """Over how long answers are counted and timed [s]."""
 LONGEST_TEXT = 500
@@ -63,7 +65,7 @@ class Diagnostics:
         self._cameras = {name: CameraRecord(RateWindow(clock=clock)) for name in cameras}
         self._queries = QueryRecord(
             answers=RateWindow(ANSWER_SPAN, clock=clock),
-            latencies={stage: LatencyWindow(ANSWER_SPAN, clock=clock) for stage in STAGES},
+            latencies={stage: LatencyWindow(ANSWER_SPAN, clock=clock) for stage in (*STAGES, *OBJECT_STAGES)},
             continuous=LatencyWindow(ANSWER_SPAN, clock=clock),
             ages=LatencyWindow(ANSWER_SPAN, clock=clock),
         )
@@ -146,6 +148,21 @@ class Diagnostics:
         """A query made way for a more urgent one."""
         with self._lock:
             self._queries.preempted += 1
+
+    def record_objects(self, timing_ms: Mapping[str, float], error: str = "") -> None:
+        """The objects at an answer's points were looked for.
+
+        Args:
+            timing_ms: How long that took, by stage [ms].
+            error: Why it failed; "" where it did not.
+        """
+        for stage in OBJECT_STAGES:
+            if stage in timing_ms:
+                self._queries.latencies[stage].add(timing_ms[stage] * 1e-3)
+        if error:
+            with self._lock:
+                self._queries.regions_failed += 1
+            self.record_error(error)
 
     def record_outcome(self, array: ObjectPointArray) -> None:
         """A query has ended. Tracked points are no outcome of a query, and are not counted."""
@@ -238,6 +255,7 @@ class Diagnostics:
             values[f"{stage}_median_s"] = _fixed(window.median)
             values[f"{stage}_p95_s"] = _fixed(window.p95)
         values |= {"waiting": str(waiting), "preempted": str(queries.preempted)}
+        values["regions_failed"] = str(queries.regions_failed)
         counts = queries.statuses.counts()
         values |= {f"status_{status.value.lower()}": str(counts.get(status.value, 0)) for status in Status}
         values |= {f"dropped_{reason}": str(count) for reason, count in queries.drops.counts().items()}

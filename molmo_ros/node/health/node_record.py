@@ -65,6 +65,7 @@ class QueryRecord:
         latencies: Of answers, by stage [s].
         continuous: The totals of continuous ones alone [s].
         ages: Of the image when the answer was published [s].
+        regions_failed: How often looking for the objects at an answer's points failed.
         last: The newest outcome's status and reason.
         asked: The same of the newest that was no continuous query.
         names: Of the continuous queries in topic names, by what was written.
@@ -79,6 +80,7 @@ class QueryRecord:
     statuses: Tally = field(default_factory=Tally)
     drops: Tally = field(default_factory=Tally)
     preempted: int = 0
+    regions_failed: int = 0
     last: tuple[str, str] = ("", "")
     asked: tuple[str, str] = ("", "")
     names: Mapping[str, str] = field(default_factory=dict)

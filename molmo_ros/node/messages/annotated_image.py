@@ -1,4 +1,4 @@
-"""The image with an answer's points drawn into it, raw and as JPEG, of the image's own size and header.
+"""The image with an answer's points and objects drawn into it, raw and as JPEG, of the image's own size and header.
 
 Nothing is added around the image: a pixel stays where camera_info says it is.
 """
@@ -13,7 +13,7 @@ from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from molmo_ros.drawing import draw_points, draw_text_line
+from molmo_ros.drawing import draw_points, draw_regions, draw_text_line
 from molmo_ros.molmo.answer import Point
 
 JPEG_QUALITY = 90
@@ -21,17 +21,20 @@ JPEG_MAX_SIDE = 65500
 """Most that libjpeg writes in a direction [px]."""
 
 
-def annotated(pixels: np.ndarray, outcome: ObjectPointArray) -> np.ndarray:
+def annotated(pixels: np.ndarray, outcome: ObjectPointArray, labels: np.ndarray | None = None) -> np.ndarray:
     """A copy of the image with every point, and one line of text at the top: query and status.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, left as it is.
         outcome: Its points are in pixels of this image.
+        labels: uint16 [h, w], which pixel is of which object, from 1; drawn below the points.
 
     Returns:
         uint8 [h, w, 3] RGB.
     """
     picture = np.ascontiguousarray(pixels).copy()
+    if labels is not None and labels.shape == picture.shape[:2]:
+        draw_regions(picture, labels)
     points = [
         Point(point.pixel.x, point.pixel.y, _words(point), point.track_id or number)
         for number, point in enumerate(outcome.points, start=1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from geometry_msgs.msg import Pose
+from geometry_msgs.msg import Pose, Vector3
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 
 from molmo_ros.node import installed_ros
+from molmo_ros.node.messages.object_regions import has_box_3d
 from molmo_ros.node.messages.point_messages import pose_of, position_header
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ def message_types() -> tuple[type[Detection2DArray], type[Detection3DArray]] | N
 
 
 def detections_2d_message(array: ObjectPointArray) -> Detection2DArray:
-    """Every point as a box of size 0 around its pixel [px], 0 at the image's left and top edges.
+    """Every point as the box around its object's pixels [px], 0 at the image's left and top edges.
 
-    Molmo points and does not outline, so the box has a place and no size. `class_id` is the label. `score` is the
-    point's score; where it has none it is 0: a threshold drops what nothing is known about, rather than trusts it.
-    `id` is the track's, empty where nothing is tracked.
+    Molmo points and does not outline: where the object's region is not known, the box has size 0 at the pixel.
+    `class_id` is the label. `score` is the point's score; where it has none it is 0: a threshold drops what nothing is
+    known about, rather than trusts it. `id` is the track's, empty where nothing is tracked.
 
     Raises:
         ModuleNotFoundError: vision_msgs is not installed.
@@ -35,17 +36,24 @@ def detections_2d_message(array: ObjectPointArray) -> Detection2DArray:
     message = Detection2DArray(header=array.header)
     for point in array.points:
         detection = Detection2D(header=array.header, id=_track(point), results=[_hypothesis(point, Pose())])
-        detection.bbox.center.position.x = point.pixel.x
-        detection.bbox.center.position.y = point.pixel.y
+        box = point.box_2d
+        if point.region_valid:
+            detection.bbox.center.position.x = box.x_offset + box.width / 2
+            detection.bbox.center.position.y = box.y_offset + box.height / 2
+            detection.bbox.size_x, detection.bbox.size_y = float(box.width), float(box.height)
+        else:
+            detection.bbox.center.position.x = point.pixel.x
+            detection.bbox.center.position.y = point.pixel.y
         message.detections.append(detection)
     return message
 
 
 def detections_3d_message(array: ObjectPointArray) -> Detection3DArray:
-    """Every point that has a place as a box of size 0 there [m], in the frame of the positions.
+    """Every point that has a place as the box around its object [m], in the frame of the positions.
 
-    Label, score and id as in `detections_2d_message`. The z axis of the pose is the surface's outward normal, where
-    one is known; its covariance is not given (zeros).
+    Label, score and id as in `detections_2d_message`. The hypothesis' pose is that of the point: its z axis is the
+    surface's outward normal, where one is known; its covariance is not given (zeros). Where the object's region is not
+    known, the box has size 0 and that pose.
 
     Raises:
         ModuleNotFoundError: vision_msgs is not installed.
@@ -58,7 +66,9 @@ def detections_3d_message(array: ObjectPointArray) -> Detection3DArray:
         if point.has_position:
             pose = pose_of(point)
             detection = Detection3D(header=header, id=_track(point), results=[_hypothesis(point, pose)])
-            detection.bbox.center = pose
+            has_box = has_box_3d(point)
+            detection.bbox.center = point.box_pose if has_box else pose
+            detection.bbox.size = point.box_size if has_box else Vector3()
             message.detections.append(detection)
     return message
 

@@ -1,14 +1,16 @@
-"""Points as a visualization_msgs/MarkerArray for RViz and Foxglove: a ball, its label, an arrow along the normal."""
+"""Points as a visualization_msgs/MarkerArray for RViz and Foxglove: a ball, its label, an arrow along the normal; the
+box around the object, and a gripper where one is to take hold of it."""
 
 from __future__ import annotations
 
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Vector3
-from molmo_msgs.msg import ObjectPoint, ObjectPointArray, QueryState
+from molmo_msgs.msg import Grasp, GraspArray, ObjectPoint, ObjectPointArray, QueryState
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from molmo_ros.molmo.status import Status
+from molmo_ros.node.messages.object_regions import has_box_3d
 from molmo_ros.node.messages.point_messages import position_header
 
 # Sizes for things on a table [m].
@@ -24,27 +26,44 @@ LIFETIME_S = 10
 PINK = ColorRGBA(r=0.94, g=0.32, b=0.61, a=0.9)
 WHITE = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 GREEN = ColorRGBA(r=0.2, g=0.85, b=0.35, a=0.9)
+BLUE = ColorRGBA(r=0.0, g=0.75, b=1.0, a=0.35)
+ORANGE = ColorRGBA(r=1.0, g=0.6, b=0.1, a=1.0)
+PARTS = "points", "labels", "normals", "boxes", "grasps"
+FINGER_LENGTH, WRIST_LENGTH, LINE_WIDTH = 0.045, 0.05, 0.004
 
 
-def markers_message(array: ObjectPointArray) -> MarkerArray:
+def markers_message(array: ObjectPointArray, grasps: GraspArray | None = None) -> MarkerArray:
     """Replaces the markers of each query by those of its points in the image; what is not found, it removes.
 
-    Every camera has its own namespaces (`CAMERA/points`, `CAMERA/labels`, `CAMERA/normals`), and in it each continuous
-    query (`CAMERA/red_cube/points`, ...): cameras and queries that share the topic leave each other's markers alone,
-    since viewers take DELETEALL with a namespace for that namespace only. Of a query whose points have no place, or of
-    which nothing is known (STALE, ...), markers stay until they fade. Where points are tracked, the marker's id is the
-    track's.
+    Every camera has its own namespaces (`CAMERA/points`, `labels`, `normals`, `boxes`, `grasps`), and in it each
+    continuous query (`CAMERA/red_cube/points`, ...): cameras and queries that share the topic leave each other's
+    markers alone, since viewers take DELETEALL with a namespace for that namespace only. Of a query whose points have
+    no place, or of which nothing is known (STALE, ...), markers stay until they fade. Where points are tracked, the
+    marker's id is the track's.
+
+    Args:
+        array: The points.
+        grasps: Of each object the best is drawn; None where they are not known.
     """
     names = {state.query: state.topic for state in array.queries}
+
+    def name_of(point: ObjectPoint) -> str:
+        return names.get(point.query or array.query, "")
+
     known = [state.topic for state in array.queries if _has_markers(state)] if array.queries else [""]
-    markers = [_removal(array, name, part) for name in known for part in ("points", "labels", "normals")]
+    markers = [_removal(array, name, part) for name in known for part in PARTS]
     for number, point in enumerate(array.points, start=1):
         if point.has_position:
-            name = names.get(point.query or array.query, "")
-            identity = _marker_id(point, number)
+            name, identity = name_of(point), _marker_id(point, number)
             markers += [_ball(array, name, point, identity), _label(array, name, point, identity)]
             if point.has_normal:
                 markers.append(_arrow(array, name, point, identity))
+        if has_box_3d(point):
+            markers.append(_box(array, name_of(point), point, _marker_id(point, number)))
+    for one in grasps.objects if grasps else ():
+        if one.grasps:
+            point = array.points[one.number - 1]
+            markers.append(_gripper(array, name_of(point), one.grasps[0], _marker_id(point, one.number)))
     return MarkerArray(markers=markers)
 
 
@@ -100,6 +119,34 @@ def _arrow(array: ObjectPointArray, name: str, point: ObjectPoint, identity: int
     marker = _marker(array, name, "normals", id=identity, type=Marker.ARROW, color=GREEN)
     marker.points = [point.position, _along(point.position, point.normal, ARROW_LENGTH)]
     marker.scale = Vector3(x=ARROW_SHAFT, y=ARROW_HEAD, z=ARROW_HEAD_LENGTH)
+    return marker
+
+
+def _box(array: ObjectPointArray, name: str, point: ObjectPoint, identity: int) -> Marker:
+    return _marker(
+        array,
+        name,
+        "boxes",
+        id=identity,
+        type=Marker.CUBE,
+        color=BLUE,
+        pose=point.box_pose,
+        scale=point.box_size,
+    )
+
+
+def _gripper(array: ObjectPointArray, name: str, grasp: Grasp, identity: int) -> Marker:
+    """Two fingers, opened along y, the palm between their roots, and the wrist behind it; z is the approach."""
+    half, root = grasp.opening / 2, -FINGER_LENGTH
+    lines = [
+        ((half, 0.0), (half, root)),
+        ((-half, 0.0), (-half, root)),
+        ((half, root), (-half, root)),
+        ((0.0, root), (0.0, root - WRIST_LENGTH)),
+    ]
+    marker = _marker(array, name, "grasps", id=identity, type=Marker.LINE_LIST, color=ORANGE, pose=grasp.pose)
+    marker.points = [Point(x=0.0, y=y, z=z) for line in lines for y, z in line]
+    marker.scale.x = LINE_WIDTH
     return marker
 
 

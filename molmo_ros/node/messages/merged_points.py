@@ -62,6 +62,19 @@ def merged_points(
     return array
 
 
+def known_in_pixels(array: ObjectPointArray) -> bool:
+    """Whether a message without a status may be made of the current points: all that is there is among them."""
+    return array.complete or bool(array.points and len(array.queries) <= 1)
+
+
+def known_in_metres(array: ObjectPointArray) -> bool:
+    """Whether a message in metres may be, too: what each query found has a place, or nothing was found."""
+    without = (ObjectPointArray.NO_DEPTH, ObjectPointArray.NO_TRANSFORM)
+    if not known_in_pixels(array) or any(state.status in without for state in array.queries):
+        return False
+    return not array.points or any(point.has_position for point in array.points)
+
+
 def _complete(state: QueryState) -> bool:
     """Whether what the query asks for is known of the image; a question asks for no points."""
     return state.kind in WORDS or Status(state.status).points_known

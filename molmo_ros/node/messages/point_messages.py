@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from geometry_msgs.msg import PointStamped, Pose, PoseArray, Quaternion
+from geometry_msgs.msg import PointStamped, Pose, PoseArray, PoseStamped, Quaternion
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 from std_msgs.msg import Header
 
@@ -28,10 +28,8 @@ def points_message(array: ObjectPointArray) -> PoseArray:
     )
 
 
-def best_point_message(
-    array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)
-) -> PointStamped | None:
-    """The best point in metres: the one nearest to the camera; None where no point has a place.
+def best_point(array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)) -> ObjectPoint | None:
+    """The best point: of those with a place the one nearest to the camera; else the surest, of equal ones the first.
 
     The models sort their points left to right, so the first is not the best; the nearest one is the one a robot
     reaches first and nothing pointed at stands before it. A score takes no part: differences between two sure points
@@ -40,11 +38,33 @@ def best_point_message(
     Args:
         viewpoint: The camera's optical centre in `array.frame_id` [m]; the origin where that is the optical frame.
     """
-    places = [point.position for point in array.points if point.has_position]
-    if not places:
+
+    def distance(point: ObjectPoint) -> float:
+        return math.dist((point.position.x, point.position.y, point.position.z), viewpoint)
+
+    if placed := [point for point in array.points if point.has_position]:
+        return min(placed, key=distance)
+    return max(array.points, key=lambda point: point.score if point.has_score else 0.0, default=None)
+
+
+def best_point_message(
+    array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)
+) -> PointStamped | None:
+    """The best point in metres, see `best_point`; None where no point has a place."""
+    best = best_point(array, viewpoint)
+    if best is None or not best.has_position:
         return None
-    nearest = min(places, key=lambda place: math.dist((place.x, place.y, place.z), viewpoint))
-    return PointStamped(header=position_header(array), point=nearest)
+    return PointStamped(header=position_header(array), point=best.position)
+
+
+def best_pose_message(
+    array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)
+) -> PoseStamped | None:
+    """The best point with its surface's normal as the z axis; None where it has none."""
+    best = best_point(array, viewpoint)
+    if best is None or not best.has_normal:
+        return None
+    return PoseStamped(header=position_header(array), pose=pose_of(best))
 
 
 def position_header(array: ObjectPointArray) -> Header:

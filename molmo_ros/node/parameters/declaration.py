@@ -242,6 +242,58 @@ class Settings:
         "zeros mean camera_info.",
     )
 
+    region_rate: float = parameter(
+        0.0,
+        "How often, at most, the objects at a camera's current points are looked for [Hz], wall time; all that shows "
+        "them comes so often. 0 means as often as there are points, which with `tracking` is the camera's rate.",
+        0.0,
+        1000.0,
+    )
+    collision_timeout: float = parameter(
+        5.0,
+        "An object that was not seen for so long is removed from the planning scene (`~/collision_objects`) [s]. Where "
+        "nothing is tracked, more than the time between two answers.",
+        0.0,
+        3600.0,
+    )
+    gripper_opening: float = parameter(
+        0.085,
+        "Largest distance between the pads of the gripper's fingers [m].",
+        0.001,
+        1.0,
+    )
+    finger_thickness: float = parameter(
+        0.012,
+        "Thickness of one finger of the gripper, along the axis on which it closes [m].",
+        0.0005,
+        0.2,
+    )
+    finger_width: float = parameter(
+        0.022,
+        "Width of one finger of the gripper, across the axis on which it closes [m].",
+        0.0005,
+        0.2,
+    )
+    finger_depth: float = parameter(
+        0.045,
+        "From the tips of the gripper's fingers back to the hand: so deep may a thing be between them [m].",
+        0.001,
+        0.5,
+    )
+
+    hand_width: float = parameter(
+        0.13,
+        "Width of the gripper's hand behind the fingers, along the axis on which it closes [m].",
+        0.001,
+        1.0,
+    )
+    hand_thickness: float = parameter(
+        0.06,
+        "Thickness of the gripper's hand behind the fingers, across the axis on which it closes [m].",
+        0.001,
+        1.0,
+    )
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
         """Accepted values by name, the others' defaults: lists become tuples, and whole numbers floats where it is so

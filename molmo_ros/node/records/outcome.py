@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
     from std_msgs.msg import Header
 
+    from molmo_ros.node.records.frame import PictureMessage
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -38,6 +40,7 @@ class Outcome:
         answered: Stamp (builtin_interfaces/Time) of the image that the model answered about, where that is not the
             header's: its points were tracked into this image.
         surroundings: What the image's pixels are in space; None where that is not known, or nothing was located.
+        message: The image as it came; None where it was not looked at.
     """
 
     request: Request
@@ -55,6 +58,7 @@ class Outcome:
     dropped_points: int = 0
     answered: Time | None = None
     surroundings: Surroundings | None = None
+    message: PictureMessage | None = None
 
     @property
     def made_way(self) -> bool:

@@ -24,7 +24,7 @@ def query_names(queries: Sequence[Query]) -> dict[str, str]:
     for place, query in enumerate(queries, start=1):
         if not query.points:
             continue
-        plain = _plain(" ".join(query.texts)) or f"query_{place}"
+        plain = plain_name(" ".join(query.texts)) or f"query_{place}"
         name, number = plain, 1
         while name in names.values():
             number += 1
@@ -33,8 +33,8 @@ def query_names(queries: Sequence[Query]) -> dict[str, str]:
     return names
 
 
-def _plain(text: str) -> str:
-    """The words in lower case, joined by underscores; nothing where there is no Latin letter or digit."""
+def plain_name(text: str) -> str:
+    """Words in lower case, joined by underscores; nothing where there is no Latin letter or digit."""
     letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")
     if words[:1].isdigit():  # a name of ROS does not begin with one

@@ -10,10 +10,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from molmo_ros.node.records.progress import Progress
-from molmo_ros.node.records.query import Query
+from molmo_ros.node.records.query import Kind, Query
 
 if TYPE_CHECKING:
-    from molmo_msgs.msg import ObjectPointArray
+    from molmo_msgs.msg import GraspArray, ObjectPointArray
     from sensor_msgs.msg import Image
 
 
@@ -57,7 +57,10 @@ class Request:
         limits: Its limits.
         target_frame: Frame of the positions; empty means what the parameter says.
         image: A sensor_msgs/Image that came with it, looked at instead of a camera; else None.
+        regions: Whether the object at each point is wanted, too.
+        grasps: Whether ways to take hold of it are.
         on_progress: Called in the worker's thread with each piece of the answer, see `records.progress.Progress`.
+        on_grasps: Called once, before `on_outcome`, where grasps are wanted and the model was asked.
         on_outcome: Called once, with what came of it.
         id: Unique.
         cancel: Ends it when set: at once while it waits, else before the next token.
@@ -69,11 +72,19 @@ class Request:
     limits: QueryLimits = field(default_factory=QueryLimits)
     target_frame: str = ""
     image: Image | None = None
+    regions: bool = False
+    grasps: bool = False
     on_progress: Callable[[Progress], None] | None = None
+    on_grasps: Callable[[GraspArray], None] | None = None
     on_outcome: Callable[[ObjectPointArray], None] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     cancel: threading.Event = field(default_factory=threading.Event)
     preempted: bool = False
+
+    @property
+    def wants_objects(self) -> bool:
+        """Whether its answer waits for the objects at its points, or for the room at its places."""
+        return self.regions or self.grasps or self.query.kind is Kind.PLACE
 
     @property
     def continuous(self) -> bool:

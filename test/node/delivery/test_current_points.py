@@ -18,8 +18,8 @@ class Published:
     def __init__(self):
         self.log = []
 
-    def publish_objects(self, array, picture):
-        assert callable(picture)
+    def publish_objects(self, array, view):
+        assert callable(view.picture)
         self.log.append(("objects", {one.query: one.status for one in array.queries}))
 
     def publish_query(self, name, array, viewpoint):
@@ -35,10 +35,16 @@ class Published:
 class Current(CurrentPoints):
     def __init__(self, *written, cameras=("wrist", "head")):
         self.published, self.written = Published(), list(written)
-        super().__init__(self.published, lambda: continuous_queries(self.written), cameras)
+        self.shown = []
+        super().__init__(
+            self.published,
+            lambda *what: self.shown.append(what),
+            lambda: continuous_queries(self.written),
+            cameras,
+        )
 
     def answer(self, query, about, camera="wrist", status="FOUND"):
-        outcome = SimpleNamespace(camera=camera, viewpoint=(0.0, 0.0, 0.0))
+        outcome = SimpleNamespace(camera=camera, viewpoint=(0.0, 0.0, 0.0), message=about, surroundings=None)
         self.add(outcome, ObjectPointArray(query=query, status=status, camera=camera), about, lambda: None)
 
 
@@ -52,6 +58,8 @@ def test_all_wait_for_the_last_and_each_for_itself_does_not():
     assert current.published.log == [("query", "mug"), ("query", "red"), ("point", "red")]
     current.answer("what?", FRAME, status="ANSWERED")
     assert current.published.objects() == [{"red": "FOUND", "mug": "FOUND", "what?": "ANSWERED"}]
+    ((array, view),) = current.shown
+    assert array.query == "red; mug; what?" and view.message is FRAME
 
 
 def test_a_frame_that_is_left_is_told_before_the_next_one():

@@ -9,8 +9,11 @@ pytest.importorskip("rclpy")
 
 from molmo_ros.molmo.answer import Answer  # noqa: E402
 from molmo_ros.molmo.status import Status  # noqa: E402
+from molmo_ros.node.answers.object_finder import ObjectFinder  # noqa: E402
 from molmo_ros.node.answers.trackers import Trackers  # noqa: E402
 from molmo_ros.node.delivery.delivery import Delivery  # noqa: E402
+from molmo_ros.node.delivery.region_stage import RegionStage  # noqa: E402
+from molmo_ros.node.messages.object_outputs import ObjectOutputs  # noqa: E402
 from molmo_ros.node.messages.outputs import Outputs  # noqa: E402
 from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.records.outcome import Outcome  # noqa: E402
@@ -50,11 +53,15 @@ def delivery_of(node, cameras, **diagnostics):
     def settings():
         return Settings.of({"queries": ["red", "mug"]})
 
+    counted = SimpleNamespace(**diagnostics)
+    finder = ObjectFinder(settings, node)
+    stage = RegionStage(finder, ObjectOutputs(node, node), counted, settings=settings, clock=node, log=node)
     return Delivery(
         Outputs(node, node),
         cameras,
         Trackers(settings),
-        SimpleNamespace(**diagnostics),
+        stage,
+        counted,
         settings=settings,
         clock=node,
         log=node,
@@ -66,7 +73,8 @@ def delivery_of(node, cameras, **diagnostics):
     [
         (
             Source.CONTINUOUS,
-            {"~/answer", "~/red/points", "~/mug/points", "~/objects", "~/markers", "~/points", "~/pixels"},
+            {"~/answer", "~/red/points", "~/mug/points", "~/objects", "~/points", "~/pixels"}
+            | {"~/object_regions", "~/regions", "~/clouds", "~/grasps", "~/markers"},
         ),
         (Source.TOPIC, {"~/answer"}),  # there are continuous queries
         (Source.SERVICE, set()),
@@ -82,7 +90,11 @@ def test_each_that_cannot_be_sent_fails_alone(source, left_out):
         outcome = Outcome(request, Status.NOT_FOUND, Answer(Status.NOT_FOUND, "no"), camera="camera")
         delivery.deliver(outcome, SimpleNamespace(frame=delivery, picture=PICTURE))
     assert [one.query for one in node.sent] == [one.query for one in asked] == ["red", "mug"]
-    pictures = {"~/annotated", "~/annotated/compressed"} if source is Source.CONTINUOUS else set()
+    pictures = (
+        {"~/annotated", "~/annotated/compressed", "~/answered/image"}
+        if source is Source.CONTINUOUS
+        else set()
+    )
     assert {text.split()[0] for text in node.logged} - DETECTIONS == left_out | pictures
 
 

@@ -65,8 +65,9 @@ def test_vanished_points_vanish_and_other_cameras_stay():
 
 def test_nothing_found_is_only_the_removal():
     markers = markers_message(record()).markers
-    assert [marker.action for marker in markers] == [Marker.DELETEALL] * 3
-    assert {marker.ns for marker in markers} == {"wrist/points", "wrist/labels", "wrist/normals"}
+    assert [marker.action for marker in markers] == [Marker.DELETEALL] * 5
+    parts = ("points", "labels", "normals", "boxes", "grasps")
+    assert {marker.ns for marker in markers} == {f"wrist/{part}" for part in parts}
 
 
 def test_points_without_a_place_have_no_marker():
@@ -79,7 +80,7 @@ def test_frame_stamp_lifetime_and_sizes():
     assert {(m.header.frame_id, m.header.stamp.sec, m.frame_locked) for m in message.markers} == {
         ("base_link", 12, False)
     }
-    for marker in message.markers[3:]:
+    for marker in message.markers[5:]:
         assert 1 <= marker.lifetime.sec <= 60
         assert marker.color.a > 0 and marker.pose.orientation.w == 1
         sizes = [marker.scale.z] if marker.type == Marker.TEXT_VIEW_FACING else [*_xyz(marker.scale)]
@@ -110,7 +111,7 @@ def test_the_label_says_what_where_and_how_sure():
 def test_the_label_is_above_the_ball(frame, up):
     array = record(object_point(0.1))
     array.frame_id = frame
-    ball, label = markers_message(array).markers[3:]
+    ball, label = markers_message(array).markers[5:]
     rise = np.subtract(_xyz(label.pose.position), _xyz(ball.pose.position))
     assert np.dot(rise, up) == pytest.approx(np.linalg.norm(rise)) and np.linalg.norm(rise) > 0.02
 

@@ -1,0 +1,188 @@
+"""The objects at the points over DDS: asked for, on topics, late and from bad input; held against the simulator."""
+
+import array
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("mujoco")
+
+from geometry_msgs.msg import Point as PixelMessage  # noqa: E402
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from molmo_msgs.msg import GraspArray, ObjectPointArray  # noqa: E402
+from molmo_msgs.srv import Point  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
+from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
+
+from molmo_ros.sim.renderer import render  # noqa: E402
+from molmo_ros.sim.scene import Scene  # noqa: E402
+
+DEPTH = True
+SIZE = 640, 480
+KINDS = {
+    "object_regions": ObjectPointArray,
+    "regions": Image,
+    "clouds": PointCloud2,
+    "grasps": GraspArray,
+    "markers": MarkerArray,
+    "annotated": Image,
+    "pose": PoseStamped,
+    "pixel": PixelMessage,
+    "answered/image": Image,
+    "answered/depth": Image,
+    "answered/camera_info": CameraInfo,
+}
+
+
+class Table:
+    """A simulated table: its pictures as messages, and where its objects are in them.
+
+    Attributes:
+        query: What makes the fake model point at the middle of each object.
+        masks: By object, its pixels, bool [h, w].
+    """
+
+    def __init__(self, make, seed=3):
+        self.scene = Scene.random(seed)
+        self.view = render(self.scene, *SIZE)
+        seen = [
+            number
+            for number in range(len(self.scene.objects))
+            if (self.view.segmentation == number).sum() > 400
+        ]
+        self.masks = [self.view.segmentation == number for number in seen]
+        middles = [_inside(mask) for mask in self.masks]
+        self.query = "at " + " ".join(
+            f"{(column + 0.5) / SIZE[0]:.5f},{(row + 0.5) / SIZE[1]:.5f}" for row, column in middles
+        )
+        self._make = make
+
+    def send(self, robot, depth=None, stamp=None):
+        """Publish a frame; returns its stamp."""
+        picture = Image(height=SIZE[1], width=SIZE[0], encoding="rgb8", step=3 * SIZE[0])
+        picture.data = array.array("B", self.view.rgb.tobytes())
+        k = self.view.intrinsics
+        info = CameraInfo(
+            height=SIZE[1], width=SIZE[0], k=k.ravel(), d=[0.0] * 5, distortion_model="plumb_bob"
+        )
+        metres = self.view.depth if depth is None else depth
+        return robot.send_frame(picture, self._make.depth(metres), info, stamp)
+
+
+def _inside(mask):
+    """Row and column of the pixel of a mask that is furthest from its rim."""
+    import cv2
+
+    return np.unravel_index(
+        np.argmax(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)), mask.shape
+    )
+
+
+def _rectangle(mask):
+    """The smallest rectangle around a mask, as a mask."""
+    return np.logical_and.outer(_between(mask.any(axis=1)), _between(mask.any(axis=0)))
+
+
+def _between(some):
+    return np.maximum.accumulate(some) & np.maximum.accumulate(some[::-1])[::-1]
+
+
+@pytest.fixture(scope="module")
+def table(make):
+    return Table(make)
+
+
+@pytest.fixture
+def listen(running):
+    """Listens to topics; returns what was heard, by name."""
+    heard, subscriptions = {}, []
+
+    def on(*names):
+        for name in names:
+            heard[name] = []
+            subscriptions.append(
+                running.node.create_subscription(KINDS[name], f"molmo_node/{name}", heard[name].append, 10)
+            )
+        running.spin_until(
+            lambda: all(running.node.count_publishers(f"/molmo_node/{name}") for name in names)
+        )
+        running.meet()
+        return heard
+
+    yield on
+    for one in subscriptions:
+        running.node.destroy_subscription(one)
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def values(message, kind):
+    return np.frombuffer(bytes(message.data), kind)
+
+
+def test_a_service_call_answers_with_the_objects_and_how_to_take_hold_of_them(running, table):
+    stamp = table.send(running)
+    plain = running.call(Point, "point_at", labels=[table.query])
+    assert {point.on for point in plain.result.points} == {""} and not plain.grasps.objects
+    response = running.call(Point, "point_at", labels=[table.query], grasps=True)
+    result, grasps = response.result, response.grasps
+    assert len(result.points) == len(table.masks) == len(grasps.objects) > 2
+    assert result.header.stamp == stamp == grasps.header.stamp
+    assert grasps.header.frame_id == result.frame_id == "camera_optical"
+    assert {"regions", "grasps"} <= {one.stage for one in result.timings}
+    for number, (point, mask) in enumerate(zip(result.points, table.masks, strict=True), start=1):
+        assert point.on == "object" and point.region_valid, point.region_reason
+        box, rectangle = point.box_2d, np.zeros_like(mask)
+        rectangle[box.y_offset : box.y_offset + box.height, box.x_offset : box.x_offset + box.width] = True
+        assert iou(rectangle, _rectangle(mask)) > 0.7
+        assert 0.01 < point.box_size.x < 0.4 and 0.01 < point.box_size.y < 0.4
+        assert grasps.objects[number - 1].number == number
+        assert bool(grasps.objects[number - 1].grasps) != bool(grasps.objects[number - 1].reason)
+    said = [one for one in running.heard["result"] if one.source == "service"]
+    assert len(said) == 2 and {point.region_valid for point in said[-1].points} == {False}
+
+
+def test_topics_show_the_objects_of_the_answered_frame(running, table, listen):
+    heard = listen("object_regions", "regions", "clouds", "grasps", "markers")
+    stamp = table.send(running)
+    running.ask(table.query)
+    running.spin_until(lambda: all(heard[name] for name in heard))
+    (objects,), (labels,), (cloud,), (grasps,) = (
+        heard[name] for name in ("object_regions", "regions", "clouds", "grasps")
+    )
+    assert labels.header == objects.header and objects.header.stamp == stamp
+    assert labels.encoding == "mono16"
+    numbers = values(labels, np.uint16).reshape(SIZE[::-1])
+    for number, mask in enumerate(table.masks, start=1):
+        assert iou(numbers == number, mask) > 0.85
+    points = values(cloud, np.dtype([("xyz", "f4", 3), ("rgb", "u4"), ("number", "u4")]))
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "number"]
+    assert cloud.header.stamp == stamp and cloud.header.frame_id == "camera_optical"
+    assert set(points["number"]) == set(range(1, len(table.masks) + 1))
+    at = points["xyz"] @ table.view.intrinsics.T
+    columns, rows = np.rint(at[:, :2] / at[:, 2:]).astype(int).T
+    assert (numbers[rows, columns] == points["number"]).all()
+    red, green, blue = points["rgb"] >> 16, points["rgb"] >> 8 & 255, points["rgb"] & 255
+    assert (np.stack([red, green, blue], axis=1) == table.view.rgb[rows, columns]).all()
+    np.testing.assert_allclose(points["xyz"][:, 2], table.view.depth[rows, columns], atol=1e-5)
+    assert len(grasps.objects) == len(table.masks)
+    boxes = [
+        one for one in heard["markers"][0].markers if one.type == Marker.CUBE and one.action == Marker.ADD
+    ]
+    assert len(boxes) == len(table.masks) and boxes[0].scale == objects.points[0].box_size
+
+
+def test_the_points_come_before_a_slow_search_for_their_objects(running, table, listen):
+    heard = listen("object_regions", "pixel")
+    table.send(running)
+    running.ask(f"regions after 1.5 s {table.query}")
+    running.spin_until(lambda: running.heard["objects"] and heard["pixel"] and running.heard["point"])
+    first = time.monotonic()
+    assert not heard["object_regions"]
+    running.spin_until(lambda: heard["object_regions"])
+    assert time.monotonic() - first > 0.8
+    assert heard["object_regions"][0].points[0].region_valid
