@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, drawable
+from molmo_ros.drawing import CAPTION, GAP, PINK, annotate, draw_regions, drawable
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 
@@ -57,3 +57,17 @@ def test_the_label_does_not_cover_its_point(x, y):
     image = np.full((480, 640, 3), 90, np.uint8)
     picture = annotate(image, Answer(Status.FOUND, points=(Point(x, y, "a long label " * 3),)))
     assert tuple(picture[y, x]) == PINK
+
+
+def test_a_region_is_tinted_and_outlined_and_its_neighbour_looks_different():
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    labels = np.zeros((480, 640), np.uint16)
+    labels[100:200, 100:200], labels[100:200, 200:300], labels[300:310, 0:20] = 1, 2, 700
+    draw_regions(picture, labels)
+    drawn = (picture != 90).any(axis=-1)
+    assert drawn[100:200, 100:300].all() and drawn[300:310, 0:20].all()
+    drawn[95:205, 95:305] = drawn[295:315, 0:25] = False
+    assert not drawn.any(), "nothing else is touched"
+    left, right = picture[150, 150], picture[150, 250]
+    assert (left != right).any() and np.abs(left.astype(int) - 90).max() < 70, "the picture shows through"
+    assert (picture[150, 100] != left).any(), "the outline is stronger than the tint"

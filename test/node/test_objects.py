@@ -3,6 +3,7 @@
 import array
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -59,6 +60,15 @@ class Table:
         )
         self._make = make
 
+    def top(self):
+        """The pixels of the table's top, bool [h, w]: most of what is seen is as high."""
+        columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
+        rays = np.dstack([columns, rows, np.ones(columns.shape)]) @ np.linalg.inv(self.view.intrinsics).T
+        places = rays * self.view.depth[..., None] @ self.scene.camera.world_from_optical.T
+        heights = np.round(places[..., 2], 3)
+        levels, counts = np.unique(heights[np.isfinite(heights)], return_counts=True)
+        return np.abs(heights - levels[np.argmax(counts)]) < 0.0015
+
     def send(self, robot, depth=None, stamp=None):
         """Publish a frame; returns its stamp."""
         picture = Image(height=SIZE[1], width=SIZE[0], encoding="rgb8", step=3 * SIZE[0])
@@ -73,11 +83,8 @@ class Table:
 
 def _inside(mask):
     """Row and column of the pixel of a mask that is furthest from its rim."""
-    import cv2
-
-    return np.unravel_index(
-        np.argmax(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)), mask.shape
-    )
+    framed = np.pad(mask, 1).astype(np.uint8)
+    return np.unravel_index(np.argmax(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]), mask.shape)
 
 
 def _rectangle(mask):
@@ -186,3 +193,123 @@ def test_the_points_come_before_a_slow_search_for_their_objects(running, table, 
     running.spin_until(lambda: heard["object_regions"])
     assert time.monotonic() - first > 0.8
     assert heard["object_regions"][0].points[0].region_valid
+
+
+def exact_sets(heard):
+    """What an exact synchroniser hands out: the messages of all topics of equal stamps, whenever they came."""
+    by_stamp = [{(one.header.stamp.sec, one.header.stamp.nanosec): one for one in some} for some in heard]
+    common = set(by_stamp[0]).intersection(*by_stamp[1:])
+    return [[one[stamp] for one in by_stamp] for stamp in sorted(common)]
+
+
+def test_the_answered_frame_comes_once_more_for_readers_that_synchronise_exactly(running, table, listen):
+    heard = listen("answered/image", "answered/depth", "answered/camera_info", "object_regions", "regions")
+    stamps = []
+    for number in range(3):
+        stamps.append(table.send(running))
+        table.send(running)  # what came later is not answered
+        stamps[-1] = running.ask(f"{table.query} again {number}")["stamp"]
+    running.spin_until(lambda: all(len(heard[name]) == 3 for name in heard))
+    sets = exact_sets([*heard.values()])
+    assert [one[0].header.stamp.nanosec for one in sets] == [stamp["nanosec"] for stamp in stamps]
+    for image, depth, info, objects, labels in sets:
+        assert image.encoding == "rgb8" and bytes(image.data) == table.view.rgb.tobytes()
+        np.testing.assert_array_equal(values(depth, np.float32), table.view.depth.ravel())
+        assert info.k.tolist() == table.view.intrinsics.ravel().tolist()
+        assert image.header == labels.header == objects.header
+
+
+def test_an_action_answers_with_the_objects_too(running, table):
+    table.send(running)
+    status, result = running.goal(prompt=table.query, regions=True).end()
+    assert status == "SUCCEEDED" and all(point.region_valid for point in result.points)
+
+
+def test_room_to_put_something_is_part_of_the_answer(running, table):
+    table.send(running)
+    row, column = _inside(table.top())
+    labels = [f"at {column / SIZE[0]:.5f},{row / SIZE[1]:.5f}", table.query]
+    points = running.call(Point, "point_at", labels=labels, place=True).result.points
+    assert points[0].on == "support" and points[0].has_normal and points[0].free_radius > 0.02
+    assert {point.free_radius for point in points[1:]} == {0.0}
+    assert all(point.region_reason for point in points[1:])
+
+
+def test_what_was_searched_in_vain_is_told_and_counted_and_the_points_stand(running, table, listen):
+    heard = listen("object_regions", "markers", "regions")
+    table.send(running)
+    running.ask(f"regions fail {table.query}")
+    running.spin_until(lambda: heard["object_regions"] and heard["markers"])
+    (objects,) = heard["object_regions"]
+    assert {"no regions today" in point.region_reason for point in objects.points} == {True}
+    assert all(point.has_position for point in objects.points)
+    assert not heard["regions"], "an empty image would say that there is nothing"
+    balls = [one for one in heard["markers"][0].markers if one.type == Marker.SPHERE and not one.action]
+    assert len(balls) == len(objects.points)
+    response = running.call(Point, "point_at", labels=[f"regions fail {table.query}"], grasps=True)
+    assert response.result.status == "FOUND"
+    assert all("no regions today" in one.reason for one in response.grasps.objects)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 1.0, 65.0])
+def test_depth_that_shows_nothing_is_a_reason_and_hurts_no_point(running, table, value):
+    table.send(running, np.full(SIZE[::-1], value, np.float32))
+    response = running.call(Point, "point_at", labels=[table.query, "at 0,0 1,1"], grasps=True)
+    assert response.result.status in ("FOUND", "NO_DEPTH")
+    points = response.result.points
+    assert len(points) == len(table.masks) + 2 == len(response.grasps.objects)
+    assert all(point.region_reason and not point.region_valid for point in points)
+    assert all(one.reason and not one.grasps for one in response.grasps.objects)
+
+
+def test_an_image_that_came_with_the_call_has_no_objects_for_a_reason(running, make):
+    response = running.call(Point, "point_at", labels=["at 0.5,0.5"], grasps=True, image=make.picture())
+    (point,), (grasps,) = response.result.points, response.grasps.objects
+    assert response.result.status == "FOUND" and not point.region_valid
+    assert "without depth" in point.region_reason and grasps.reason == point.region_reason
+    assert running.call(Point, "point_at", labels=["none"], grasps=True).grasps.objects == []
+
+
+def test_hundreds_of_points_are_answered(running, table):
+    table.send(running)
+    rng = np.random.default_rng(0)
+    places = [f"{x:.4f},{y:.4f}" for x, y in rng.uniform(0, 1, (500, 2))]
+    labels = [" ".join(["at", *places[::2]]), " ".join(["at", *places[1::2]])]
+    response = running.call(Point, "point_at", labels=labels, grasps=True)
+    assert len(response.result.points) == len(response.grasps.objects) == 500
+    assert all(point.region_valid != bool(point.region_reason) for point in response.result.points)
+
+
+def test_a_reader_that_leaves_while_its_objects_are_looked_for_harms_nobody(running, table):
+    leaving = running.node.create_subscription(ObjectPointArray, "molmo_node/object_regions", print, 1)
+    running.meet()
+    table.send(running)
+    running.ask(f"regions after 0.5 s {table.query}")
+    running.node.destroy_subscription(leaving)
+    response = running.call(Point, "point_at", labels=[table.query], regions=True)
+    assert all(point.region_valid for point in response.result.points)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.01, 85.0, float("nan"), float("inf")])
+def test_measures_that_no_gripper_has_are_refused_with_the_range(running, value):
+    for name in ("gripper_opening", "finger_thickness", "finger_width", "finger_depth"):
+        assert f"{name} = " in running.set(**{name: value}) and "0." in running.set(**{name: value})
+
+
+def test_a_deactivation_leaves_nobody_waiting(running, table):
+    table.send(running)
+    wanted = Point.Request(labels=[f"regions after 3 s {table.query}"], grasps=True)
+    future = running.client(Point, "point_at").call_async(wanted)
+    running.spin_until(lambda: any(one.source == "service" for one in running.heard["result"]))
+    began = time.monotonic()
+    assert running.change_state("deactivate")
+    running.spin_until(future.done)
+    assert time.monotonic() - began < 2.5
+    result = future.result().result
+    assert result.status == "FOUND" and len(result.points) == len(table.masks)
+    assert all("deactivated" in point.region_reason for point in result.points)
+    assert running.change_state("activate")
+    running.spin_until(lambda: running.node.count_subscribers("/image"))
+    running.meet()
+    table.send(running)
+    assert running.call(Point, "point_at", labels=[table.query], regions=True).result.points[0].region_valid

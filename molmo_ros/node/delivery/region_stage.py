@@ -245,9 +245,13 @@ class RegionStage:
             )
             self._diagnostics.record_objects(found.timing_ms, found.error)
             self._tell(job, found)
+        except Exception as error:  # nobody waits for ever, and the thread goes on
+            self._log.error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
+            self._tell_without(job, f"{type(error).__name__}: {error}")
         finally:
             with self._changed:
-                self._running = None
+                if self._running is job:  # else a later thread's, after this one had hung
+                    self._running = None
 
     def _tell_without(self, job: _Job, reason: str) -> None:
         self._tell(job, not_found(job.array, job.view, lambda _point: reason))

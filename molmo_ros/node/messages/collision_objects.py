@@ -58,7 +58,7 @@ class CollisionObjects:
     answer: `red_cube_1` is then the first of each answer, which need not be the same object.
 
     Args:
-        several: Whether there are several cameras, each of which counts its tracks from 1.
+        several: Whether there are several cameras, whose objects may have the same name and number.
     """
 
     def __init__(self, several: bool = False) -> None:

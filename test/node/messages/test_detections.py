@@ -171,3 +171,20 @@ def test_the_types_are_known_before_the_first_message():
     if REAL:
         made = detections_2d_message(record()), detections_3d_message(record())
         assert tuple(map(type, made)) == message_types()
+
+
+def test_where_the_object_is_known_the_box_is_its_own_and_the_pose_stays_the_points():
+    array = record()
+    point = array.points[1]
+    point.region_valid = True
+    point.box_2d.x_offset, point.box_2d.y_offset, point.box_2d.width, point.box_2d.height = 8, 10, 6, 25
+    point.box_pose.position, point.box_size = Point(x=0.1, y=0.2, z=0.75), Vector3(x=0.05, y=0.06, z=0.1)
+    flat = over_the_wire(detections_2d_message(array)).detections[1].bbox
+    assert (flat.center.position.x, flat.center.position.y) == (
+        11,
+        22.5,
+    )  # its middle, 0 at the image's edges
+    assert (flat.size_x, flat.size_y) == (6, 25)
+    (detection,) = over_the_wire(detections_3d_message(array)).detections
+    assert detection.bbox.center == point.box_pose and detection.bbox.size == point.box_size
+    assert detection.results[0].pose.pose.position == point.position

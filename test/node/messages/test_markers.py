@@ -7,7 +7,7 @@ pytest.importorskip("molmo_msgs.msg")
 pytest.importorskip("visualization_msgs.msg")
 
 from geometry_msgs.msg import Point, Vector3  # noqa: E402
-from molmo_msgs.msg import ObjectPoint, ObjectPointArray  # noqa: E402
+from molmo_msgs.msg import Grasp, GraspArray, ObjectGrasps, ObjectPoint, ObjectPointArray  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
@@ -124,3 +124,30 @@ def test_a_tracked_object_keeps_its_id_and_long_ones_fit():
 
 def _xyz(vector):
     return vector.x, vector.y, vector.z
+
+
+def test_the_box_of_an_object_comes_and_goes_with_it():
+    array = record(object_point(0.1, track=3), object_point(0.2))
+    array.points[0].region_valid = True
+    array.points[0].box_pose.position, array.points[0].box_size = (
+        Point(x=0.1, z=0.7),
+        Vector3(x=0.1, y=0.2, z=0.3),
+    )
+    viewer = Viewer().take(markers_message(array))
+    box = viewer.shown["wrist/boxes", 3]
+    assert box.type == Marker.CUBE and 0 < box.color.a < 1, "one looks through it"
+    assert box.scale == array.points[0].box_size and box.pose == array.points[0].box_pose
+    assert [key for key in viewer.shown if key[0] == "wrist/boxes"] == [("wrist/boxes", 3)]
+    assert not [key for key in viewer.take(markers_message(record())).shown if key[0] == "wrist/boxes"]
+
+
+def test_the_best_grasp_is_drawn_as_wide_as_the_gripper_opens():
+    array = record(object_point(0.1), object_point(0.2))
+    best, other = Grasp(opening=0.06), Grasp(opening=0.08)
+    best.pose.position.x = 0.4
+    objects = [ObjectGrasps(number=1, reason="too wide"), ObjectGrasps(number=2, grasps=[best, other])]
+    viewer = Viewer().take(markers_message(array, GraspArray(objects=objects)))
+    ((key, drawn),) = ((key, one) for key, one in viewer.shown.items() if key[0] == "wrist/grasps")
+    assert key[1] == -2 and drawn.type == Marker.LINE_LIST and drawn.pose == best.pose
+    assert max(point.y for point in drawn.points) == -min(point.y for point in drawn.points) == 0.03
+    assert max(point.z for point in drawn.points) == 0 > min(point.z for point in drawn.points)

@@ -13,7 +13,9 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 
 from molmo_ros.geometry import quaternion  # noqa: E402
 from molmo_ros.node.messages.point_messages import (  # noqa: E402
+    best_point,
     best_point_message,
+    best_pose_message,
     pixels_message,
     points_message,
 )
@@ -101,3 +103,25 @@ def test_the_best_point_is_the_same_one_in_every_frame():
 def test_of_equally_near_points_the_first():
     array = record(object_point((0.1, 0, 1)), object_point((-0.1, 0, 1)))
     assert best_point_message(array).point.x == 0.1
+
+
+def test_without_places_the_surest_point_is_the_best_and_of_equal_ones_the_first():
+    points = [ObjectPoint(label="a"), ObjectPoint(label="b", has_score=True, score=0.3)]
+    array = record(*points)
+    assert best_point(array).label == "b" and best_point_message(array) is None
+    points[1].has_score = False
+    assert best_point(array).label == "a" and best_point(record()) is None
+    points[1].has_position = True
+    assert best_point(array).label == "b", "a place counts first"
+
+
+def test_the_best_pose_looks_out_of_the_surface():
+    near, far = object_point((0.0, 0.0, 0.5)), object_point((0.0, 0.0, 0.9))
+    array = record(far, near, frame_id="base_link")
+    assert best_pose_message(array) is None
+    near.has_normal, near.normal = True, Vector3(x=0.6, y=0.0, z=-0.8)
+    pose = best_pose_message(array)
+    assert pose.header.frame_id == "base_link" and pose.pose.position == near.position
+    turn = pose.pose.orientation
+    axis = quaternion.to_matrix((turn.x, turn.y, turn.z, turn.w))[:, 2]
+    assert axis == pytest.approx((0.6, 0.0, -0.8))
