@@ -62,7 +62,7 @@ def moveit_msgs(monkeypatch):
 
 
 class PlanningScene:
-    """The world of a planning scene, as MoveIt's `processCollisionObjectMsg` keeps it."""
+    """The world of a planning scene, as MoveIt keeps it."""
 
     def __init__(self):
         self.boxes, self.told = {}, []
