@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CODE = sorted(path for part in ("molmo_ros", "benchmarks", "launch") for path in (ROOT / part).rglob("*.py"))
+PARTS = ("molmo_ros", "benchmarks", "examples", "launch")
+CODE = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
 TESTS = sorted((ROOT / "test").rglob("*.py"))
 PAGES = sorted(
     [
@@ -33,6 +34,8 @@ FOREIGN = {
     # Of ROS, and of a camera's driver.
     *("Marker.msg", "visualization_msgs/Marker.msg", "rs_launch.py", "imageRect"),
     *("bond_timeout", "service_timeout", "domain_coordinator"),
+    # Of MoveIt and of nav2.
+    *("bt_navigator", "setIKFrame"),
     # Of Ai2's code, of transformers and of PEFT.
     *("patch_idx_arr", "encode_special_tokens", "base_model", "lora_A", "MODULE"),
     # A variable of make; what stands for any name.
