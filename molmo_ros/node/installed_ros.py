@@ -45,16 +45,24 @@ def _convert_in_a_child() -> None:
         raise RuntimeError((child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1])
 
 
+def _load_type_support(message: type) -> None:
+    """Fails where the message's compiled half does not load, built for another release of ROS: publishers need it."""
+    if load := getattr(type(message), "__import_type_support__", None):
+        load()
+
+
 def _hypothesis_is_nested() -> None:
-    fields = import_module("vision_msgs.msg").ObjectHypothesisWithPose.get_fields_and_field_types()
-    if "hypothesis" not in fields:
+    messages = import_module("vision_msgs.msg")
+    if "hypothesis" not in messages.ObjectHypothesisWithPose.get_fields_and_field_types():
         raise AttributeError("ObjectHypothesisWithPose has no hypothesis: vision_msgs 4 or newer is needed")
+    _load_type_support(messages.Detection2DArray)
 
 
 def _objects_have_a_pose() -> None:
-    fields = import_module("moveit_msgs.msg").CollisionObject.get_fields_and_field_types()
-    if "pose" not in fields:
+    message = import_module("moveit_msgs.msg").CollisionObject
+    if "pose" not in message.get_fields_and_field_types():
         raise AttributeError("CollisionObject has no pose: moveit_msgs of Humble or newer is needed")
+    _load_type_support(message)
 
 
 _LIBRARIES = {

@@ -141,6 +141,37 @@ def test_namesakes_of_other_projects_are_not_used(install):
     assert "No module named 'rospy_of_ros_1'" in summary
 
 
+def test_messages_whose_compiled_half_does_not_load_are_not_used(install):
+    """As rclpy would find only when it makes the publisher, and the node would end."""
+    broken = """
+        class Compiled(type):
+            @classmethod
+            def __import_type_support__(cls):
+                raise ImportError("libgeometry_msgs__rosidl_generator_c.so: cannot open shared object file")
+        class CollisionObject(metaclass=Compiled):
+            @classmethod
+            def get_fields_and_field_types(cls):
+                return {"id": "string", "pose": "geometry_msgs/Pose"}
+        class Detection2DArray(metaclass=Compiled): ...
+        class Detection3DArray(metaclass=Compiled): ...
+        class ObjectHypothesisWithPose:
+            @classmethod
+            def get_fields_and_field_types(cls):
+                return {"hypothesis": "", "pose": ""}
+    """
+    install(
+        vision_msgs="",
+        vision_msgs__msg=broken,
+        moveit_msgs="",
+        moveit_msgs__msg=broken,
+        shape_msgs="",
+        shape_msgs__msg="class SolidPrimitive: ...",
+    )
+    for name in ("vision_msgs", "moveit_msgs"):
+        assert installed_ros.module(name) is None
+    assert installed_ros.summary().count("cannot open shared object file") == 2
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
