@@ -126,7 +126,7 @@ class PinholeCamera:
         """
         pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
         rays = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
-        if self._distorts:
+        if self.distorts:
             rays = undistort(rays, self._distort)
         z = np.asarray(depth, dtype=np.float64).reshape(-1, 1)
         return np.hstack([rays * z, np.where(np.isnan(rays).any(axis=1, keepdims=True), np.nan, z)])
@@ -143,12 +143,13 @@ class PinholeCamera:
         points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         z = np.where(points[:, 2:] > 0, points[:, 2:], np.nan)
         rays = points[:, :2] / z
-        if self._distorts:
+        if self.distorts:
             rays = self._distort(rays)
         return rays * (self.fx, self.fy) + (self.cx, self.cy)
 
     @property
-    def _distorts(self) -> bool:
+    def distorts(self) -> bool:
+        """Whether a lens comes between rays and pixels."""
         return bool(self.distortion) or self.model == "equidistant"
 
     def _distort(self, rays: np.ndarray) -> np.ndarray:
