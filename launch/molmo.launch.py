@@ -49,7 +49,17 @@ BOOL = ("true", "false")
 TOPICS = [
     Argument("image", "image", "Topic of the pictures, sensor_msgs/Image; {camera} is a camera's name."),
     Argument(
-        "depth", "depth", "Topic of the depth aligned to the pictures, 16UC1 or 32FC1; {camera} as above."
+        "depth", "depth", "Topic of depth, 16UC1 or 32FC1, aligned to the pictures or not; {camera} as above."
+    ),
+    Argument(
+        "depth_camera_info",
+        "depth/camera_info",
+        "Topic of depth's own calibration, for depth that is not aligned to the pictures; {camera} as above.",
+    ),
+    Argument(
+        "points",
+        "points",
+        "Topic of the cloud that is depth where depth_source is points, sensor_msgs/PointCloud2; {camera} as above.",
     ),
     Argument("camera_info", "camera_info", "Topic of the pictures' calibration; {camera} as above."),
     Argument("query_topic", "query", "Topic of the queries, std_msgs/String."),
@@ -86,6 +96,7 @@ PARAMETERS = [
             "tracking",
             "image_transport",
             "depth_transport",
+            "depth_source",
             "max_crops",
             "latency_target",
             "autostart",
@@ -191,18 +202,24 @@ def remappings(values, cameras):
     A topic of image_transport, such as image/compressed, is one of its own and goes where its image goes.
     """
     pairs = [("query", values["query_topic"])]
-    for topic, transports in (
-        ("image", ("compressed",)),
-        ("depth", ("compressedDepth", "compressed")),
-        ("camera_info", ()),
+    for argument, topic, transports in (
+        ("image", "image", ("compressed",)),
+        ("depth", "depth", ("compressedDepth", "compressed")),
+        ("depth_camera_info", "depth/camera_info", ()),
+        ("points", "points", ()),
+        ("camera_info", "camera_info", ()),
     ):
-        wanted = values[topic]
+        wanted = values[argument]
         if "{camera}" in wanted and not cameras:
-            raise ValueError(f"{topic}:={wanted} is refused: the argument cameras must say for which cameras")
+            raise ValueError(
+                f"{argument}:={wanted} is refused: the argument cameras must say for which cameras"
+            )
         if len(cameras) > 1 and wanted == topic:  # not given: NAME/image and so on, as the node has them
             continue
         if len(cameras) > 1 and "{camera}" not in wanted:
-            raise ValueError(f"{topic}:={wanted} is refused: of several cameras it must contain {{camera}}")
+            raise ValueError(
+                f"{argument}:={wanted} is refused: of several cameras it must contain {{camera}}"
+            )
         for camera in cameras or [""]:
             own = f"{camera}/{topic}" if len(cameras) > 1 else topic
             source = wanted.replace("{camera}", camera)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from molmo_ros.bag.recorded_bag import BagError
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-INFO = "sensor_msgs/msg/CameraInfo"
+INFO, CLOUD = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/PointCloud2"
 UNNAMED = "camera"
 """Name of a camera that nobody named; the node's default."""
 TRANSPORTS = ("compressed", "compressedDepth")
@@ -21,23 +21,31 @@ class CameraTopics:
 
     Attributes:
         image: The pictures.
-        depth: Depth, aligned to them.
-        info: Their calibration.
+        depth: Depth, images or clouds.
+        info: The pictures' calibration.
+        depth_info: That of depth images, beside them.
     """
 
     image: str
     depth: str = ""
     info: str = ""
+    depth_info: str = ""
 
 
 def find_camera(
-    topics: Mapping[str, str], *, image: str = "", depth: str = "", info: str = "", camera: str = ""
+    topics: Mapping[str, str],
+    *,
+    image: str = "",
+    depth: str = "",
+    info: str = "",
+    depth_info: str = "",
+    camera: str = "",
 ) -> CameraTopics:
     """The topics of one camera.
 
     Args:
         topics: Type by name, of all topics of the bag.
-        image, depth, info: Topics that the user has named.
+        image, depth, info, depth_info: Topics that the user has named.
         camera: Name of the camera: a part of its topics' names (`wrist` of `/wrist/image`).
 
     Raises:
@@ -45,8 +53,9 @@ def find_camera(
     """
     for option, name, types in (
         ("--image", image, (IMAGE, COMPRESSED)),
-        ("--depth", depth, (IMAGE, COMPRESSED)),
+        ("--depth", depth, (IMAGE, COMPRESSED, CLOUD)),
         ("--camera-info", info, (INFO,)),
+        ("--depth-camera-info", depth_info, (INFO,)),
     ):
         if name:
             _require(topics, option, name, types)
@@ -56,7 +65,9 @@ def find_camera(
     image = image or _image(pictures, camera)
     depths = [name for name in pictures if _is_depth(name) and name != image]
     infos = [name for name, kind in topics.items() if kind == INFO]
-    return CameraTopics(image, depth or _depth(depths, image), info or _info(infos, image))
+    depth = depth or _depth(depths, image) or _cloud(topics, image)
+    info = info or _info(infos, image)
+    return CameraTopics(image, depth, info, depth_info or _depth_info(infos, depth, info))
 
 
 def _require(topics: Mapping[str, str], option: str, name: str, types: Sequence[str]) -> None:
@@ -106,6 +117,19 @@ def _depth(depths: Sequence[str], image: str) -> str:
     beside = os.path.dirname(_base(image)) + "/depth"
     nearest = [name for name in depths if _base(name) == beside] or _closest(depths, image)
     return _one(nearest, "--depth", "depth", ("aligned", "registered")) if nearest else ""
+
+
+def _cloud(topics: Mapping[str, str], image: str) -> str:
+    """The cloud of the same camera, where there is no depth image; none where several could be meant."""
+    clouds = [name for name, kind in topics.items() if kind == CLOUD and "molmo_node" not in name.split("/")]
+    nearest = _closest(clouds, image)
+    return nearest[0] if len(nearest) == 1 else ""
+
+
+def _depth_info(infos: Sequence[str], depth: str, info: str) -> str:
+    """REP-104: camera_info is beside depth, or below it as the node has it; not the pictures' own."""
+    names = (f"{os.path.dirname(_base(depth))}/camera_info", f"{_base(depth)}/camera_info") if depth else ()
+    return next((name for name in reversed(names) if name in infos and name != info), "")
 
 
 def _info(infos: Sequence[str], image: str) -> str:

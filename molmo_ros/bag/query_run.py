@@ -222,13 +222,14 @@ class QueryRun:
         once = [
             one
             for one in connections
-            if one.topic == STATIC or (one.topic == topics.info and one.msgcount < pictures / 2)
+            if one.topic == STATIC
+            or (one.topic in (topics.info, topics.depth_info) and one.msgcount < pictures / 2)
         ]
         for message in self._bag.messages(once):
             if self._settings.copy and message.time < self.start:
                 self._output.copy(message._replace(time=self.start))
             yield message._replace(time=min(message.time, self.start - 1))
-        wanted = {topics.image, topics.depth, topics.info, MOVING}
+        wanted = {topics.image, topics.depth, topics.info, topics.depth_info, MOVING}
         read = [one for one in connections if one.topic in wanted or self._settings.copy]
         yield from self._bag.messages(read, self.start - LOOK_AROUND, self.end + LOOK_AROUND + 1)
 
@@ -238,7 +239,7 @@ class QueryRun:
         try:
             if topic in (MOVING, STATIC):
                 self._transforms.add(message.data, topic == STATIC)
-            elif topic in (self._topics.depth, self._topics.info):
+            elif topic in (self._topics.depth, self._topics.info, self._topics.depth_info):
                 self._camera.put(message)
                 self._warn_of_rectified(message)
         except Exception as error:  # whatever a damaged message leads to

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from molmo_ros.bag.camera_topics import COMPRESSED, CameraTopics
+from molmo_ros.bag.camera_topics import CLOUD, COMPRESSED, CameraTopics
 from molmo_ros.bag.recorded_bag import RecordedMessage
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.records.frame import Frame, stamp_ns
@@ -34,15 +34,18 @@ class RecordedCamera(CameraInput):
         self._topics, self._span = topics, span
         self._depths: deque[tuple[int, Any]] = deque()  # log time, message
         self._infos: deque[tuple[int, Any]] = deque()
+        self._depth_infos: deque[tuple[int, Any]] = deque()
 
     def put(self, message: RecordedMessage) -> None:
-        """Keep a depth image or a calibration.
+        """Keep a depth image, a cloud or a calibration.
 
         Raises:
             Exception: Whatever a message that cannot be deserialised leads to.
         """
         if message.connection.topic == self._topics.depth:
             kept, read = self._depths, image_of(message)
+        elif message.connection.topic == self._topics.depth_info:
+            kept, read = self._depth_infos, deserialize_message(message.data, CameraInfo)
         else:
             kept, read = self._infos, deserialize_message(message.data, CameraInfo)
         kept.append((message.time, read))
@@ -66,6 +69,7 @@ class RecordedCamera(CameraInput):
         if (depth := _nearest(self._depths, frame.stamp, message.time)) is not None:
             self.depths.put(depth)
         self.info = _nearest(self._infos, frame.stamp, message.time)
+        self.depth_info = _nearest(self._depth_infos, frame.stamp, message.time)
         return frame
 
 
@@ -80,6 +84,6 @@ def _nearest(kept: Iterable[tuple[int, Any]], stamp: int, time: int) -> Any:
 
 
 def image_of(message: RecordedMessage) -> Any:
-    """The Image or CompressedImage in a recorded message."""
-    kind = CompressedImage if message.connection.msgtype == COMPRESSED else Image
-    return deserialize_message(message.data, kind)
+    """The Image, CompressedImage or PointCloud2 in a recorded message."""
+    kinds = {COMPRESSED: CompressedImage, CLOUD: PointCloud2}
+    return deserialize_message(message.data, kinds.get(message.connection.msgtype, Image))

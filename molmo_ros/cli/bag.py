@@ -35,6 +35,7 @@ WITHOUT = {
     "autostart": "there is no life cycle",
     "cameras": "--query '@NAME ...' names the camera",
     "image_transport": "--image names the topic, whatever its transport",
+    "depth_source": "--depth names the topic, of images or of clouds",
     "depth_transport": "--depth names the topic, whatever its transport",
     "max_frame_age": "a recorded picture is as old as it is",
     "max_queued_queries": "nothing waits",
@@ -67,8 +68,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT.mcap where it exists")
     for option, what in (
         ("--image", "pictures, raw or compressed"),
-        ("--depth", "depth aligned to them, raw or compressedDepth"),
-        ("--camera-info", "their calibration"),
+        ("--depth", "depth, raw or compressedDepth, aligned to them or not; or a cloud"),
+        ("--camera-info", "the pictures' calibration"),
+        ("--depth-camera-info", "that of depth which is not aligned to them"),
     ):
         parser.add_argument(
             option, default="", metavar="TOPIC", help=f"{what} (default: found by type and name)"
@@ -158,7 +160,14 @@ def _run(args: argparse.Namespace) -> int:
         for note in bag.notes:
             complain(f"{args.bag}: {note}")
         types = {one.topic: one.msgtype for one in bag.connections if one.msgcount}
-        topics = find_camera(types, image=args.image, depth=args.depth, info=args.camera_info, camera=camera)
+        topics = find_camera(
+            types,
+            image=args.image,
+            depth=args.depth,
+            info=args.camera_info,
+            depth_info=args.depth_camera_info,
+            camera=camera,
+        )
         run = QueryRun(bag, topics, camera or UNNAMED, settings, stop)
         path = args.out or beside(args.bag)
         if path.exists() and path.samefile(args.bag):
@@ -246,7 +255,9 @@ def _set_at_signals(stop: threading.Event) -> Iterator[None]:
 def _say_topics(topics: Any, parameters: Mapping[str, Any]) -> None:
     needed = {"depth": topics.depth, "camera_info": topics.info or any(parameters.get("camera_matrix", ()))}
     missing = [what for what, there in needed.items() if not there]
-    complain(f"reading {', '.join(filter(None, (topics.image, topics.depth, topics.info)))}")
+    complain(
+        f"reading {', '.join(filter(None, (topics.image, topics.depth, topics.info, topics.depth_info)))}"
+    )
     if missing:
         complain(f"the bag has no {' and no '.join(missing)}: points in pixels only")
 

@@ -6,11 +6,18 @@ says so are the headers, the sizes, the stamps and the calibration itself. An em
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
 
 from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera
 from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.principal_point import is_sdf_default
+
+CURE = "depth's own calibration on depth/camera_info, by which it is registered where TF knows both frames"
+SAME_PIXEL = 1.5
+"""Calibrations whose rays are no further apart are of one camera: drivers round them, and scale them by halves [px]."""
 
 
 class MismatchError(ValueError):
@@ -42,12 +49,15 @@ class Rules:
         tolerance: Largest difference between the stamps of picture and depth [s].
         optical_frame: The optical frame that all inputs are really in, where their headers name another; else empty.
         depth_is_aligned: Depth is aligned to the picture, whatever its frame_id says.
+        depth_frame: The frame that depth is really in, where its header names another; else empty. Of a cloud it is
+            that of the coordinates.
         trust_camera_info: The calibration is the picture's, whatever its frame_id says.
     """
 
     tolerance: float = 0.02
     optical_frame: str = ""
     depth_is_aligned: bool = False
+    depth_frame: str = ""
     trust_camera_info: bool = False
 
 
@@ -82,31 +92,99 @@ class Belonging:
                 "it is not known; its driver must stamp pictures and depth"
             )
 
-    def require_depth(self, depth: InputClaims) -> None:
-        """The depth image is of the picture's moment and seen from its camera.
+    def require_depth(self, depth: InputClaims, info: InputClaims | None = None) -> bool:
+        """The depth image is of the picture's moment, and seen from its camera or from one that is known.
+
+        Args:
+            depth: The depth image.
+            info: Its own CameraInfo; None where none has come.
+
+        Returns:
+            Whether it is of another camera, or of another size, and so has to be registered by its own calibration.
 
         Raises:
-            MismatchError: It is not.
+            MismatchError: It is of another moment, or it would have to be registered and its calibration is missing, or
+                is another camera's.
         """
+        self._require_moment(depth)
+        try:
+            self._require_frame(
+                replace(depth, frame_id=self.rules.depth_frame or depth.frame_id),
+                "depth_is_aligned",
+                self.rules.depth_is_aligned,
+                "it is seen from another camera: use depth that is aligned to the picture (RealSense: "
+                "align_depth.enable and aligned_depth_to_color/image_raw; others: depth_image_proc's register), or "
+                f"give {CURE}, or set depth_is_aligned to true where it is aligned and its driver names the frame "
+                "wrongly",
+            )
+            if depth.size != self.picture.size:
+                raise MismatchError(
+                    f"depth is {_size(depth.size)}, the image is {_size(self.picture.size)}: depth must be aligned to "
+                    f"the image, pixel by pixel, or give {CURE}"
+                )
+        except MismatchError:
+            if info is None:
+                raise
+        else:
+            return False
+        frame = plain(info.frame_id)
+        if frame and frame not in {plain(depth.frame_id), plain(self.rules.depth_frame)}:
+            raise MismatchError(
+                f"{info.name} is in the frame {shown(frame)}, {depth.name} in {shown(plain(depth.frame_id))}: it is "
+                f"another camera's; remap {info.name} to the camera_info that is published beside the depth image"
+            )
+        if info.size != depth.size:
+            raise MismatchError(
+                f"{info.name} describes an image of {_size(info.size)}, {depth.name} is {_size(depth.size)}; remap it "
+                "to the camera_info that is published beside the depth image"
+            )
+        return True
+
+    def is_of_another_lens(
+        self, depth: InputClaims, info: InputClaims, depth_camera: PinholeCamera, camera: PinholeCamera
+    ) -> bool:
+        """Whether depth in the picture's frame and size is not aligned to it after all: its own calibration says so.
+
+        Args:
+            depth: The depth image, for which `require_depth` was False.
+            info: Its own CameraInfo.
+            depth_camera, camera: What was made of that, and the picture's.
+        """
+        if self.rules.depth_is_aligned:
+            return False
+        if plain(info.frame_id) != plain(depth.frame_id) or info.size != depth.size:
+            self.assumed.append(
+                f"{info.name} ({shown(plain(info.frame_id))}, {_size(info.size)}) is not that of {depth.name}"
+            )
+            return False
+        return not _see_the_same(depth_camera, camera)
+
+    def require_cloud(self, cloud: InputClaims) -> None:
+        """The cloud is of the picture's moment, and says which frame its points are in.
+
+        Raises:
+            MismatchError: It does not.
+        """
+        self._require_moment(cloud)
+        if not self.frame_of(cloud):
+            raise MismatchError(
+                f"{cloud.name} has no frame_id, so where its points are is not known; its driver must name the frame, "
+                "or set depth_frame"
+            )
+
+    def frame_of(self, depth: InputClaims) -> str:
+        """The frame that a depth image or a cloud is really in, without a leading slash; the picture's optical frame
+        where it is in the picture's."""
+        frame = plain(self.rules.depth_frame) or plain(depth.frame_id)
+        return self.optical_frame if frame == plain(self.picture.frame_id) else frame
+
+    def _require_moment(self, depth: InputClaims) -> None:
         self.require_stamp()
         apart = abs(depth.stamp - self.picture.stamp) * 1e-9
         if depth.stamp <= 0 or apart > self.rules.tolerance:
             raise MismatchError(
                 f"{depth.name} is {apart:.3f} s apart from {self.picture.name}, depth_sync_tolerance is "
                 f"{self.rules.tolerance:g} s"
-            )
-        self._require_frame(
-            depth,
-            "depth_is_aligned",
-            self.rules.depth_is_aligned,
-            "it is seen from another camera: use depth that is aligned to the picture (RealSense: align_depth.enable "
-            "and aligned_depth_to_color/image_raw; others: depth_image_proc's register), or set depth_is_aligned to "
-            "true where it is aligned and its driver names the frame wrongly",
-        )
-        if depth.size != self.picture.size:
-            raise MismatchError(
-                f"depth is {_size(depth.size)}, the image is {_size(self.picture.size)}: depth must be aligned to the "
-                "image, pixel by pixel"
             )
 
     def require_calibration(self, info: InputClaims | None, camera: PinholeCamera) -> None:
@@ -156,6 +234,17 @@ class Belonging:
             raise MismatchError(
                 f"{other.name} is in the frame {shown(frame)}, {self.picture.name} in {own}: {cure}"
             )
+
+
+@lru_cache(maxsize=8)
+def _see_the_same(one: PinholeCamera, other: PinholeCamera) -> bool:
+    """Whether the same rays go through the same pixels of both, about."""
+    if one == other:
+        return True
+    columns, rows = np.meshgrid(np.linspace(0, one.width - 1, 5), np.linspace(0, one.height - 1, 5))
+    pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    apart = other.project(one.deproject(pixels, np.ones(len(pixels)))) - pixels
+    return bool(np.nanmax(np.abs(apart), initial=0.0) < SAME_PIXEL and np.isfinite(apart).any())
 
 
 def _size(size: tuple[int, int]) -> str:

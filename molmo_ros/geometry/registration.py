@@ -9,6 +9,7 @@ one surface, and take the nearest cell's at the edges of surfaces: nothing is ma
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
@@ -33,7 +34,7 @@ WIDEST_RAY = math.tan(math.radians(80.0))
 SAMPLE = 10_000
 """Points by which a cloud is judged."""
 AT_ONCE = 1 << 16
-"""Points that are worked on together: their arrays stay in the processor's cache, and memory does not grow with them."""
+"""Points that are worked on together: their arrays stay in the processor's cache, and few are held at a time."""
 
 
 def register_depth(
@@ -65,9 +66,8 @@ def register_depth(
     for row in range(0, height, rows):
         distance = metres(depth[row : row + rows]).ravel()
         here = along[:, row * width : row * width + len(distance)]
-        grid.add(
-            *_in_view(*(distance * one + start for one, start in zip(here, offset, strict=True)), camera)
-        )
+        points = [distance * one + start for one, start in zip(here, offset, strict=True)]
+        grid.add(*_in_view(points, camera))
     return grid.image()
 
 
@@ -89,7 +89,7 @@ def register_points(
     offset = (to_picture @ np.array(optical_from_points.translation)).astype(np.float32)
 
     def seen(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _in_view(*(turn @ part.T.astype(np.float32) + offset[:, None]), camera)
+        return _in_view(turn @ part.T.astype(np.float32) + offset[:, None], camera)
 
     every = -(-len(points) // AT_ONCE) or 1
     u, v, _ = seen(points[::every])
@@ -105,9 +105,9 @@ def share_in_view(points: np.ndarray, camera: PinholeCamera, optical_from_points
     sample = points[:: -(-len(points) // SAMPLE) or 1]
     sample = sample[np.isfinite(sample).all(axis=1)]
     offset = np.array(optical_from_points.translation, np.float32)
-    x, y, z = optical_from_points.rotate(sample).T.astype(np.float32) + offset[:, None]
+    points = optical_from_points.rotate(sample).T.astype(np.float32) + offset[:, None]
     matrix = _picture_matrix(camera).astype(np.float32)
-    return len(_in_view(*(matrix @ np.stack([x, y, z])), camera)[0]) / max(len(sample), 1)
+    return len(_in_view(matrix @ points, camera)[0]) / max(len(sample), 1)
 
 
 def _picture_matrix(camera: PinholeCamera) -> np.ndarray:
@@ -151,9 +151,15 @@ def _between(nodes: np.ndarray, size: int) -> np.ndarray:
 
 
 def _in_view(
-    x: np.ndarray, y: np.ndarray, z: np.ndarray, camera: PinholeCamera
+    points: Iterable[np.ndarray], camera: PinholeCamera
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column and row [px], whole numbers at pixel centres, and depth [m] of what the picture shows; float32 [m] each."""
+    """Column and row [px], whole numbers at pixel centres, and depth [m] of what the picture shows; float32 [n] each.
+
+    Args:
+        points: x, y and z after `_picture_matrix`, each float32 [n].
+        camera: The picture's.
+    """
+    x, y, z = points
     with np.errstate(all="ignore"):
         u, v = x / z, y / z
     if camera.distorts:
@@ -173,12 +179,13 @@ def _through_lens(x: np.ndarray, y: np.ndarray, camera: PinholeCamera) -> tuple[
     for one, start, step in zip((x, y), low, per_node, strict=True):
         padded = np.full(rows * wide, np.nan, np.float32)
         np.multiply(one - np.float32(start), np.float32(1 / step), out=padded[: len(one)])
-        maps.append(np.nan_to_num(padded.reshape(rows, wide), nan=-9.0, posinf=-9.0, neginf=-9.0))
+        padded[~np.isfinite(padded)] = -9.0  # outside
+        maps.append(padded.reshape(rows, wide))
     if not rows:
         return x, y
     outside = (math.nan, math.nan)
-    pixels = cv2.remap(
-        table, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
+    pixels = np.asarray(
+        cv2.remap(table, maps[0], maps[1], cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, outside)
     ).reshape(-1, 2)
     return pixels[: len(x), 0], pixels[: len(x), 1]
 

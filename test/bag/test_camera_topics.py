@@ -1,8 +1,10 @@
 """Finding the camera among topics as drivers name them."""
 
+from dataclasses import replace
+
 import pytest
 
-from molmo_ros.bag.camera_topics import COMPRESSED, IMAGE, INFO, CameraTopics, find_camera
+from molmo_ros.bag.camera_topics import CLOUD, COMPRESSED, IMAGE, INFO, CameraTopics, find_camera
 from molmo_ros.bag.recorded_bag import BagError
 
 REALSENSE = {
@@ -38,8 +40,40 @@ def test_the_nodes_own_names():
 
 def test_colour_with_the_depth_that_is_aligned_to_it():
     assert find_camera(REALSENSE) == CameraTopics(
-        "/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/camera/color/camera_info"
+        "/camera/color/image_raw",
+        "/camera/aligned_depth_to_color/image_raw",
+        "/camera/color/camera_info",
+        "/camera/aligned_depth_to_color/camera_info",
     )
+
+
+def test_depth_that_is_not_aligned_comes_with_its_own_calibration():
+    raw = {name: kind for name, kind in REALSENSE.items() if "aligned" not in name}
+    expected = CameraTopics(
+        "/camera/color/image_raw",
+        "/camera/depth/image_rect_raw",
+        "/camera/color/camera_info",
+        "/camera/depth/camera_info",
+    )
+    assert find_camera(raw) == expected
+    named = find_camera(raw, depth_info="/camera/infra1/camera_info")
+    assert named == replace(expected, depth_info="/camera/infra1/camera_info")
+    own = {"/image": IMAGE, "/camera_info": INFO, "/depth": IMAGE, "/depth/camera_info": INFO}
+    assert find_camera(own) == CameraTopics("/image", "/depth", "/camera_info", "/depth/camera_info")
+
+
+def test_a_cloud_is_depth_where_there_is_no_depth_image():
+    cloud = {
+        "/camera/color/image_raw": IMAGE,
+        "/camera/color/camera_info": INFO,
+        "/camera/depth/points": CLOUD,
+    }
+    found = CameraTopics("/camera/color/image_raw", "/camera/depth/points", "/camera/color/camera_info")
+    assert find_camera(cloud | {"/lidar/points": CLOUD}) == found
+    assert find_camera(cloud | {"/camera/other/points": CLOUD}).depth == "", "which one, nobody can know"
+    assert find_camera(cloud | {"/camera/depth/image": IMAGE}).depth == "/camera/depth/image"
+    named = find_camera(cloud | {"/camera/depth/image": IMAGE}, depth="/camera/depth/points")
+    assert named.depth == "/camera/depth/points"
 
 
 def test_an_oaks_stereo_is_its_depth_and_a_stereo_pair_is_pictures():
@@ -50,7 +84,7 @@ def test_an_oaks_stereo_is_its_depth_and_a_stereo_pair_is_pictures():
         "/oak/stereo/camera_info": INFO,
     }
     assert find_camera(oak) == CameraTopics(
-        "/oak/rgb/image_raw", "/oak/stereo/image_raw", "/oak/rgb/camera_info"
+        "/oak/rgb/image_raw", "/oak/stereo/image_raw", "/oak/rgb/camera_info", "/oak/stereo/camera_info"
     )
     compressed = {
         "/oak/rgb/image_raw/compressed": COMPRESSED,
@@ -79,7 +113,10 @@ def test_what_is_named_is_taken():
         REALSENSE, image="/camera/infra1/image_rect_raw", depth="/camera/depth/image_rect_raw"
     )
     assert found == CameraTopics(
-        "/camera/infra1/image_rect_raw", "/camera/depth/image_rect_raw", "/camera/infra1/camera_info"
+        "/camera/infra1/image_rect_raw",
+        "/camera/depth/image_rect_raw",
+        "/camera/infra1/camera_info",
+        "/camera/depth/camera_info",
     )
 
 

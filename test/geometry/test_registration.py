@@ -130,7 +130,7 @@ def test_millimetres_and_a_camera_that_lies_on_its_side():
 @pytest.mark.parametrize(
     ("depth_camera", "camera"),
     [(DEPTH, RGB), (bent(DEPTH), bent(RGB)), (RGB, DEPTH)],
-    ids="plain bent down".split(),
+    ids=["plain", "bent", "down"],
 )
 def test_tables_are_seen_as_from_the_pictures_camera(metres, depth_camera, camera):
     """Simulated depth cameras beside the picture's, of another resolution and lens."""

@@ -95,6 +95,7 @@ def test_the_arguments_of_the_nodes_parameters():
         "tracking": (bool, ("true", "false")),
         "image_transport": (str, ("raw", "compressed")),
         "depth_transport": (str, ("raw", "compressedDepth", "compressed")),
+        "depth_source": (str, ("image", "points")),
         "max_crops": (int, ()),
         "latency_target": (float, ()),
         "autostart": (bool, ("true", "false")),
@@ -161,13 +162,16 @@ def remapped(cameras=(), **given):
 
 
 def test_topics_of_one_camera():
-    pairs = remapped(image="/camera/color/image_raw", depth="/d", camera_info="/i", query_topic="/ask")
+    given = {"depth_camera_info": "/d/info", "points": "/p", "query_topic": "/ask"}
+    pairs = remapped(image="/camera/color/image_raw", depth="/d", camera_info="/i", **given)
     assert pairs == {
         "image": "/camera/color/image_raw",
         "image/compressed": "/camera/color/image_raw/compressed",
         "depth": "/d",
         "depth/compressedDepth": "/d/compressedDepth",
         "depth/compressed": "/d/compressed",
+        "depth/camera_info": "/d/info",
+        "points": "/p",
         "camera_info": "/i",
         "query": "/ask",
     }
@@ -189,6 +193,7 @@ def test_topics_of_several_cameras():
     "cameras, given, said",
     [
         (["wrist", "head"], {"image": "/rgb"}, "image:=/rgb is refused: of several cameras"),
+        (["wrist", "head"], {"points": "/p"}, "points:=/p is refused: of several cameras"),
         ([], {"depth": "/{camera}/d"}, "depth:=/{camera}/d is refused: the argument cameras"),
     ],
 )
@@ -304,6 +309,8 @@ def test_launch_declares_each_argument_with_its_default():
     assert defaults == dict.fromkeys(PARAMETERS, "") | {
         "image": "image",
         "depth": "depth",
+        "depth_camera_info": "depth/camera_info",
+        "points": "points",
         "camera_info": "camera_info",
         "query_topic": "query",
         "namespace": "",

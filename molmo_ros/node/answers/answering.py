@@ -31,7 +31,7 @@ from molmo_ros.node.seams.pointing_model import OptionsMaker, PointingModel
 from molmo_ros.node.seams.transform_source import TransformSource
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 
 class Answerer:
@@ -260,7 +260,7 @@ class Answerer:
         )
 
     def _locator(self, request: Request, sight: Sight, settings: Settings) -> Locator:
-        def find_depth() -> tuple[PictureMessage | None, str]:
+        def find_depth() -> tuple[DepthMessage | None, str]:
             assert sight.camera is not None
             reason = ""
             if sight.depth is None:  # others may have been asked about another frame meanwhile

@@ -26,7 +26,7 @@ from molmo_ros.node.seams.transform_source import TransformSource
 from molmo_ros.tracking import FrameHistory, GrayFrame, PointTracker, Track, TrackedPoint, catch_up
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 CATCH_UP_STEPS = 24
 """Through about so many frames an answer is followed to the newest one; others are skipped evenly."""
@@ -172,7 +172,7 @@ class CameraTracker:
         self._publish(outcomes, partial(_same, shown))
 
     def _unmoved(
-        self, followed: Followed, header: Header, message: PictureMessage | None, picture: np.ndarray
+        self, followed: Followed, header: Header, message: DepthMessage | None, picture: np.ndarray
     ) -> Outcome:
         """What was answered, as it is known of another frame: points that are not followed into it are unknown."""
         before = followed.outcome

@@ -15,8 +15,8 @@ from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locate import DepthReading, locate_points
+from molmo_ros.node.answers.picture_depth import PictureDepth
 from molmo_ros.node.cameras.camera_input import CameraInput
-from molmo_ros.node.cameras.image_transport import depth_of
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.parameters.optical_frames import optical_frame_of
@@ -26,7 +26,7 @@ from molmo_ros.node.records.surroundings import Surroundings
 from molmo_ros.node.seams.transform_source import TransformSource
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 NO_LIMIT = 10.0
 """How long depth is kept where pictures of any age are accepted [s]."""
@@ -63,7 +63,7 @@ class Locator:
         *,
         settings: Settings,
         transforms: TransformSource,
-        find_depth: Callable[[], tuple[PictureMessage | None, str]],
+        find_depth: Callable[[], tuple[DepthMessage | None, str]],
     ) -> None:
         self._camera, self._header, self._size = camera, header, size
         self._settings, self._transforms, self._find_depth = settings, transforms, find_depth
@@ -129,6 +129,7 @@ class Locator:
                 tolerance=settings.depth_sync_tolerance,
                 optical_frame=optical_frame_of(settings.optical_frame, input_.name),
                 depth_is_aligned=settings.depth_is_aligned,
+                depth_frame=optical_frame_of(settings.depth_frame, input_.name),
                 trust_camera_info=settings.trust_camera_info,
             ),
         )
@@ -138,11 +139,7 @@ class Locator:
         message, reason = self._find_depth()
         if message is None:
             raise ImageMessageError(reason)
-        depth = depth_of(message)
-        height, width = depth.shape
-        belonging.require_depth(
-            InputClaims("depth", message.header.frame_id, stamp_ns(message.header), (width, height))
-        )
+        depth = PictureDepth(message, input_, belonging, settings)
         camera = input_.calibration(
             *self._size,
             rectified=settings.image_is_rectified,
@@ -154,9 +151,10 @@ class Locator:
         belonging.require_calibration(info and InputClaims("camera_info", info.header.frame_id), camera)
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
         target_from_optical = self._target_from_optical(belonging.optical_frame)
-        self._require_optical(belonging)
+        self._require_picture_optical(belonging)
+        pixels = depth.pixels(camera, self._transforms, self._require_optical)
         input_.problem, input_.assumed = "", "; ".join(belonging.assumed)
-        return Surroundings(depth, camera, target_from_optical, self.frame_id, message, info)
+        return Surroundings(pixels, camera, target_from_optical, self.frame_id, message, info)
 
     def _target_from_optical(self, optical: str) -> RigidTransform | None:
         """At the frame's stamp; None where the two are one.
@@ -179,15 +177,25 @@ class Locator:
             self.frame_id, optical, stamp_ns(self._header), self._settings.transform_patience
         )
 
-    def _require_optical(self, belonging: Belonging) -> None:
+    def _require_picture_optical(self, belonging: Belonging) -> None:
         """Nothing that TF knows says that the picture's frame is another than its optical one.
 
         Raises:
             MismatchError: Something does, and `optical_frame` does not name one.
         """
+        frame = belonging.optical_frame
         if belonging.rules.optical_frame:
-            belonging.assumed.append(f"the optical frame is {shown(belonging.optical_frame)} (optical_frame)")
-            return
+            belonging.assumed.append(f"the optical frame is {shown(frame)} (optical_frame)")
+        elif frame and not is_named_optical(frame):
+            self._require_optical(frame, "the picture", "optical_frame")
+            belonging.assumed.append(f"the frame {shown(frame)} is optical")
+
+    def _require_optical(self, frame: str, of: str, parameter: str) -> None:
+        """Nothing that TF knows says that a frame is not an optical one.
+
+        Raises:
+            MismatchError: Something does; the message names the parameter that names another frame.
+        """
 
         def relate(target: str, source: str) -> RigidTransform | None:
             try:
@@ -195,18 +203,13 @@ class Locator:
             except TransformError:
                 return None
 
-        frame = belonging.optical_frame
-        if not frame or is_named_optical(frame):
-            return
         why, beside = doubt(frame, self._transforms.parents(), relate)
-        if why:
-            cure = f"set optical_frame to {shown(beside or frame + '_optical_frame')}"
-            if not beside:
-                cure += (
-                    f" and publish that (static_transform_publisher --roll -1.5708 --yaw -1.5708 --frame-id {frame} "
-                    f"--child-frame-id {frame}_optical_frame), or to {shown(frame)} where that is optical"
-                )
-            raise MismatchError(
-                f"the picture is in the frame {shown(frame)}, which is no optical frame: {why}; {cure}"
+        if not why:
+            return
+        cure = f"set {parameter} to {shown(beside or frame + '_optical_frame')}"
+        if not beside:
+            cure += (
+                f" and publish that (static_transform_publisher --roll -1.5708 --yaw -1.5708 --frame-id {frame} "
+                f"--child-frame-id {frame}_optical_frame), or to {shown(frame)} where that is optical"
             )
-        belonging.assumed.append(f"the frame {shown(frame)} is optical")
+        raise MismatchError(f"{of} is in the frame {shown(frame)}, which is no optical frame: {why}; {cure}")

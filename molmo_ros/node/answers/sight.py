@@ -12,7 +12,7 @@ from molmo_ros.node.records.frame import Frame
 
 if TYPE_CHECKING:  # it imports torch
     from molmo_ros.molmo.answers.encoded_image import EncodedImage
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Sight:
     encoded: EncodedImage
     timing_ms: dict[str, float]
     epoch: int = 0
-    depth: PictureMessage | None = None
+    depth: DepthMessage | None = None
     note: str = ""
 
     @property

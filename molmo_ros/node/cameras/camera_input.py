@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
 from molmo_ros.node.cameras import camera_qos
@@ -20,13 +20,14 @@ from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.intrinsics import camera_from_message
 from molmo_ros.node.cameras.mailbox import Mailbox
 from molmo_ros.node.cameras.picture_reader import PictureReader
+from molmo_ros.node.cameras.registered_depth import RegisteredDepth
 from molmo_ros.node.cameras.topic_silence import silence
 from molmo_ros.node.health.stamp_gaps import StampGaps
 from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.frame import Frame, PastTime, stamp_ns
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage, PictureMessage
 
 LOOK_INTERVAL = 0.5
 """How often publishers of a calibration are looked for while none has come [s]."""
@@ -38,7 +39,7 @@ class Transport:
 
     Attributes:
         image: "raw" or "compressed".
-        depth: "raw", "compressedDepth", "compressed", or "" where no depth is wanted.
+        depth: "raw", "compressedDepth", "compressed", "points" of a cloud, or "" where no depth is wanted.
     """
 
     image: str = "raw"
@@ -47,7 +48,8 @@ class Transport:
     @classmethod
     def of(cls, settings: Settings) -> Transport:
         """What the parameters say."""
-        return cls(settings.image_transport, settings.depth_transport if settings.use_depth else "")
+        depth = "points" if settings.depth_source == "points" else settings.depth_transport
+        return cls(settings.image_transport, depth if settings.use_depth else "")
 
 
 class CameraInput:
@@ -63,6 +65,9 @@ class CameraInput:
         reader: Reads its pictures.
         depths: The newest depth images.
         info: The newest CameraInfo; None while none has come.
+        depth_info: The newest CameraInfo of the depth image; None while none has come. Only depth that is not aligned
+            to the picture needs one.
+        registered: The last depth that was registered to its picture.
         cleared: Since when no picture has come, for people; empty once one has, and where nothing was forgotten.
         now: The node's time [ns].
         from_before: How many pictures and depth images were refused because they are from before a jump of the clock.
@@ -80,6 +85,8 @@ class CameraInput:
         self.reader = PictureReader()
         self.depths = DepthSync()
         self.info: CameraInfo | None = None
+        self.depth_info: CameraInfo | None = None
+        self.registered = RegisteredDepth()
         self.topic = f"{prefix}image"
         self.problem = self.assumed = self.without_depth = self.cleared = ""
         self.from_before = 0
@@ -90,7 +97,7 @@ class CameraInput:
         self._informed, self._waited_in_vain = threading.Condition(), False
         self._prefix, self._on_frame = prefix, on_frame
         self._subscriptions: list[Subscription] = []
-        self._latched: Callable[[], Subscription | None] | None = None
+        self._latched: dict[str, Callable[[], Subscription | None]] = {}  # by topic, of what has not come yet
         self._looked = 0.0
 
     def subscribe(self, node: Node, transport: Transport) -> None:
@@ -114,20 +121,25 @@ class CameraInput:
         self.silence = partial(silence, node, self._subscriptions[0])
         if not transport.depth:
             return
-        if transport.depth == "raw":
+        if transport.depth == "points":
+            self.depths.what = "cloud"
+            listen(PointCloud2, f"{self._prefix}points", self.on_depth)
+        elif transport.depth == "raw":
             listen(Image, f"{self._prefix}depth", self.on_depth)
         else:
             listen(CompressedImage, f"{self._prefix}depth/{transport.depth}", self.on_depth)
-        listen(CameraInfo, f"{self._prefix}camera_info", self.on_info)
-        self._latched = partial(
-            camera_qos.listen_latched, node, CameraInfo, f"{self._prefix}camera_info", self.on_info, group
-        )
+        for topic, callback in (("camera_info", self.on_info), ("depth/camera_info", self.on_depth_info)):
+            if topic == "camera_info" or transport.depth != "points":
+                listen(CameraInfo, f"{self._prefix}{topic}", callback)
+                self._latched[topic] = partial(
+                    camera_qos.listen_latched, node, CameraInfo, f"{self._prefix}{topic}", callback, group
+                )
         self._listen_latched()
 
     def unsubscribe(self, node: Node) -> None:
         """Listen no more, and forget all pictures."""
         with self._informed:
-            self._latched = None
+            self._latched.clear()
             for subscription in self._subscriptions:
                 node.destroy_subscription(subscription)
             self._subscriptions.clear()
@@ -187,12 +199,13 @@ class CameraInput:
         """Looks now and then for a calibration that was published once, until one has come."""
         with self._informed:
             now = time.monotonic()
-            if self._latched is None or now - self._looked < LOOK_INTERVAL:
+            if not self._latched or now - self._looked < LOOK_INTERVAL:
                 return
             self._looked = now
-            if (subscription := self._latched()) is not None:
-                self._subscriptions.append(subscription)
-                self._latched = None
+            for topic, look in list(self._latched.items()):
+                if (subscription := look()) is not None:
+                    self._subscriptions.append(subscription)
+                    del self._latched[topic]
 
     def _await_info(self, patience: float) -> None:
         with self._informed:
@@ -212,13 +225,13 @@ class CameraInput:
         self.frames.put(frame)
         self._on_frame(self, frame)
 
-    def on_depth(self, message: PictureMessage) -> None:
-        """A depth image has come."""
+    def on_depth(self, message: DepthMessage) -> None:
+        """A depth image or a cloud has come."""
         if not self._is_past(message):
             self.depths.put(message)
             self.depth_gaps.add(stamp_ns(message.header))
 
-    def _is_past(self, message: PictureMessage) -> bool:
+    def _is_past(self, message: DepthMessage) -> bool:
         past = self._past is not None and self._past.holds(stamp_ns(message.header), self.now())
         self.from_before += past
         return past
@@ -226,8 +239,15 @@ class CameraInput:
     def on_info(self, message: CameraInfo) -> None:
         """A calibration has come."""
         with self._informed:
-            self.info, self._waited_in_vain, self._latched = message, False, None
+            self.info, self._waited_in_vain = message, False
+            self._latched.pop("camera_info", None)
             self._informed.notify_all()
+
+    def on_depth_info(self, message: CameraInfo) -> None:
+        """A calibration of the depth image has come."""
+        with self._informed:
+            self.depth_info = message
+            self._latched.pop("depth/camera_info", None)
 
 
 def camera_inputs(

@@ -11,7 +11,7 @@ from molmo_ros.node.cameras.message_cache import MessageCache
 from molmo_ros.node.records.frame import stamp_ns
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 SPAN = 2.0
 """How long depth is kept at least, in the time of its stamps [s]: pictures wait, and come late."""
@@ -25,6 +25,9 @@ class DepthSync:
     A picture may wait longer, and inference may take longer, than depth can be kept, and depth may come before or
     after its picture. So the match of a picture is kept up to date from the moment that it comes until a newer one
     replaces it, and from the start of a query until it is collected. Thread-safe.
+
+    Attributes:
+        what: What depth is, for people: `depth image`, or `cloud`.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,7 @@ class DepthSync:
         self._newest: _Match | None = None
         self._wanted: _Match | None = None
         self._received = self._unstamped = False
+        self.what = "depth image"
         self._cleared = ""
 
     def keep(self, span: float) -> None:
@@ -40,8 +44,8 @@ class DepthSync:
         with self._changed:
             self._recent.span = round(max(span, SPAN) * 1e9)
 
-    def put(self, message: PictureMessage) -> None:
-        """Add a depth image: a message with a header and data, kept as it is."""
+    def put(self, message: DepthMessage) -> None:
+        """Add a depth image or a cloud: a message with a header and data, kept as it is."""
         with self._changed:
             self._received, self._cleared = True, ""
             self._unstamped = stamp_ns(message.header) <= 0
@@ -61,7 +65,7 @@ class DepthSync:
         with self._changed:
             self._wanted = self._match(stamp)
 
-    def collect(self, tolerance: float, patience: float) -> tuple[PictureMessage | None, str]:
+    def collect(self, tolerance: float, patience: float) -> tuple[DepthMessage | None, str]:
         """The depth image wanted, waiting for a late one, and why there is none.
 
         Args:
@@ -74,7 +78,7 @@ class DepthSync:
             return None, "no depth image was asked for"
         return self._find(wanted.stamp, tolerance, patience, lambda: self._wanted and self._wanted.message)
 
-    def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[PictureMessage | None, str]:
+    def nearest(self, stamp: int, tolerance: float, patience: float) -> tuple[DepthMessage | None, str]:
         """The depth image nearest to any stamp [ns], of those that are kept, and why there is none; see `collect`."""
         return self._find(stamp, tolerance, patience, lambda: self._match(stamp).message)
 
@@ -94,8 +98,8 @@ class DepthSync:
             self._changed.notify_all()
 
     def _find(
-        self, stamp: int, tolerance: float, patience: float, best: Callable[[], PictureMessage | None]
-    ) -> tuple[PictureMessage | None, str]:
+        self, stamp: int, tolerance: float, patience: float, best: Callable[[], DepthMessage | None]
+    ) -> tuple[DepthMessage | None, str]:
         """Waits for the best image until none that is still to come can be better."""
         deadline = time.monotonic() + patience
         with self._changed:
@@ -112,11 +116,11 @@ class DepthSync:
             if found is not None:
                 return (
                     None,
-                    f"the nearest depth image is {apart:.3f} s apart, the tolerance is {tolerance:g} s",
+                    f"the nearest {self.what} is {apart:.3f} s apart, the tolerance is {tolerance:g} s",
                 )
             if self._unstamped:
-                return None, "depth images have no stamp (0), so which belongs to a picture is not known"
-            return None, "no depth image has arrived" + (f" since {self._cleared}" if self._cleared else "")
+                return None, f"{self.what}s have no stamp (0), so which belongs to a picture is not known"
+            return None, f"no {self.what} has arrived" + (f" since {self._cleared}" if self._cleared else "")
 
     def _match(self, stamp: int) -> _Match:
         """The best match so far of a picture of that stamp [ns]."""
@@ -134,13 +138,13 @@ class _Match:
 
     def __init__(self, stamp: int) -> None:
         self.stamp = stamp
-        self.message: PictureMessage | None = None
+        self.message: DepthMessage | None = None
 
-    def consider(self, message: PictureMessage) -> None:
+    def consider(self, message: DepthMessage) -> None:
         if self.message is None or _apart(message, self.stamp) <= _apart(self.message, self.stamp):
             self.message = message
 
 
-def _apart(message: PictureMessage, stamp: int) -> int:
+def _apart(message: DepthMessage, stamp: int) -> int:
     """How far a message's stamp is from another [ns]."""
     return abs(stamp_ns(message.header) - stamp)

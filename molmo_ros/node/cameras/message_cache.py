@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from molmo_ros.node.records.frame import stamp_ns
 
 if TYPE_CHECKING:
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 
 class _Kept(NamedTuple):
     stamp: int
     number: int
-    message: PictureMessage
+    message: DepthMessage
 
 
 class MessageCache:
@@ -36,13 +36,13 @@ class MessageCache:
         self._max_bytes = max_bytes
         self._arrivals: deque[_Kept] = deque()
         self._by_stamp: list[tuple[int, int]] = []  # stamp and number, in order
-        self._messages: dict[int, PictureMessage] = {}  # by number
+        self._messages: dict[int, DepthMessage] = {}  # by number
         self._bytes = self._count = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def add(self, message: PictureMessage) -> None:
+    def add(self, message: DepthMessage) -> None:
         """Keep a message."""
         one = _Kept(stamp_ns(message.header), self._count, message)
         self._count += 1
@@ -56,7 +56,7 @@ class MessageCache:
         while self._bytes > self._max_bytes and len(self._arrivals) > 1:
             self._forget(self._arrivals.popleft())
 
-    def around(self, stamp: int) -> list[PictureMessage]:
+    def around(self, stamp: int) -> list[DepthMessage]:
         """The last message of this stamp or before, and the first one after it [ns]; those that there are."""
         after = bisect_left(self._by_stamp, (stamp + 1, -1))
         return [self._messages[number] for _, number in self._by_stamp[max(after - 1, 0) : after + 1]]

@@ -89,6 +89,14 @@ class Settings:
         choices=("raw", "compressedDepth", "compressed"),
         read_only=True,
     )
+    depth_source: str = parameter(
+        "image",
+        "What depth is: `image`, a depth image on `depth`, which is registered by `depth/camera_info` where it is not "
+        "aligned to the picture; or `points`, a cloud (sensor_msgs/PointCloud2) on `points`, in any frame that TF "
+        "knows.",
+        choices=("image", "points"),
+        read_only=True,
+    )
     image_bits: int = parameter(
         0,
         "How many bits of 16-bit pictures (mono16, bayer_rggb16, a 16-bit PNG, ...) the cameras use, 8 to 16; 0 means "
@@ -169,7 +177,7 @@ class Settings:
     )
     use_depth: bool = parameter(
         True,
-        "Subscribe to `depth` and `camera_info` and publish points in metres.",
+        "Subscribe to depth and `camera_info` and publish points in metres.",
         read_only=True,
     )
     depth_window: int = parameter(
@@ -220,6 +228,16 @@ class Settings:
         False,
         "Depth is aligned to the picture whatever its frame_id says: for drivers that name the frame of aligned depth "
         "wrongly.",
+    )
+    depth_frame: str = parameter(
+        "",
+        "The frame that depth is really in, where its header names another: of a depth camera whose driver names its "
+        "body, the optical frame; of a cloud, the frame of its coordinates (Gazebo's are x forward whatever its "
+        "header says). Several cameras: `NAME=FRAME NAME=FRAME`. Empty means the frame of the header.",
+    )
+    depth_is_rectified: bool = parameter(
+        False,
+        "The depth image is rectified, and P of its `depth/camera_info` is used, not K and D.",
     )
     trust_camera_info: bool = parameter(
         False,
@@ -323,7 +341,7 @@ def first_error(values: Iterable[tuple[str, Any]], cameras: Iterable[str] = ()) 
     for name, value in values:
         if name in SPECS and (error := SPECS[name].error(value)):
             return error
-        if name == "optical_frame" and (error := optical_frame_error(value, known)):
+        if name in ("optical_frame", "depth_frame") and (error := optical_frame_error(value, known, name)):
             return error
         if name == "queries" and known and (error := unknown_camera_error(list(value), known)):
             return error

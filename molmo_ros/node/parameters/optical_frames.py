@@ -1,4 +1,4 @@
-"""What the parameter `optical_frame` says: one frame, or `NAME=FRAME NAME=FRAME ...` for several cameras."""
+"""What the parameters `optical_frame` and `depth_frame` say: one frame, or `NAME=FRAME ...` for several cameras."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def optical_frame_of(written: str, camera: str) -> str:
-    """The optical frame of a camera; empty where none is named for it."""
+    """The frame of a camera; empty where none is named for it."""
     parts = written.replace(",", " ").split()
     if parts and "=" not in parts[0]:
         return parts[0]
     return dict(part.split("=", 1) for part in parts).get(camera, "")
 
 
-def optical_frame_error(written: str, cameras: Sequence[str]) -> str:
+def optical_frame_error(written: str, cameras: Sequence[str], parameter: str = "optical_frame") -> str:
     """Why a value is refused, with what is allowed; empty where it is accepted."""
     parts = written.replace(",", " ").split()
     if len(parts) == 1 and "=" not in parts[0] and len(cameras) <= 1:
@@ -22,7 +22,7 @@ def optical_frame_error(written: str, cameras: Sequence[str]) -> str:
         name, _, frame = part.partition("=")
         if not frame or (cameras and name not in cameras):
             return (
-                f"optical_frame is refused: {part[:80]!r} is not NAME=FRAME of one of the cameras "
+                f"{parameter} is refused: {part[:80]!r} is not NAME=FRAME of one of the cameras "
                 f"({', '.join(cameras)}); a single camera takes the name of a frame alone"
             )
     return ""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import CompressedImage, Image
+    from sensor_msgs.msg import CompressedImage, Image, PointCloud2
     from std_msgs.msg import Header
 
     PictureMessage: TypeAlias = Image | CompressedImage
+    DepthMessage: TypeAlias = Image | CompressedImage | PointCloud2
 
 FUTURE_SKEW = 0.2
 """So much later than now a message may be stamped [s]: clocks of two machines, and a /clock that comes late, differ."""

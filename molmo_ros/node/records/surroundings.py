@@ -13,7 +13,7 @@ from molmo_ros.geometry.rigid_transform import RigidTransform
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
 
-    from molmo_ros.node.records.frame import PictureMessage
+    from molmo_ros.node.records.frame import DepthMessage
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Surroundings:
         camera: Intrinsics of the picture.
         target_from_optical: To the frame of the places; None where that is the optical frame.
         frame_id: The frame of the places, without a leading slash.
-        depth_message: What `depth` was read from.
+        depth_message: What `depth` was read from, or made of: depth of another camera, a cloud.
         info: The calibration as it came; None where the user gave the matrix.
     """
 
@@ -33,5 +33,5 @@ class Surroundings:
     camera: PinholeCamera
     target_from_optical: RigidTransform | None
     frame_id: str
-    depth_message: PictureMessage
+    depth_message: DepthMessage
     info: CameraInfo | None
