@@ -24,6 +24,7 @@ class MovingPatch:
 
     Attributes:
         picture: uint8 [h, w, 3] RGB; `draw` changes it in place.
+        drawn: Rows and columns of the patch in it.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -32,7 +33,7 @@ class MovingPatch:
         self._edge = max(8, round(EDGE * height))
         self._table = _texture(rng, width, height, (60, 130, 130))
         self._patch = _texture(rng, self._edge, self._edge, (215, 70, 70))
-        self._drawn = slice(0, 0), slice(0, 0)
+        self.drawn = slice(0, 0), slice(0, 0)
         self.picture = self._table.copy()
 
     def center(self, stamp: int) -> tuple[float, float]:
@@ -42,10 +43,10 @@ class MovingPatch:
 
     def draw(self, stamp: int) -> None:
         """Make `picture` what a camera sees at a time [ns]."""
-        self.picture[self._drawn] = self._table[self._drawn]
+        self.picture[self.drawn] = self._table[self.drawn]
         left, top = self._corner(stamp)
-        self._drawn = slice(top, top + self._edge), slice(left, left + self._edge)
-        self.picture[self._drawn] = self._patch
+        self.drawn = slice(top, top + self._edge), slice(left, left + self._edge)
+        self.picture[self.drawn] = self._patch
 
     def _corner(self, stamp: int) -> tuple[int, int]:
         period = TURN * 1_000_000_000

@@ -72,12 +72,19 @@ class Bench:
         return self._node.pid
 
     def start_camera(
-        self, size: tuple[int, int], rate: float, encoding: str = "rgb8", *, depth: bool = False
+        self,
+        size: tuple[int, int],
+        rate: float,
+        encoding: str = "rgb8",
+        *,
+        depth: bool = False,
+        block: bool = False,
     ) -> None:
         """Start a camera in place of the last one: size [px], rate [Hz], encoding as of `node_camera`."""
         self.stop_camera()
         options = ["--size", f"{size[0]}x{size[1]}", "--rate", str(rate), "--encoding", encoding]
-        self._camera = _start("benchmarks.node_camera", *options, *(["--depth"] if depth else []))
+        options += [f"--{name}" for name, wanted in (("depth", depth), ("block", block)) if wanted]
+        self._camera = _start("benchmarks.node_camera", *options)
 
     def stop_camera(self) -> dict[str, int]:
         """End the camera; returns how many frames it published, and how many ticks it missed."""

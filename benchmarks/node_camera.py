@@ -1,6 +1,6 @@
 """A camera's process for the benchmarks of the node: `image`, `depth` and `camera_info` of a `MovingPatch` at a rate.
 
-    python -m benchmarks.node_camera --size 1280x720 --rate 30 [--encoding rgb8|bgr8|yuyv|jpeg] [--depth]
+    python -m benchmarks.node_camera --size 1280x720 --rate 30 [--encoding rgb8|bgr8|yuyv|jpeg] [--depth [--block]]
 
 Encodings other than rgb8 show a still picture. On SIGTERM it prints how many frames it has published, and how many
 ticks it missed because publishing took too long.
@@ -26,6 +26,8 @@ ENCODINGS = ("rgb8", "bgr8", "yuyv", "jpeg")
 OPTICAL_FRAME = "camera_optical"
 DISTANCE = 1000
 """Of everything [mm]."""
+BLOCK = 60
+"""How much nearer the patch is where it is the top of a block [mm]."""
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -62,6 +64,11 @@ class PictureMessages:
             # The message's own buffer is drawn into: converting a whole picture would be the slowest part.
             self._patch.picture = np.frombuffer(self.message.data, np.uint8).reshape(height, width, 3)
 
+    @property
+    def drawn(self) -> tuple[slice, slice]:
+        """Rows and columns of the patch in the last message."""
+        return self._patch.drawn if self._patch else (slice(0, 0), slice(0, 0))
+
     def at(self, stamp: int) -> Any:
         """The message of a time [ns]."""
         if self._patch:
@@ -79,7 +86,9 @@ def _encoded(picture: np.ndarray, encoding: str) -> np.ndarray:
     return picture
 
 
-def publish(size: tuple[int, int], rate: float, encoding: str, with_depth: bool) -> dict[str, int]:
+def publish(
+    size: tuple[int, int], rate: float, encoding: str, with_depth: bool, with_block: bool = False
+) -> dict[str, int]:
     """Publishes until SIGTERM; returns the counts."""
     import rclpy
     from builtin_interfaces.msg import Time
@@ -98,7 +107,10 @@ def publish(size: tuple[int, int], rate: float, encoding: str, with_depth: bool)
     depth_out = node.create_publisher(Image, "depth", qos)
     info_out = node.create_publisher(CameraInfo, "camera_info", qos)
     depth = Image(width=width, height=height, encoding="16UC1", step=2 * width)
-    depth.data = array.array("B", np.full((height, width), DISTANCE, np.uint16).tobytes())
+    # Depth has noise, or surfaces would be found faster than any camera's.
+    noisy = np.random.default_rng(0).normal(DISTANCE, 1.0, (height, width)).round().astype(np.uint16)
+    depth.data = array.array("B", noisy.tobytes())
+    millimetres = np.frombuffer(depth.data, np.uint16).reshape(height, width)
     k = [600.0, 0.0, width / 2, 0.0, 600.0, height / 2, 0.0, 0.0, 1.0]
     info = CameraInfo(width=width, height=height, k=k, d=[0.1, -0.05, 0.0, 0.0, 0.0])
     info.distortion_model = "plumb_bob"
@@ -107,7 +119,10 @@ def publish(size: tuple[int, int], rate: float, encoding: str, with_depth: bool)
     while not stop.wait(max(0.0, due - time.monotonic())):
         stamp = time.time_ns()
         header_time = Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000)
+        millimetres[pictures.drawn] = noisy[pictures.drawn]
         image = pictures.at(stamp)
+        if with_block:
+            millimetres[pictures.drawn] -= BLOCK
         for message, out, wanted in (
             (info, info_out, with_depth),
             (depth, depth_out, with_depth),
@@ -131,8 +146,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="[Hz]")
     parser.add_argument("--encoding", choices=ENCODINGS, default="rgb8")
     parser.add_argument("--depth", action="store_true", help="publish depth and calibration, too")
+    parser.add_argument("--block", action="store_true", help="the patch is the top of a block, in depth too")
     arguments = parser.parse_args()
-    counts = publish(arguments.size, arguments.rate, arguments.encoding, arguments.depth)
+    counts = publish(arguments.size, arguments.rate, arguments.encoding, arguments.depth, arguments.block)
     print(json.dumps(counts), flush=True)
     sys.exit(0)
 

@@ -84,3 +84,9 @@ def test_processor_time_of_an_idle_node(run):
     rows = run("node_cpu", "--seconds", "0.5", "--size", "320x240")["rows"]
     assert [row["case"].split()[0] for row in rows] == ["no", "camera", "camera", "tracking"]
     assert all(row["cpu_percent"] >= 0 and row["threads"] > 1 for row in rows)
+
+
+def test_objects_follow_the_points(run):
+    (row,) = run("node_objects", "--seconds", "1", "--size", "320x240", "--listeners", "all")["rows"]
+    assert row["points_hz"] > 0 and row["objects_hz"] > 0 and row["found"] > 0.9
+    assert row["regions_ms_median"] > 0 and row["grasps_ms_median"] > 0

@@ -69,7 +69,7 @@ class Table:
         levels, counts = np.unique(heights[np.isfinite(heights)], return_counts=True)
         return np.abs(heights - levels[np.argmax(counts)]) < 0.0015
 
-    def send(self, robot, depth=None, stamp=None):
+    def send(self, robot, depth=None, **options):
         """Publish a frame; returns its stamp."""
         picture = Image(height=SIZE[1], width=SIZE[0], encoding="rgb8", step=3 * SIZE[0])
         picture.data = array.array("B", self.view.rgb.tobytes())
@@ -78,7 +78,7 @@ class Table:
             height=SIZE[1], width=SIZE[0], k=k.ravel(), d=[0.0] * 5, distortion_model="plumb_bob"
         )
         metres = self.view.depth if depth is None else depth
-        return robot.send_frame(picture, self._make.depth(metres), info, stamp)
+        return robot.send_frame(picture, self._make.depth(metres), info, **options)
 
 
 def _inside(mask):
@@ -294,6 +294,38 @@ def test_a_reader_that_leaves_while_its_objects_are_looked_for_harms_nobody(runn
 def test_measures_that_no_gripper_has_are_refused_with_the_range(running, value):
     for name in ("gripper_opening", "finger_thickness", "finger_width", "finger_depth"):
         assert f"{name} = " in running.set(**{name: value}) and "0." in running.set(**{name: value})
+
+
+def test_objects_follow_tracked_points_with_their_ids_and_at_a_rate(running, table, listen):
+    heard = listen("object_regions", "regions")
+    assert not running.set(queries=[table.query], tracking=True, rate=5.0)
+
+    def show(until, patience=20.0):
+        deadline = time.monotonic() + patience
+        while not until() and time.monotonic() < deadline:
+            table.send(running, settle=0.05)
+        return until()
+
+    def tracked(name):
+        return [one for one in heard.get(name, running.heard["objects"]) if one.tracked]
+
+    assert show(lambda: len(tracked("object_regions")) >= 5)
+    points = {(one.header.stamp.sec, one.header.stamp.nanosec): one for one in tracked("objects")}
+    for objects in tracked("object_regions"):
+        same = points[objects.header.stamp.sec, objects.header.stamp.nanosec]
+        assert [one.track_id for one in objects.points] == [one.track_id for one in same.points]
+        assert all(one.region_valid for one in objects.points)
+    assert len({tuple(one.track_id for one in some.points) for some in tracked("object_regions")}) == 1
+    stamps = {(one.header.stamp.sec, one.header.stamp.nanosec) for one in heard["regions"]}
+    assert {
+        (one.header.stamp.sec, one.header.stamp.nanosec) for one in tracked("object_regions")[:-1]
+    } <= stamps
+    assert not running.set(region_rate=2.0)
+    for messages in (*heard.values(), running.heard["objects"]):
+        messages.clear()
+    show(lambda: False, 2.0)
+    assert len(running.heard["objects"]) > 10 and 2 <= len(heard["object_regions"]) <= 6
+    assert not running.set(queries=[""], tracking=False, rate=1.0, region_rate=0.0)
 
 
 def test_a_deactivation_leaves_nobody_waiting(running, table):
