@@ -331,6 +331,7 @@ class QueryRun:
         if self._settings.regions and self._objects.heard:
             found = self._finder.find(array, view, grasps=self._objects.grasps_heard)
         self._objects.publish(found, self._time)
+        self._objects.remove_gone(self._time, self._parameters.collision_timeout, self._parameters.queries)
 
     def _publish_tracked(self, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> None:
         self._current.tracked([(one, object_points(one, now=self._time)) for one in outcomes], picture)

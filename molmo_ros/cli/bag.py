@@ -39,6 +39,7 @@ WITHOUT = {
     "depth_transport": "--depth names the topic, whatever its transport",
     "max_frame_age": "a recorded picture is as old as it is",
     "max_queued_queries": "nothing waits",
+    "region_rate": "--regions looks for objects at all points",
     "depth_patience": "depth is found wherever it was recorded",
     "transform_patience": "transforms are found wherever they were recorded",
 }

@@ -118,6 +118,22 @@ def test_ros_reads_what_is_written(table, tmp_path):
     assert all(profile.reliability is QosReliability.RELIABLE for (profile,) in written.qos.values())
 
 
+def test_objects_are_written_where_they_are_wanted(table, mug, tmp_path):
+    bag = recorded(table, 1).write(tmp_path / "in")
+    names = "object_regions", "regions", "clouds", "grasps"
+    plain = run(bag, tmp_path, "--query", "mug")
+    assert plain["markers"] and not any(plain[name] for name in names)
+    assert not any(topic.startswith("/molmo_node/answered") for topic in plain.topics)
+    written = run(bag, tmp_path, "--query", "mug", "--regions", "--force", "--gripper-opening", "0.2")
+    ((_, objects),), ((_, labels),), ((_, cloud),), ((_, grasps),) = (written[name] for name in names)
+    assert objects.points[0].region_valid and labels.header == objects.header
+    numbers = np.frombuffer(labels.data, np.uint16).reshape(mug.shape)
+    assert (numbers[mug] == 1).mean() > 0.8 and (mug[numbers == 1]).mean() > 0.9
+    assert cloud.width == cloud.data.size // cloud.point_step > 0.5 * mug.sum()
+    assert len(grasps.objects) == 1
+    assert any(one.ns.endswith("boxes") and one.type == one.CUBE for one in written["markers"][0][1].markers)
+
+
 @pytest.mark.parametrize("delay", [-900_000_000, 900_000_000])
 def test_depth_that_was_recorded_long_before_or_after(delay, table, mug, tmp_path):
     written = run(

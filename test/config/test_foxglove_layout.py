@@ -10,7 +10,10 @@ LAYOUT = json.loads((Path(__file__).parents[2] / "config" / "foxglove_layout.jso
 PANELS = LAYOUT["configById"]
 
 KINDS = {"Image", "3D", "RawMessages", "Plot", "DiagnosticSummary", "Publish"}
-NODE = {f"/molmo_node/{name}" for name in ("result", "objects", "points", "markers", "annotated")}
+NODE = {
+    f"/molmo_node/{name}"
+    for name in ("result", "objects", "points", "markers", "annotated", "clouds", "pose")
+}
 CAMERA = {"/image", "/depth", "/camera_info"}
 
 
@@ -48,6 +51,8 @@ def test_depth_is_shown_as_points_in_the_pictures_colours():
     depth = topics["/depth"]
     assert (depth["visible"], depth["renderMode"], depth["colorMode"]) == (True, "pointCloud", "rgb")
     assert (depth["cameraInfoTopic"], depth["siblingRgbTopic"]) == ("/camera_info", "/image")
+    objects = topics["/molmo_node/clouds"]
+    assert objects["visible"] and objects["colorMode"] == "rgb" and objects["pointSize"] > depth["pointSize"]
     assert topics["/molmo_node/markers"]["visible"] and topics["/molmo_node/points"]["visible"]
 
 

@@ -9,7 +9,17 @@ import yaml
 CONFIG = Path(__file__).parents[2] / "config" / "molmo.rviz"
 
 # Of rviz_default_plugins and rviz_common, in Humble and in Jazzy.
-DISPLAYS = {"DepthCloud", "Grid", "Image", "MarkerArray", "PointStamped", "PoseArray", "TF"}
+DISPLAYS = {
+    "DepthCloud",
+    "Grid",
+    "Image",
+    "MarkerArray",
+    "PointCloud2",
+    "PointStamped",
+    "Pose",
+    "PoseArray",
+    "TF",
+}
 TOOLS = {"FocusCamera", "Interact", "Measure", "MoveCamera", "Select"}
 PANELS = {"Displays", "Help", "Selection", "Time", "Tool Properties", "Transformation", "Views"}
 RELIABILITY = {"Best Effort", "Reliable", "System Default"}
@@ -19,6 +29,8 @@ TOPICS = {
     "MarkerArray": {"/molmo_node/markers"},
     "PoseArray": {"/molmo_node/points"},
     "PointStamped": {"/molmo_node/point"},
+    "Pose": {"/molmo_node/pose"},
+    "PointCloud2": {"/molmo_node/clouds"},
 }
 
 

@@ -351,3 +351,13 @@ def test_nothing_grows(active, clock):
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 300_000
+
+
+def test_how_long_objects_are_looked_for_and_how_often_in_vain(active):
+    active.record_objects({"regions": 20.0, "grasps": 10.0})
+    active.record_objects({"regions": 40.0})
+    active.record_objects({}, "no plane of any size")
+    _, _, values = read(active)["queries"]
+    assert float(values["regions_median_s"]) == 0.03 and float(values["grasps_median_s"]) == 0.01
+    assert values["regions_failed"] == "1"
+    assert read(active)["model"][2]["last_error"] == "no plane of any size"
