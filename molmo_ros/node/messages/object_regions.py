@@ -76,7 +76,7 @@ def _with_region(
     filled = copy.copy(point)
     filled.on, filled.region_valid, filled.region_reason = region.on.value, True, ""
     filled.region_cut = region.cut
-    left, top, width, height = region.window
+    left, top, width, height = map(int, region.window)
     filled.box_2d = RegionOfInterest(x_offset=left, y_offset=top, width=width, height=height)
     if region.box is not None:
         filled.box_pose = pose_message(in_target(target_from_optical, region.box.optical_from_box))
