@@ -1,11 +1,14 @@
-"""The simulated camera's process: signals, its parameters, and an end that leaves nothing."""
+"""The simulated camera's process."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
+from typing import TYPE_CHECKING
+
+from molmo_ros.sim.node_process import run_node
+
+if TYPE_CHECKING:
+    from molmo_ros.sim.sim_camera import SimCamera
 
 
 def main() -> int:
@@ -14,38 +17,13 @@ def main() -> int:
     Returns:
         The exit code: 0, or 2 for a refused parameter or ROS argument.
     """
-    stop = threading.Event()
-    # Before the imports, which take a second: a signal that comes meanwhile ends it as any other does.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    import rclpy
-    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
+    return run_node("molmo_sim_camera", _camera)
 
+
+def _camera() -> SimCamera:
     from molmo_ros.sim.sim_camera import SimCamera
 
-    try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        camera = SimCamera()
-    except (RuntimeError, ValueError, InvalidParameterValueException, InvalidParameterTypeException) as error:
-        with contextlib.suppress(OSError):  # the disk that takes the log is full
-            print(f"molmo_sim_camera: {error}", file=sys.stderr, flush=True)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(camera)
-    while not stop.is_set():
-        try:
-            executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            break
-        except Exception as error:  # anyone may set a parameter of a type that there is not
-            camera.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=10.0)
-    executor.shutdown(timeout_sec=0.1)
-    camera.destroy_node()
-    rclpy.try_shutdown()
-    return 0
+    return SimCamera()
 
 
 if __name__ == "__main__":

@@ -64,11 +64,18 @@ class Scene:
     """
 
     def __init__(
-        self, objects: list[SceneObject], poses: list[str], clutter: str, camera: Camera, look: Look
+        self,
+        objects: list[SceneObject],
+        poses: list[str],
+        clutter: str,
+        camera: Camera,
+        look: Look,
+        sections: str = "",
     ):
+        """Settles the objects; `sections` are further ones of the MJCF, such as a hand's."""
         self.objects = tuple(objects)
         self.camera, self.look = camera, look
-        self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter))
+        self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter, sections))
         self.data = mujoco.MjData(self.model)
         body_object = np.full(self.model.nbody, -1, np.int32)
         for index in range(len(objects)):
@@ -81,22 +88,24 @@ class Scene:
         """The tabletop of a seed: 1 to 7 objects, all in view; equal seeds give equal scenes."""
         rng = np.random.default_rng(seed)
         while True:
-            camera, azimuth = _random_camera(rng)
+            camera, azimuth = random_camera(rng)
             objects = _random_objects(rng)
             places = _places(rng, objects)
             if places is None:
                 continue
-            poses = [_pose(rng, thing, place, azimuth) for thing, place in zip(objects, places, strict=True)]
-            clutter = _clutter(rng, azimuth)
-            scene = cls(objects, poses, clutter, camera, _random_look(rng))
-            if scene._all_in_view():
+            poses = [
+                object_pose(rng, thing, place, azimuth) for thing, place in zip(objects, places, strict=True)
+            ]
+            clutter = loose_sheets(rng, azimuth)
+            scene = cls(objects, poses, clutter, camera, random_look(rng))
+            if scene.all_in_view():
                 return scene
 
     def object_position(self, index: int) -> np.ndarray:
         """[3] centre of mass of an object in the world frame [m]."""
         return self.data.body(f"object{index}").xipos.copy()
 
-    def _all_in_view(self) -> bool:
+    def all_in_view(self) -> bool:
         """True where every object's centre projects well inside the image and none of them fell over an edge."""
         k = self.camera.intrinsics(*SENSOR)
         for index in range(len(self.objects)):
@@ -107,7 +116,7 @@ class Scene:
         return True
 
 
-def _random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
+def random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
     azimuth = rng.uniform(0, 2 * math.pi)
     elevation = math.radians(rng.uniform(36, 62))
     distance = rng.uniform(0.48, 0.61)
@@ -180,7 +189,7 @@ def _to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
     ) + right * math.cos(azimuth)
 
 
-def _pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimuth: float) -> str:
+def object_pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimuth: float) -> str:
     x, y = _to_world(place, azimuth)
     yaw = rng.uniform(0, 2 * math.pi)
     if thing.shape == "mug":  # the handle stays in view, left or right: without it a mug is a cylinder
@@ -189,7 +198,7 @@ def _pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimu
     return f'pos="{x:.4f} {y:.4f} 0.002" euler="0 0 {yaw:.4f}"'
 
 
-def _clutter(rng: np.random.Generator, azimuth: float) -> str:
+def loose_sheets(rng: np.random.Generator, azimuth: float) -> str:
     """Up to two sheets of paper flat on the table: things with no name, under and between the objects."""
     sheets = []
     for index in range(rng.integers(0, 3)):
@@ -204,7 +213,7 @@ def _clutter(rng: np.random.Generator, azimuth: float) -> str:
     return "".join(sheets)
 
 
-def _random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> Look:
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(35, 80))
     light = 1.6 * np.array(
         [
@@ -231,7 +240,7 @@ def _random_look(rng: np.random.Generator) -> Look:
     )
 
 
-def _mjcf(objects: list[SceneObject], poses: list[str], clutter: str) -> str:
+def _mjcf(objects: list[SceneObject], poses: list[str], clutter: str, sections: str) -> str:
     assets = "".join({cone_mesh(thing.geoms) for thing in objects})
     bodies = "".join(
         f'<body name="object{i}" {pose}><freejoint/>{thing.geoms}</body>'
@@ -247,4 +256,5 @@ def _mjcf(objects: list[SceneObject], poses: list[str], clutter: str) -> str:
         <geom name="floor" type="plane" size="5 5 0.1" pos="0 0 -0.75" rgba="0.3 0.3 0.3 1"/>
         {clutter}{bodies}
       </worldbody>
+      {sections}
     </mujoco>"""

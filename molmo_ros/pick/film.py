@@ -1,0 +1,64 @@
+"""The film of the hand at work: a second camera beside the first, and the GIF of what it saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from molmo_ros.sim.scene import Camera
+
+FILM_SIZE = (320, 240)
+"""Width and height [px]."""
+ASIDE, ELEVATION, DISTANCE = math.radians(40), math.radians(24), 0.72
+"""Where it stands about what it looks at: turned from the first camera [rad], above the table [rad], and how far [m]."""
+LOOKS_AT = (0.0, 0.0, 0.08)
+FRAME_TIME, LAST_TIME = 80, 900
+"""How long a picture is shown, and the last of a pick [ms]."""
+LARGEST_GIF = 3_000_000
+"""Of a file that stands in a README [bytes]."""
+
+
+def filming_camera(first: Camera) -> Camera:
+    """Stands beside the camera that the node sees through, lower and farther away."""
+    azimuth = math.atan2(first.position[1], first.position[0]) + ASIDE
+    level = math.cos(ELEVATION)
+    back = np.array([level * math.cos(azimuth), level * math.sin(azimuth), math.sin(ELEVATION)])
+    right = np.cross(-back, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(-back, right), -back], axis=1)
+    return Camera(LOOKS_AT + DISTANCE * back, axes, math.radians(45))
+
+
+def captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """A copy of a picture, uint8 [h, w, 3], with a line of text at its lower edge."""
+    drawn = np.ascontiguousarray(picture).copy()
+    drawn[-22:] = drawn[-22:] // 3
+    cv2.putText(
+        drawn, text, (8, len(drawn) - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (255, 255, 255), 1, cv2.LINE_AA
+    )
+    return drawn
+
+
+def write_gif(path: Path, picks: Sequence[Sequence[np.ndarray]]) -> None:
+    """Writes picks one after the other as an endless GIF.
+
+    Args:
+        path: Of the file.
+        picks: Of each its pictures, uint8 RGB, all of one size.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frames in picks for frame in frames]
+    animation.durations = [
+        LAST_TIME if number == len(frames) - 1 else FRAME_TIME
+        for frames in picks
+        for number in range(len(frames))
+    ]
+    if not cv2.imwriteanimation(str(path), animation):
+        raise OSError(f"{path} cannot be written")

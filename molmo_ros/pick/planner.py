@@ -1,0 +1,119 @@
+"""A small planner: asks for a thing by its name, moves the hand to the grasp, closes, lifts.
+
+It knows nothing but two interfaces: the node's service `point_at`, and a hand that goes where it is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+from molmo_msgs.msg import Grasp, ObjectPointArray
+from molmo_msgs.srv import Point
+
+from molmo_ros.geometry import RigidTransform
+from molmo_ros.pick.hand_interface import pose_transform
+
+WORLD = "world"
+"""The frame that the hand moves in; z up."""
+PRE_GRASP = 0.12
+"""Where the way along the approach axis begins, back from the grasp [m]."""
+SAFE_HEIGHT = 0.35
+"""Of the fingertips on the way to there [m]."""
+LIFT = 0.2
+"""[m]"""
+EMPTY = 0.004
+"""Fingers nearer to each other than this hold nothing [m]."""
+
+
+class DrivenHand(Protocol):
+    """What the planner tells a hand; each call returns once it is done."""
+
+    def move(self, world_from_hand: RigidTransform) -> None:
+        """Go straight there."""
+
+    def set_fingers(self, opening: float) -> float:
+        """Open or close to a distance between the pads [m]; returns the one that was reached."""
+
+
+@dataclass(frozen=True)
+class PickOutcome:
+    """How a pick went, as far as the planner knows.
+
+    Attributes:
+        name: What was to be picked up.
+        done: Whether something is between the fingers, lifted.
+        reason: Why not; empty where it is.
+        point: Place in the answer's points of what was gripped, from 1; 0 where the hand was not moved.
+        held: Distance between the pads at the end [m].
+    """
+
+    name: str
+    done: bool
+    reason: str = ""
+    point: int = 0
+    held: float = 0.0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PickOutcome:
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))
+
+
+def point_request(name: str) -> Point.Request:
+    """What the node is asked."""
+    return Point.Request(labels=[name], grasps=True, target_frame=WORLD)
+
+
+def pick(name: str, ask: Callable[[Point.Request], Point.Response], hand: DrivenHand) -> PickOutcome:
+    """Picks a thing up, or says why not; what cannot be gripped is not touched."""
+    response = ask(point_request(name))
+    answer = response.result
+    if answer.status != ObjectPointArray.FOUND:
+        return PickOutcome(name, False, f"{answer.status}: {answer.reason or answer.text}")
+    # One thing was asked for: of several points the one that the model is surest of.
+    place = max(range(len(answer.points)), key=lambda one: answer.points[one].score)
+    if not answer.points[place].region_valid:
+        return PickOutcome(name, False, f"no region: {answer.points[place].region_reason}")
+    if len(response.grasps.objects) <= place:
+        return PickOutcome(name, False, "the answer has no grasps")
+    offered = response.grasps.objects[place]
+    if not offered.grasps:
+        return PickOutcome(name, False, f"no grasp: {offered.reason}")
+    grasp = offered.grasps[0]
+    if response.grasps.header.frame_id != WORLD:
+        return PickOutcome(
+            name, False, f"the grasps are in {response.grasps.header.frame_id!r}, not {WORLD!r}"
+        )
+    held = _grip_and_lift(grasp, hand)
+    if held < EMPTY:
+        return PickOutcome(name, False, "nothing is between the fingers", place + 1, held)
+    return PickOutcome(name, True, "", place + 1, held)
+
+
+def _grip_and_lift(grasp: Grasp, hand: DrivenHand) -> float:
+    """Returns the distance between the pads at the end [m]."""
+    world_from_grasp = pose_transform(grasp.pose)
+    before = _at(world_from_grasp, np.array([0.0, 0.0, -PRE_GRASP]))
+    x, y, z = before.translation
+    above = RigidTransform((x, y, max(z, SAFE_HEIGHT)), before.rotation)
+    hand.set_fingers(grasp.opening)
+    hand.move(above)
+    hand.move(before)
+    hand.move(world_from_grasp)
+    hand.set_fingers(0.0)
+    x, y, z = world_from_grasp.translation
+    hand.move(RigidTransform((x, y, z + LIFT), world_from_grasp.rotation))
+    return hand.set_fingers(0.0)
+
+
+def _at(world_from_grasp: RigidTransform, place: np.ndarray) -> RigidTransform:
+    """The same orientation, at a place [3] in the grasp's frame."""
+    x, y, z = world_from_grasp.apply(place[None])[0].tolist()
+    return RigidTransform((x, y, z), world_from_grasp.rotation)

@@ -1,0 +1,112 @@
+"""The planner as a ROS 2 node: a name on `~/pick`, and what came of it on `~/outcome`.
+
+What it went by is told, too: the service's answer on `~/answer` and `~/grasps`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from queue import SimpleQueue
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from molmo_msgs.msg import GraspArray, ObjectPointArray
+from molmo_msgs.srv import Point
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from molmo_ros.geometry import RigidTransform
+from molmo_ros.pick.hand_interface import (
+    FINGERS_SET,
+    MOVE,
+    MOVED,
+    SET_FINGERS,
+    fingers_command,
+    move_command,
+)
+from molmo_ros.pick.planner import WORLD, PickOutcome, pick
+from molmo_ros.sim.node_process import run_node
+
+ANSWER_TIMEOUT, MOTION_TIMEOUT = 60.0, 60.0
+"""How long the node and the hand are waited for [s]."""
+
+
+class PlannerNode(Node):
+    """Picks in a thread of its own, which waits; its callbacks only hand over what came."""
+
+    def __init__(self) -> None:
+        super().__init__("molmo_pick_planner")
+        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self._point_at = self.create_client(Point, "molmo_node/point_at")
+        self._move = self.create_publisher(PoseStamped, MOVE, reliable)
+        self._set_fingers = self.create_publisher(JointState, SET_FINGERS, reliable)
+        self._answer = self.create_publisher(ObjectPointArray, "~/answer", reliable)
+        self._grasps = self.create_publisher(GraspArray, "~/grasps", reliable)
+        self._outcome = self.create_publisher(String, "~/outcome", reliable)
+        self._names: SimpleQueue[str] = SimpleQueue()
+        self._came = threading.Condition()
+        self._last: Any = None
+        self.create_subscription(String, "~/pick", lambda message: self._names.put(message.data), reliable)
+        self.create_subscription(PoseStamped, MOVED, self._keep, reliable)
+        self.create_subscription(JointState, FINGERS_SET, self._keep, reliable)
+        threading.Thread(target=self._pick_all, name="picks", daemon=True).start()
+
+    def move(self, world_from_hand: RigidTransform) -> None:
+        """Raises TimeoutError where the hand says nothing."""
+        self._command(self._move, move_command(WORLD, world_from_hand))
+
+    def set_fingers(self, opening: float) -> float:
+        """Raises TimeoutError where the hand says nothing."""
+        return float(self._command(self._set_fingers, fingers_command(opening)).position[0])
+
+    def _pick_all(self) -> None:
+        while True:
+            name = self._names.get()
+            try:
+                outcome = pick(name, self._ask, self)
+            except Exception as error:  # the next pick shall go on
+                outcome = PickOutcome(name, False, f"{type(error).__name__}: {error}")
+            if not self.context.ok():
+                return
+            self._outcome.publish(String(data=outcome.to_json()))
+
+    def _ask(self, request: Point.Request) -> Point.Response:
+        answered = threading.Event()
+        future = self._point_at.call_async(request)
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(ANSWER_TIMEOUT):
+            raise TimeoutError(f"no answer within {ANSWER_TIMEOUT:.0f} s")
+        response: Point.Response = future.result()
+        self._answer.publish(response.result)
+        self._grasps.publish(response.grasps)
+        return response
+
+    def _command(self, publisher: Any, command: PoseStamped | JointState) -> Any:
+        """Sends a command and waits for its answer, which has its stamp."""
+        command.header.stamp = self.get_clock().now().to_msg()
+        with self._came:
+            publisher.publish(command)
+            answered = self._came.wait_for(
+                lambda: self._last is not None and self._last.header.stamp == command.header.stamp,
+                MOTION_TIMEOUT,
+            )
+            if not answered:
+                raise TimeoutError(f"the hand did not answer within {MOTION_TIMEOUT:.0f} s")
+            return self._last
+
+    def _keep(self, answer: PoseStamped | JointState) -> None:
+        with self._came:
+            self._last = answer
+            self._came.notify_all()
+
+
+def main() -> int:
+    """Run the planner until SIGINT, SIGTERM or a shutdown of its context; returns the exit code."""
+    return run_node("molmo_pick_planner", PlannerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
