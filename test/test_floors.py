@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "molmo_ros"
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (
+        ("pick",),
         ("cli", "demo"),
         ("bag", "train"),
         ("node",),

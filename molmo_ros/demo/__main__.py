@@ -10,19 +10,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
-from molmo_ros.demo.processes import Child, ChildError, shortage
+from molmo_ros.demo.processes import Child, ChildError, interrupt, interrupts_wait, shortage, wait_for
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
 PICTURE_TIMEOUT = 5.0
 WARM_UP = "is there a table?"
-READY_TIMEOUT = 180.0
-"""A cold disk makes importing torch slow [s]."""
 
 
 def main() -> int:
@@ -44,7 +40,7 @@ def main() -> int:
     # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
     # Shells start background jobs with SIGINT ignored, and Python would leave it so.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     # Never meet a robot on the network, also where this was not started by make.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     try:
@@ -55,26 +51,6 @@ def main() -> int:
     except (ChildError, OSError) as error:  # nothing came in time, or the output folder cannot be written
         print(f"\ndemo failed: {error}", file=sys.stderr)
         return 1
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Raises at its end what was signalled meanwhile: a C extension that is interrupted while it is imported
-    says that it is broken instead."""
-    caught: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.signal(number, lambda got, _: caught.append(got)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-    if caught:
-        raise KeyboardInterrupt
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         node = launch("node", "molmo_ros.node.process", f"model:={args.model}", f"device:={args.device}")
         children = (camera, node)
 
-        with _interrupts_wait():
+        with interrupts_wait():
             from molmo_ros.demo import report
             from molmo_ros.demo.judge import Verdict, judge
             from molmo_ros.demo.plan import make_plan
@@ -117,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
         user = User(recording.write)
         stack.callback(user.close)
 
-        _wait(say, "the camera's first frame", lambda: user.frames_seen() > 0, children)
-        _wait(say, "the node", user.node_listens, children)
+        wait_for(say, "the camera's first frame", lambda: user.frames_seen() > 0, children)
+        wait_for(say, "the node", user.node_listens, children)
         user.ask(WARM_UP)
-        _wait(say, "the node to load its model and answer once", user.answered, children)
+        wait_for(say, "the node to load its model and answer once", user.answered, children)
 
         print(f"\n{report.HEADER}\n{'-' * len(report.HEADER)}", flush=True)
         verdicts: list[Verdict] = []
@@ -152,21 +128,6 @@ def run(args: argparse.Namespace) -> int:
     print("The .mcap file opens in Foxglove (Open local file) and other robotics viewers.")
     say("demo passed" if passed else f"demo FAILED: fewer than {PASS_SHARE:.0%} of the queries are right")
     return 0 if passed else 1
-
-
-def _wait(say: Callable[[str], None], what: str, ready: Callable[[], bool], children: tuple) -> None:
-    """Waits and shows that it does; ends at once where a child has ended."""
-    say(f"waiting for {what}")
-    started = last = time.monotonic()
-    while not ready():
-        for child in children:
-            child.check()
-        if time.monotonic() - started > READY_TIMEOUT:
-            raise TimeoutError(f"{what} did not come within {READY_TIMEOUT:.0f} s")
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
-            say(f"  still waiting for {what}")
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 GRACE = 5.0
 """How long a process may take to end after SIGINT [s]."""
 
 SHARED_MEMORY = Path("/dev/shm")
-NEEDED = 3 * 17_600_000
-"""Camera, node and user each take the segment of config/fastdds_shm.xml and its bookkeeping [bytes]."""
+SEGMENT = 17_600_000
+"""What each process takes of it: the segment of config/fastdds_shm.xml and its bookkeeping [bytes]."""
+NEEDED = 3 * SEGMENT
+"""Of camera, node and user [bytes]."""
+READY_TIMEOUT = 180.0
+"""A cold disk makes importing torch slow [s]."""
 
 _libc = ctypes.CDLL(None)
 
@@ -104,3 +110,46 @@ def shortage(folder: Path = SHARED_MEMORY, needed: int = NEEDED) -> str | None:
         "Give a container more (docker run --shm-size=128m); killed ROS processes leave fastrtps_* there, "
         "which may be removed while no ROS runs"
     )
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Handles a signal as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Raises at its end what was signalled meanwhile: a C extension that is interrupted while it is imported
+    says that it is broken instead."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.signal(number, lambda got, _: caught.append(got)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
+def wait_for(
+    say: Callable[[str], None], what: str, ready: Callable[[], bool], children: Sequence[Child]
+) -> None:
+    """Waits and says that it does.
+
+    Raises:
+        ChildError: One of the children has ended.
+        TimeoutError: It was not ready within `READY_TIMEOUT`.
+    """
+    say(f"waiting for {what}")
+    started = last = time.monotonic()
+    while not ready():
+        for child in children:
+            child.check()
+        if time.monotonic() - started > READY_TIMEOUT:
+            raise TimeoutError(f"{what} did not come within {READY_TIMEOUT:.0f} s")
+        if time.monotonic() - last > 5:
+            last = time.monotonic()
+            say(f"  still waiting for {what}")
+        time.sleep(0.05)

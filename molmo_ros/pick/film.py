@@ -14,7 +14,7 @@ from molmo_ros.sim.scene import Camera
 FILM_SIZE = (320, 240)
 """Width and height [px]."""
 ASIDE, ELEVATION, DISTANCE = math.radians(40), math.radians(24), 0.72
-"""Where it stands about what it looks at: turned from the first camera [rad], above the table [rad], and how far [m]."""
+"""Where it stands about what it looks at: turned from the first camera and above the table [rad], and how far [m]."""
 LOOKS_AT = (0.0, 0.0, 0.08)
 FRAME_TIME, LAST_TIME = 80, 900
 """How long a picture is shown, and the last of a pick [ms]."""

@@ -49,7 +49,7 @@ class PlannerNode(Node):
         self._names: SimpleQueue[str] = SimpleQueue()
         self._came = threading.Condition()
         self._last: Any = None
-        self.create_subscription(String, "~/pick", lambda message: self._names.put(message.data), reliable)
+        self.create_subscription(String, "~/pick", self._on_pick, reliable)
         self.create_subscription(PoseStamped, MOVED, self._keep, reliable)
         self.create_subscription(JointState, FINGERS_SET, self._keep, reliable)
         threading.Thread(target=self._pick_all, name="picks", daemon=True).start()
@@ -61,6 +61,9 @@ class PlannerNode(Node):
     def set_fingers(self, opening: float) -> float:
         """Raises TimeoutError where the hand says nothing."""
         return float(self._command(self._set_fingers, fingers_command(opening)).position[0])
+
+    def _on_pick(self, message: String) -> None:
+        self._names.put(message.data)
 
     def _pick_all(self) -> None:
         while True:

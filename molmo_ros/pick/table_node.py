@@ -2,8 +2,8 @@
 
 Simulated time passes only while the hand carries out a command, or while the judge lets it pass (`~/hold`), so that a
 slow machine changes nothing. The table follows from the parameter `seed`, as in the simulated camera: once setting
-it has returned, newer stamps show the new one. While the hand moves, no pictures are taken; where `film` is set, a second
-camera takes some of the hand.
+it has returned, newer stamps show the new one. While the hand moves, no pictures are taken; where `film` is set, a
+second camera takes some of the hand.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class TableNode(Node):
         self._film = self.create_publisher(Image, "film", reliable)
         self._moved = self.create_publisher(PoseStamped, MOVED, reliable)
         self._fingers_set = self.create_publisher(JointState, FINGERS_SET, reliable)
+        self._pictures: tuple[CameraInfo, Image, Image] | None = None
         self._show(self.get_parameter("seed").value)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.create_subscription(PoseStamped, MOVE, self._on_move, reliable)
@@ -182,7 +183,7 @@ class TableNode(Node):
     def _look(self, view: Rendering) -> None:
         """Makes messages of what the camera sees; the noise stays the same until something has moved."""
         depth = view.depth + self._rng.normal(0, DEPTH_NOISE, view.depth.shape).astype(np.float32)
-        self._pictures: tuple[CameraInfo, Image, Image] | None = (
+        self._pictures = (
             camera_info_message(view),
             image_message(depth, "32FC1"),
             image_message(add_noise(view.rgb, self._rng, PIXEL_NOISE), "rgb8"),

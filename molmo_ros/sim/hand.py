@@ -38,13 +38,16 @@ class HandMeasures:
     Attributes:
         opening: Largest distance between the pads.
         finger_thickness, finger_width: Of one finger along and across the closing axis.
-        finger_depth: From the fingertips back to the palm.
+        finger_depth: From the fingertips back to the hand's body.
+        hand_width, hand_thickness: Of that body along and across the closing axis.
     """
 
     opening: float
     finger_thickness: float
     finger_width: float
     finger_depth: float
+    hand_width: float
+    hand_thickness: float
 
 
 def hand_mjcf(measures: HandMeasures) -> str:
@@ -52,7 +55,6 @@ def hand_mjcf(measures: HandMeasures) -> str:
     half = measures.opening / 2
     thick, wide, deep = measures.finger_thickness / 2, measures.finger_width / 2, measures.finger_depth / 2
     pad = f'friction="{SLIDING_FRICTION} 0.02 0.002" condim="4" priority="1" solref="0.006 1" density="1500"'
-    palm = half + 2 * thick
     x, y, z, w = HOME.rotation
     home = f'pos="0 0 {HOME.translation[2]}" quat="{w} {x} {y} {z}"'
     fingers = "".join(
@@ -73,8 +75,8 @@ def hand_mjcf(measures: HandMeasures) -> str:
       <worldbody>
         <body name="lead" mocap="true" {home}/>
         <body name="hand" gravcomp="1" {home}><freejoint/>
-          <geom name="palm" type="box" size="{wide + 0.004} {palm} 0.015" pos="0 0 {-2 * deep - 0.015}" {pad}
-            rgba="0.75 0.76 0.78 1"/>
+          <geom name="palm" type="box" size="{measures.hand_thickness / 2} {measures.hand_width / 2} 0.015"
+            pos="0 0 {-2 * deep - 0.015}" {pad} rgba="0.75 0.76 0.78 1"/>
           <geom name="wrist" type="cylinder" size="0.02 0.04" pos="0 0 {-2 * deep - 0.07}" {pad}
             rgba="0.4 0.42 0.46 1"/>
           {fingers}

@@ -102,10 +102,12 @@ class GraspTruth:
         near, far = [], []
         for x, z in self._pad():
             ends = world_from_grasp.apply(np.array([[x, -half, z], [x, half, z]]))
-            hits = self._first_of(index, ends[0], across), self._first_of(index, ends[1], -across)
-            if all(hit is not None and abs(float(hit[1] @ across)) > math.cos(STEEPEST) for hit in hits):
-                near.append(hits[0][0])
-                far.append(2 * half - hits[1][0])
+            one, other = self._first_of(index, ends[0], across), self._first_of(index, ends[1], -across)
+            if one is None or other is None:
+                continue
+            if min(abs(float(normal @ across)) for _, normal in (one, other)) > math.cos(STEEPEST):
+                near.append(one[0])
+                far.append(2 * half - other[0])
         if len(near) < FEWEST_RAYS:
             return None
         off = np.linalg.norm(np.subtract(world_from_grasp.translation, self._table.object_position(index)))

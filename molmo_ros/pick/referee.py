@@ -1,0 +1,216 @@
+"""The judge's own ROS node: sets tables, tells the planner what to pick, listens in."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import PointStamped, PoseStamped
+from molmo_msgs.msg import GraspArray, ObjectPointArray
+from molmo_msgs.srv import Point
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from molmo_ros.pick.hand_interface import FINGERS_SET, MOVED
+from molmo_ros.pick.planner import PickOutcome
+
+TABLE, NODE, PLANNER = "/molmo_pick_table", "/molmo_node", "/molmo_pick_planner"
+HEARD_OF_NODE = {
+    "result": ObjectPointArray,
+    "object_regions": ObjectPointArray,
+    "regions": Image,
+    "point": PointStamped,
+    "markers": MarkerArray,
+    "annotated": Image,
+}
+HEARD_OF_PLANNER = {"pick": String, "answer": ObjectPointArray, "grasps": GraspArray, "outcome": String}
+CLOSE_TIMEOUT = 5.0
+"""How long the last callback may take when all ends [s]."""
+
+Record = Callable[[str, Any, int], None]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard of one pick.
+
+    Attributes:
+        outcome: What the planner says; None where it said nothing in time.
+        answer: What the node told it; None where it told nothing.
+        grasps: The grasps that came with it.
+        labels: uint16 [h, w], the node's regions in the picture that the answer is about; None where none came.
+        picture: uint8 [h, w, 3] RGB, what the node drew; None where none came.
+        film: Pictures of the hand, uint8 RGB.
+    """
+
+    outcome: PickOutcome | None
+    answer: ObjectPointArray | None
+    grasps: GraspArray | None
+    labels: np.ndarray | None
+    picture: np.ndarray | None
+    film: list[np.ndarray]
+
+
+class Referee:
+    """Talks to the table and to the planner; its callbacks run in a thread of their own.
+
+    Args:
+        record: Called for each message with topic, message and time of receipt [ns].
+    """
+
+    def __init__(self, record: Record):
+        self._record = record
+        self._changed = threading.Condition()
+        self._frame_stamps: deque[int] = deque(maxlen=2)
+        self._frames_to_record = 0
+        self._messages: dict[str, list[Any]] = {}
+        rclpy.init()
+        self._node = rclpy.create_node("molmo_pick_referee")
+        reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        self._pick = self._node.create_publisher(String, f"{PLANNER}/pick", reliable)
+        self._set_parameters = self._node.create_client(SetParameters, f"{TABLE}/set_parameters")
+        self._point_at = self._node.create_client(Point, f"{NODE}/point_at")
+        self._hold = self._node.create_client(Trigger, f"{TABLE}/hold")
+        for topic, kind in (("/image", Image), ("/depth", Image), ("/camera_info", CameraInfo)):
+            self._listen(kind, topic, qos_profile_sensor_data)
+        for topic, kind in HEARD_OF_NODE.items():
+            self._listen(kind, f"{NODE}/{topic}", reliable)
+        for topic, kind in HEARD_OF_PLANNER.items():
+            self._listen(kind, f"{PLANNER}/{topic}", reliable)
+        self._listen(Image, "/film", reliable)
+        self._listen(PoseStamped, f"/{MOVED}", reliable)
+        self._listen(JointState, f"/{FINGERS_SET}", reliable)
+        self._listen(TFMessage, "/tf", reliable)
+        latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._listen(TFMessage, "/tf_static", latched)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        rclpy.try_shutdown()
+        self._thread.join(CLOSE_TIMEOUT)
+
+    def frames_seen(self) -> int:
+        """How many pictures came, 2 at most."""
+        return len(self._frame_stamps)
+
+    def all_listen(self) -> bool:
+        """Whether the planner is there, and the node with a model that answers."""
+        return (
+            self._pick.get_subscription_count() > 0
+            and self._node.count_publishers(f"{PLANNER}/outcome") > 0
+            and self._node.count_publishers(f"{NODE}/result") > 0
+            and self._point_at.service_is_ready()
+        )
+
+    def set_table(self, seed: int, film: bool, timeout: float) -> None:
+        """Sets another table and waits for its second picture: by then the node has the first one, too.
+
+        Raises:
+            TimeoutError: The table did not follow.
+        """
+        parameters = [Parameter("seed", value=seed), Parameter("film", value=film)]
+        request = SetParameters.Request(parameters=[one.to_parameter_msg() for one in parameters])
+        self._call(self._set_parameters, request, timeout)
+        switched = self._node.get_clock().now().nanoseconds
+        with self._changed:
+            self._frames_to_record = 3  # image, depth and calibration
+            fresh = self._changed.wait_for(
+                lambda: sum(stamp > switched for stamp in self._frame_stamps) >= 2, timeout
+            )
+        if not fresh:
+            raise TimeoutError(f"the camera shows no picture of table {seed}")
+
+    def pick(self, name: str) -> None:
+        """Tells the planner to pick something up."""
+        with self._changed:
+            self._messages.clear()
+            self._pick.publish(String(data=name))
+
+    def outcome(self, timeout: float) -> Heard:
+        """Waits for what the planner says, and gathers what else was heard [s]."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest(f"{PLANNER}/outcome") is not None, timeout)
+            said = self._newest(f"{PLANNER}/outcome")
+            answer = self._newest(f"{PLANNER}/answer")
+            about = None if answer is None else answer.header
+            labels, picture = (self._about(f"{NODE}/{topic}", about) for topic in ("regions", "annotated"))
+            return Heard(
+                outcome=None if said is None else PickOutcome.from_json(said.data),
+                answer=answer,
+                grasps=self._newest(f"{PLANNER}/grasps"),
+                labels=None if labels is None else _pixels(labels, np.uint16, 1)[..., 0],
+                picture=None if picture is None else _pixels(picture, np.uint8, 3),
+                film=[_pixels(one, np.uint8, 3) for one in self._messages.get("/film", [])],
+            )
+
+    def rises(self, timeout: float) -> list[float]:
+        """How high each object stays above where it stood, for a second from now [m].
+
+        Raises:
+            TimeoutError: The table does not answer.
+        """
+        response = self._call(self._hold, Trigger.Request(), timeout)
+        return list(json.loads(response.message)["rises"])
+
+    def _call(self, client: Any, request: Any, timeout: float) -> Any:
+        if not client.wait_for_service(timeout):
+            raise TimeoutError(f"there is no service {client.srv_name}")
+        done = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout):
+            raise TimeoutError(f"{client.srv_name} did not answer within {timeout:.0f} s")
+        return future.result()
+
+    def _newest(self, topic: str) -> Any:
+        return self._messages.get(topic, [None])[-1]
+
+    def _about(self, topic: str, header: Any) -> Any:
+        """The last message about the picture of a header; None where none came."""
+        return next((one for one in reversed(self._messages.get(topic, [])) if one.header == header), None)
+
+    def _listen(self, kind: type, topic: str, qos: QoSProfile) -> None:
+        self._node.create_subscription(kind, topic, lambda message: self._hear(topic, message), qos)
+
+    def _hear(self, topic: str, message: Any) -> None:
+        with self._changed:
+            frame = topic in ("/image", "/depth", "/camera_info")
+            if not frame or self._frames_to_record > 0:
+                self._frames_to_record -= frame
+                self._record(topic, message, time.time_ns())
+            if topic == "/image":
+                stamp = message.header.stamp
+                self._frame_stamps.append(stamp.sec * 10**9 + stamp.nanosec)
+            elif not frame:
+                self._messages.setdefault(topic, []).append(message)
+            self._changed.notify_all()
+
+    def _spin(self) -> None:
+        try:
+            while rclpy.ok():  # with a time-out: the wake-up of a shutdown may be lost
+                self._executor.spin_once(timeout_sec=0.2)
+        except ExternalShutdownException:
+            return
+
+
+def _pixels(image: Image, kind: type, channels: int) -> np.ndarray:
+    """[h, w, channels] of an image without padding."""
+    return np.frombuffer(bytes(image.data), kind).reshape(image.height, image.width, channels)
