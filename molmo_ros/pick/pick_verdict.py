@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from molmo_ros.geometry import RigidTransform
 from molmo_ros.pick.hand_interface import pose_transform
-from molmo_ros.pick.referee import Heard
+from molmo_ros.pick.referee import Heard, Look
 from molmo_ros.sim.hand import HandMeasures
 from molmo_ros.sim.picking_table import PickingTable
 from molmo_ros.sim.true_grasps import GraspTruth
@@ -51,17 +53,20 @@ class PickVerdict:
     touched: bool
 
 
-def judge_pick(table: PickingTable, measures: HandMeasures, heard: Heard, rises: list[float]) -> PickVerdict:
+def judge_pick(
+    table: PickingTable, measures: HandMeasures, look: Look | None, heard: Heard, rises: list[float]
+) -> PickVerdict:
     """Judges one pick.
 
     Args:
         table: As it was before anything moved.
         measures: Of its hand.
-        heard: What the planner and the node said.
+        look: What the node shows of its answer; None where nothing came.
+        heard: What the planner said, and what it was told.
         rises: How high each object stayed above where it stood, all through the last second [m].
     """
     truth = GraspTruth(table, measures)
-    overlap = _overlap(table, heard)
+    overlap = _overlap(table, look, heard)
     cause, reason = _cause(table, truth, heard, rises, overlap)
     touched = heard.outcome is not None and heard.outcome.point > 0
     return PickVerdict(truth.exists(table.asked), cause, reason, overlap, float(rises[table.asked]), touched)
@@ -109,6 +114,13 @@ def chosen(heard: Heard) -> int:
     return max(range(len(points)), key=lambda one: points[one].score, default=0)
 
 
+def chosen_region(look: Look | None, heard: Heard) -> np.ndarray | None:
+    """bool [h, w], the region of that point; None where there was none."""
+    if look is None or heard.answer is None or not heard.answer.points:
+        return None
+    return np.asarray(look.labels == chosen(heard) + 1)
+
+
 def chosen_grasp(heard: Heard) -> tuple[RigidTransform, float] | None:
     """Pose in the world and opening [m] of the grasp that the planner went by; None where there was none."""
     if heard.outcome is None or heard.outcome.point == 0 or heard.grasps is None:
@@ -131,10 +143,10 @@ def _grasp_fault(table: PickingTable, truth: GraspTruth, heard: Heard, place: in
     return ""
 
 
-def _overlap(table: PickingTable, heard: Heard) -> float:
-    if heard.labels is None or heard.answer is None or not heard.answer.points:
+def _overlap(table: PickingTable, look: Look | None, heard: Heard) -> float:
+    region, thing = chosen_region(look, heard), table.view.segmentation == table.asked
+    if region is None:
         return float("nan")
-    region, thing = heard.labels == chosen(heard) + 1, table.view.segmentation == table.asked
     return float((region & thing).sum() / max(1, (region | thing).sum()))
 
 

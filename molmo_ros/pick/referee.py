@@ -53,17 +53,26 @@ class Heard:
         outcome: What the planner says; None where it said nothing in time.
         answer: What the node told it; None where it told nothing.
         grasps: The grasps that came with it.
-        labels: uint16 [h, w], the node's regions in the picture that the answer is about; None where none came.
-        picture: uint8 [h, w, 3] RGB, what the node drew; None where none came.
         film: Pictures of the hand, uint8 RGB.
     """
 
     outcome: PickOutcome | None
     answer: ObjectPointArray | None
     grasps: GraspArray | None
-    labels: np.ndarray | None
-    picture: np.ndarray | None
     film: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the node shows of an answer.
+
+    Attributes:
+        labels: uint16 [h, w], the number of the point, from 1, whose region a pixel is of; else 0.
+        picture: uint8 [h, w, 3] RGB, what the node drew.
+    """
+
+    labels: np.ndarray
+    picture: np.ndarray
 
 
 class Referee:
@@ -82,6 +91,8 @@ class Referee:
         rclpy.init()
         self._node = rclpy.create_node("molmo_pick_referee")
         reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        self._queries = self._node.create_publisher(String, "query", reliable)
+        self._warm_up: Any = None
         self._pick = self._node.create_publisher(String, f"{PLANNER}/pick", reliable)
         self._set_parameters = self._node.create_client(SetParameters, f"{TABLE}/set_parameters")
         self._point_at = self._node.create_client(Point, f"{NODE}/point_at")
@@ -112,12 +123,12 @@ class Referee:
         return len(self._frame_stamps)
 
     def all_listen(self) -> bool:
-        """Whether the planner is there, and the node with a model that answers."""
+        """Whether the planner is there, and the node with a model that has answered once."""
         return (
             self._pick.get_subscription_count() > 0
             and self._node.count_publishers(f"{PLANNER}/outcome") > 0
-            and self._node.count_publishers(f"{NODE}/result") > 0
-            and self._point_at.service_is_ready()
+            and self._queries.get_subscription_count() > 0
+            and self._node_answers()
         )
 
     def set_table(self, seed: int, film: bool, timeout: float) -> None:
@@ -138,6 +149,23 @@ class Referee:
         if not fresh:
             raise TimeoutError(f"the camera shows no picture of table {seed}")
 
+    def look(self, name: str, timeout: float) -> Look | None:
+        """What the node shows of its answer to whoever watches; None where that did not come in time [s].
+
+        The planner is told the same when it asks: the picture is the same until something moves.
+        """
+        with self._changed:
+            self._messages.clear()
+            self._queries.publish(String(data=name))
+
+            def came() -> bool:
+                return all(self._newest(f"{NODE}/{topic}") is not None for topic in ("regions", "annotated"))
+
+            if not self._changed.wait_for(came, timeout):
+                return None
+            labels, picture = (self._newest(f"{NODE}/{topic}") for topic in ("regions", "annotated"))
+            return Look(_pixels(labels, np.uint16, 1)[..., 0], _pixels(picture, np.uint8, 3))
+
     def pick(self, name: str) -> None:
         """Tells the planner to pick something up."""
         with self._changed:
@@ -149,15 +177,10 @@ class Referee:
         with self._changed:
             self._changed.wait_for(lambda: self._newest(f"{PLANNER}/outcome") is not None, timeout)
             said = self._newest(f"{PLANNER}/outcome")
-            answer = self._newest(f"{PLANNER}/answer")
-            about = None if answer is None else answer.header
-            labels, picture = (self._about(f"{NODE}/{topic}", about) for topic in ("regions", "annotated"))
             return Heard(
                 outcome=None if said is None else PickOutcome.from_json(said.data),
-                answer=answer,
+                answer=self._newest(f"{PLANNER}/answer"),
                 grasps=self._newest(f"{PLANNER}/grasps"),
-                labels=None if labels is None else _pixels(labels, np.uint16, 1)[..., 0],
-                picture=None if picture is None else _pixels(picture, np.uint8, 3),
                 film=[_pixels(one, np.uint8, 3) for one in self._messages.get("/film", [])],
             )
 
@@ -169,6 +192,19 @@ class Referee:
         """
         response = self._call(self._hold, Trigger.Request(), timeout)
         return list(json.loads(response.message)["rises"])
+
+    def _node_answers(self) -> bool:
+        """Asks again until there is an answer; while it loads its model the node refuses."""
+        if not self._point_at.service_is_ready():
+            return False
+        if self._warm_up is None:
+            self._warm_up = self._point_at.call_async(Point.Request(labels=["table"]))
+        if not self._warm_up.done():
+            return False
+        if self._warm_up.result().result.status != ObjectPointArray.ERROR:
+            return True
+        self._warm_up = None
+        return False
 
     def _call(self, client: Any, request: Any, timeout: float) -> Any:
         if not client.wait_for_service(timeout):
@@ -182,10 +218,6 @@ class Referee:
 
     def _newest(self, topic: str) -> Any:
         return self._messages.get(topic, [None])[-1]
-
-    def _about(self, topic: str, header: Any) -> Any:
-        """The last message about the picture of a header; None where none came."""
-        return next((one for one in reversed(self._messages.get(topic, [])) if one.header == header), None)
 
     def _listen(self, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node.create_subscription(kind, topic, lambda message: self._hear(topic, message), qos)
