@@ -25,7 +25,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint benchmark train build clean setup
+.PHONY: help demo pick test check lint benchmark train build clean setup
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ setup:
 
 demo: setup ## Simulated camera, Molmo node, ten and more queries; pictures and a recording in demo_output/
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.demo $(ARGS)
+
+pick: setup ## A simulated hand picks what it is told, on a hundred tables; table, pictures, film in pick_output/
+	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.pick $(ARGS)
 
 # A worker more than there are cores, each with whole files (test/conftest.py). With arguments one, whose output is not
 # caught up in another's; ARGS="-n auto ..." for more.
@@ -63,6 +66,6 @@ build: setup ## colcon build and colcon test of both packages, with the ROS of t
 	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
 
 clean: ## Removes everything that is made here, the environment too
-	rm -rf .venv build install log demo_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
+	rm -rf .venv build install log demo_output pick_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
 		interfaces/*/build interfaces/*/*.egg-info
 	find molmo_ros test benchmarks interfaces -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,15 @@ ROS = {
     "visualization_msgs",
 }
 ALONE = ("molmo/", "geometry/", "tracking/", "pictures/")
-WITH_ROS = ("node/", "bag/", "demo/", "sim/camera_node.py", "sim/sim_camera.py")
+WITH_ROS = (
+    "node/",
+    "bag/",
+    "demo/",
+    "pick/",
+    "sim/camera_node.py",
+    "sim/node_process.py",
+    "sim/sim_camera.py",
+)
 
 
 def imported(path):

@@ -46,7 +46,7 @@ SAME_MEANING = {
     "parity": "comparing with reference vectors, and its command",
     "scene": "things on a table: simulated, and as a depth image shows them",
 }
-NOT_HERE = ("build", "install", "log", "node_modules", "__pycache__", "demo_output")
+NOT_HERE = ("build", "install", "log", "node_modules", "__pycache__", "demo_output", "pick_output")
 
 
 @cache

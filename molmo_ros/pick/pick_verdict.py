@@ -9,7 +9,7 @@ import numpy as np
 
 from molmo_ros.geometry import RigidTransform
 from molmo_ros.pick.hand_interface import pose_transform
-from molmo_ros.pick.referee import Heard, Look
+from molmo_ros.pick.referee import HeardPick, ShownAnswer
 from molmo_ros.sim.hand import HandMeasures
 from molmo_ros.sim.picking_table import PickingTable
 from molmo_ros.sim.true_grasps import GraspTruth
@@ -54,7 +54,11 @@ class PickVerdict:
 
 
 def judge_pick(
-    table: PickingTable, measures: HandMeasures, look: Look | None, heard: Heard, rises: list[float]
+    table: PickingTable,
+    measures: HandMeasures,
+    look: ShownAnswer | None,
+    heard: HeardPick,
+    rises: list[float],
 ) -> PickVerdict:
     """Judges one pick.
 
@@ -73,7 +77,7 @@ def judge_pick(
 
 
 def _cause(
-    table: PickingTable, truth: GraspTruth, heard: Heard, rises: list[float], overlap: float
+    table: PickingTable, truth: GraspTruth, heard: HeardPick, rises: list[float], overlap: float
 ) -> tuple[Cause, str]:
     """The first part of the way that was wrong, from the word to the lifted thing."""
     others = [
@@ -106,7 +110,7 @@ def _cause(
     return Cause.PHYSICS, f"slipped: lifted {rises[table.asked] * 100:.0f} cm; {outcome.reason}".rstrip("; ")
 
 
-def chosen(heard: Heard) -> int:
+def chosen(heard: HeardPick) -> int:
     """Place of the point that the planner went by, or would have; from 0."""
     if heard.outcome is not None and heard.outcome.point:
         return heard.outcome.point - 1
@@ -114,14 +118,14 @@ def chosen(heard: Heard) -> int:
     return max(range(len(points)), key=lambda one: points[one].score, default=0)
 
 
-def chosen_region(look: Look | None, heard: Heard) -> np.ndarray | None:
+def chosen_region(look: ShownAnswer | None, heard: HeardPick) -> np.ndarray | None:
     """bool [h, w], the region of that point; None where there was none."""
     if look is None or heard.answer is None or not heard.answer.points:
         return None
     return np.asarray(look.labels == chosen(heard) + 1)
 
 
-def chosen_grasp(heard: Heard) -> tuple[RigidTransform, float] | None:
+def chosen_grasp(heard: HeardPick) -> tuple[RigidTransform, float] | None:
     """Pose in the world and opening [m] of the grasp that the planner went by; None where there was none."""
     if heard.outcome is None or heard.outcome.point == 0 or heard.grasps is None:
         return None
@@ -129,7 +133,7 @@ def chosen_grasp(heard: Heard) -> tuple[RigidTransform, float] | None:
     return pose_transform(grasp.pose), grasp.opening
 
 
-def _grasp_fault(table: PickingTable, truth: GraspTruth, heard: Heard, place: int) -> str:
+def _grasp_fault(table: PickingTable, truth: GraspTruth, heard: HeardPick, place: int) -> str:
     """What the true geometry says against the grasp; empty where nothing."""
     found = chosen_grasp(heard)
     if found is None:
@@ -143,7 +147,7 @@ def _grasp_fault(table: PickingTable, truth: GraspTruth, heard: Heard, place: in
     return ""
 
 
-def _overlap(table: PickingTable, look: Look | None, heard: Heard) -> float:
+def _overlap(table: PickingTable, look: ShownAnswer | None, heard: HeardPick) -> float:
     region, thing = chosen_region(look, heard), table.view.segmentation == table.asked
     if region is None:
         return float("nan")

@@ -46,7 +46,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardPick:
     """What was heard of one pick.
 
     Attributes:
@@ -63,7 +63,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Look:
+class ShownAnswer:
     """What the node shows of an answer.
 
     Attributes:
@@ -149,7 +149,7 @@ class Referee:
         if not fresh:
             raise TimeoutError(f"the camera shows no picture of table {seed}")
 
-    def look(self, name: str, timeout: float) -> Look | None:
+    def look(self, name: str, timeout: float) -> ShownAnswer | None:
         """What the node shows of its answer to whoever watches; None where that did not come in time [s].
 
         The planner is told the same when it asks: the picture is the same until something moves.
@@ -164,7 +164,7 @@ class Referee:
             if not self._changed.wait_for(came, timeout):
                 return None
             labels, picture = (self._newest(f"{NODE}/{topic}") for topic in ("regions", "annotated"))
-            return Look(_pixels(labels, np.uint16, 1)[..., 0], _pixels(picture, np.uint8, 3))
+            return ShownAnswer(_pixels(labels, np.uint16, 1)[..., 0], _pixels(picture, np.uint8, 3))
 
     def pick(self, name: str) -> None:
         """Tells the planner to pick something up."""
@@ -172,12 +172,12 @@ class Referee:
             self._messages.clear()
             self._pick.publish(String(data=name))
 
-    def outcome(self, timeout: float) -> Heard:
+    def outcome(self, timeout: float) -> HeardPick:
         """Waits for what the planner says, and gathers what else was heard [s]."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest(f"{PLANNER}/outcome") is not None, timeout)
             said = self._newest(f"{PLANNER}/outcome")
-            return Heard(
+            return HeardPick(
                 outcome=None if said is None else PickOutcome.from_json(said.data),
                 answer=self._newest(f"{PLANNER}/answer"),
                 grasps=self._newest(f"{PLANNER}/grasps"),
