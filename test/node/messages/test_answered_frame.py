@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("molmo_msgs.msg")
 
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2  # noqa: E402
 
 from molmo_ros.node.cameras.images import decode_picture, depth_view  # noqa: E402
 from molmo_ros.node.cameras.intrinsics import camera_from_message  # noqa: E402
@@ -44,7 +44,8 @@ def test_depth_and_calibration_have_the_pictures_stamp_and_their_own_frames(scen
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])
 def test_depth_that_was_no_image_of_the_pictures_pixels_becomes_one(scene, kind):
     depth = (np.arange(48).reshape(6, 8) + 500).astype(kind)
-    for message in (CompressedImage(format="16UC1; compressedDepth png"), Image(height=2, width=2)):
+    sources = CompressedImage(format="16UC1; compressedDepth png"), Image(height=2, width=2), PointCloud2()
+    for message in sources:
         surroundings = replace(scene.found.view.surroundings, depth=depth, depth_message=message)
         made = answered_depth(surroundings, scene.header)
         assert made.header == scene.header
