@@ -222,6 +222,13 @@ def other_cameras(view: CameraMessages, results: dict[str, PlacementErrors]) -> 
         measure(
             results, f"depth camera {metres * 1e3:.0f} mm beside", view, Inputs(), depth=view.beside(metres)
         )
+        transforms = StaticTransforms()
+        transforms.buffer.set(COLOUR, DEPTH, 0, RigidTransform((metres, 0.0, 0.0)), static=True)
+        known, own = Inputs(transforms), camera_info_message(view.frame)
+        own.header.frame_id = DEPTH
+        known.camera.on_depth_info(own)
+        kind = f"depth camera {metres * 1e3:.0f} mm beside, its calibration and TF known"
+        measure(results, kind, view, known, depth=view.beside(metres))
     info = camera_info_message(view.frame)
     info.header.frame_id = DEPTH
     info.k[0], info.k[4] = info.k[0] * 0.7, info.k[4] * 0.7

@@ -31,6 +31,7 @@ TABLE = 512
 """Nodes along each side of the table that stands for a lens: distance of two, a few pixels."""
 WIDEST_RAY = math.tan(math.radians(80.0))
 """Of a fisheye's rays, those further from the axis are left out: x / z and y / z."""
+AROUND = np.ones((3, 3), np.uint8)
 SAMPLE = 10_000
 """Points by which a cloud is judged."""
 AT_ONCE = 1 << 16
@@ -266,19 +267,21 @@ def _centred(inverse: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.nda
         inverse: [h, w] [1/m]; 0 where there is nothing.
         right, down: [h, w] how far from the centre each is [cells].
     """
-    result = inverse.copy()
-    for here, offset, out in ((inverse, right, result), (inverse.T, down.T, result.T)):
-        step = np.diff(here, axis=1)
-        one_surface = np.abs(step) < _gap(np.minimum(here[:, 1:], here[:, :-1]))
+    result, gap = inverse.copy(), _gap(inverse)
+    for offset, before, after in ((right, np.s_[:, :-1], np.s_[:, 1:]), (down, np.s_[:-1], np.s_[1:])):
+        step = inverse[after] - inverse[before]
+        one_surface = np.abs(step) < np.minimum(gap[after], gap[before])
+        apart = offset[after] - offset[before]
+        apart += np.float32(1 + 1e-6)
+        step /= apart
         step *= one_surface
-        step /= 1 + np.diff(offset, axis=1) + np.float32(1e-6)
-        slope, sides = np.zeros_like(here), np.zeros(here.shape, np.float32)
-        for part in (np.s_[:, :-1], np.s_[:, 1:]):
+        slope, sides = np.zeros_like(inverse), np.zeros(inverse.shape, np.uint8)
+        for part in (before, after):
             slope[part] += step
             sides[part] += one_surface
-        slope /= np.maximum(sides, 1)
         slope *= offset
-        out -= slope
+        slope *= np.where(sides == 2, np.float32(0.5), np.float32(1))
+        result -= slope
     return result
 
 
@@ -287,17 +290,19 @@ def _filled(inverse: np.ndarray) -> np.ndarray:
 
     Through the cracks of a surface one sees what it hides.
     """
-    height, width = inverse.shape
-    padded = np.pad(inverse, 1)
-    filled = inverse.copy()
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        one = padded[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        other = padded[1 - down : 1 - down + height, 1 - right : 1 - right + width]
+    behind = np.flatnonzero(cv2.dilate(inverse, AROUND) - inverse > _gap(inverse))
+    width = inverse.shape[1] + 2
+    padded = np.pad(inverse, 1).ravel()
+    place = behind + 2 * (behind // inverse.shape[1]) + width + 1
+    values = padded[place]
+    for step in (1, width, width + 1, width - 1):
+        one, other = padded[place + step], padded[place - step]
         nearer, farther = np.maximum(one, other), np.minimum(one, other)
         gap = _gap(farther)
-        crack = (farther > 0) & (nearer - farther < gap) & (filled < farther - gap)
-        where = np.flatnonzero(crack)
-        filled.flat[where] = (nearer.flat[where] + farther.flat[where]) / 2
+        crack = (farther > 0) & (nearer - farther < gap) & (values < farther - gap)
+        values = np.where(crack, (nearer + farther) / 2, values)
+    filled = inverse.copy()
+    filled.flat[behind] = values
     return filled
 
 
@@ -308,8 +313,7 @@ def _gap(inverse: np.ndarray) -> np.ndarray:
 
 def _enlarged(inverse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Depth [m] of the picture's pixels, float32, from inverse depth in cells."""
-    around = np.ones((3, 3), np.uint8)
-    edge = cv2.dilate(inverse, around) - cv2.erode(inverse, around) > 2 * _gap(inverse)
+    edge = cv2.dilate(inverse, AROUND) - cv2.erode(inverse, AROUND) > 2 * _gap(inverse)
     within = inverse.copy()
     within[edge] = np.nan
     pixels = cv2.resize(within, size, interpolation=cv2.INTER_LINEAR)

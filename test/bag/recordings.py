@@ -66,6 +66,17 @@ def camera_info(frame, stamp):
     )
 
 
+def cloud(points, stamp, frame=OPTICAL):
+    """An unorganised cloud of float32 [n, 3] metres."""
+    field = kind("sensor_msgs/msg/PointField")
+    fields = [field(name, 4 * place, field.FLOAT32, 1) for place, name in enumerate("xyz")]
+    data = np.frombuffer(points.astype("<f4").tobytes(), np.uint8)
+    count = len(points)
+    return kind("sensor_msgs/msg/PointCloud2")(
+        header(stamp, frame), 1, count, fields, False, 12, 12 * count, data, False
+    )
+
+
 def transform(parent, child, stamp, position, quaternion=(0.0, 0.0, 0.0, 1.0)):
     """A TFMessage of one transform."""
     pose = kind("geometry_msgs/msg/Transform")(

@@ -17,6 +17,7 @@ from recordings import (
     START,
     Recording,
     camera_info,
+    cloud,
     compressed,
     compressed_depth,
     image,
@@ -27,6 +28,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosReliability
 
 from molmo_ros.cli.main import main
+from molmo_ros.sim.renderer import render
 
 
 class Written:
@@ -254,6 +256,61 @@ def test_without_calibration_points_are_in_pixels(table, mug, tmp_path, capsys):
         assert_on(mug, result.points[0])
     assert written["points"] == [] and len(written["pixels"]) == 3
     assert capsys.readouterr().err.count("no camera_info") == 1
+
+
+DEPTH_FRAME = "camera_depth_optical_frame"
+
+
+def beside(scene, table, tf=True):
+    """One picture, with depth of a smaller camera 50 mm beside, its calibration and where it is."""
+    recording, own = recorded(table, 1, depth=False), scene.camera
+    scene.camera = replace(own, position=own.position + own.world_from_optical[:, 0] * 0.05)
+    other = render(scene, 424, 318)
+    scene.camera = own
+    depth, info = image(other.depth, "32FC1", START), camera_info(other, START)
+    for message, topic in ((depth, "/cam/depth/image_rect_raw"), (info, "/cam/depth/camera_info")):
+        recording.add(topic, replace(message, header=replace(message.header, frame_id=DEPTH_FRAME)), START)
+    if tf:
+        recording.add("/tf_static", transform(OPTICAL, DEPTH_FRAME, 0, (0.05, 0.0, 0.0)), START - PERIOD)
+    return recording
+
+
+def assert_placed(point, table):
+    """Where the pixel's ray meets what the renderer saw there."""
+    column, row = point.pixel.x - 0.5, point.pixel.y - 0.5
+    depth = table.depth[round(row), round(column)]
+    ray = np.linalg.inv(table.intrinsics) @ (column, row, 1.0)
+    position = point.position.x, point.position.y, point.position.z
+    np.testing.assert_allclose(position, ray * depth, atol=4e-3)
+
+
+def test_depth_that_is_not_aligned_is_registered(scene, table, mug, tmp_path):
+    written = run(beside(scene, table).write(tmp_path / "in"), tmp_path, "--query", "mug")
+    ((_, result),) = written["result"]
+    (point,) = result.points
+    assert (result.status, result.frame_id) == ("FOUND", OPTICAL) and point.has_position
+    assert_on(mug, point)
+    assert_placed(point, table)
+    bag = beside(scene, table, tf=False).write(tmp_path / "without_tf")
+    ((_, result),) = run(bag, tmp_path, "--query", "mug", "--force")["result"]
+    assert result.status == "NO_DEPTH"
+    assert all(word in result.reason for word in (OPTICAL, DEPTH_FRAME, "TF"))
+
+
+@pytest.mark.parametrize("options", [[], ["--depth", "/lidar/points"]])
+def test_a_cloud_is_depth(options, scene, table, mug, tmp_path):
+    recording = recorded(table, 1, depth=False)
+    rows, columns = np.nonzero(np.isfinite(table.depth))
+    rays = np.column_stack([columns, rows, np.ones(len(rows))]) @ np.linalg.inv(table.intrinsics).T
+    points = rays * table.depth[rows, columns][:, None]
+    aside = points[:, [2, 0, 1]] * (1, -1, -1) - (0.3, 0.0, 0.5)  # x forward, and elsewhere
+    recording.add("/lidar/points", cloud(aside, START, "lidar"), START)
+    body = transform("lidar", OPTICAL, 0, (-0.3, 0.0, -0.5), (-0.5, 0.5, -0.5, 0.5))
+    recording.add("/tf_static", body, START - PERIOD)
+    written = run(recording.write(tmp_path / "in"), tmp_path, "--query", "mug", *options)
+    ((_, result),) = written["result"]
+    assert result.status == "FOUND", result.reason
+    assert_placed(result.points[0], table)
 
 
 def rectified(table, topic="/cam/image_rect"):

@@ -10,6 +10,8 @@ TOLERANCE = 0.005
 """[m]"""
 RIGHT = {
     "all of one camera",
+    "depth camera 15 mm beside, its calibration and TF known",
+    "depth camera 50 mm beside, its calibration and TF known",
     "a body frame, optical_frame set",
     "one stamp for all, the last depth is right",
     "a late picture",

@@ -66,6 +66,92 @@ def test_a_simulators_default_at_its_own_size_is_taken_with_a_word():
     assert "60 degrees" in belonging.assumed[0]
 
 
+def own_info(frame="depth_optical", size=(32, 24)):
+    return InputClaims("depth/camera_info", frame, 5 * S, size)
+
+
+@pytest.mark.parametrize(
+    ("claims", "info", "registers"),
+    [
+        (depth(), None, False),
+        (depth(), own_info("color_optical", (64, 48)), False),
+        (depth(), own_info(), False),  # a stranger's calibration, which aligned depth does not need
+        (depth("depth_optical", size=(32, 24)), own_info(), True),
+        (depth("depth_optical"), own_info(size=(64, 48)), True),
+        (depth("/depth_optical"), own_info("", (64, 48)), True),
+        (depth(size=(32, 24)), own_info("color_optical"), True),
+        (depth("", size=(32, 24)), own_info(""), True),
+    ],
+)
+def test_depth_of_another_camera_is_registered_by_its_own_calibration(claims, info, registers):
+    assert held().require_depth(claims, info) is registers
+
+
+@pytest.mark.parametrize(
+    ("claims", "info", "words"),
+    [
+        (
+            depth("depth_optical"),
+            None,
+            ["'depth_optical'", "'color_optical'", "depth/camera_info", "aligned"],
+        ),
+        (depth(size=(32, 24)), None, ["32x24", "64x48", "depth/camera_info"]),
+        (
+            depth("depth_optical", size=(32, 24)),
+            own_info("infra"),
+            ["'infra'", "'depth_optical'", "another camera's"],
+        ),
+        (depth("depth_optical", size=(32, 24)), own_info(size=(64, 48)), ["64x48", "32x24"]),
+        (depth("depth_optical", 6 * S, (32, 24)), own_info(), ["1.000 s apart"]),
+    ],
+)
+def test_what_cannot_be_registered_names_both_and_the_cure(claims, info, words):
+    with pytest.raises(MismatchError) as refused:
+        held().require_depth(claims, info)
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_the_frame_that_depth_is_really_in():
+    body = depth("cam_body", size=(32, 24))
+    assert (
+        held().frame_of(body) == "cam_body"
+        and held(depth_frame="/cam_optical").frame_of(body) == "cam_optical"
+    )
+    assert held(depth_frame="cam_optical").require_depth(body, own_info("cam_body"))
+    assert held(depth_frame="cam_optical").require_depth(body, own_info("cam_optical"))
+    assert not held(depth_frame="color_optical").require_depth(depth("cam_body"))
+    simulated = held(InputClaims("the picture", "a/b/c", 5 * S, (64, 48)), optical_frame="a_optical")
+    assert simulated.frame_of(depth("a/b/c")) == "a_optical"
+
+
+@pytest.mark.parametrize(
+    ("lens", "another"),
+    [
+        (CAMERA, False),
+        (PinholeCamera(60.4, 59.8, 32.0, 23.0, 64, 48), False),  # rounded, and scaled by halves
+        (PinholeCamera(52.0, 52.0, 31.5, 23.5, 64, 48), True),
+        (PinholeCamera(60.0, 60.0, 34.5, 23.5, 64, 48), True),
+        (PinholeCamera(60.0, 60.0, 31.5, 23.5, 64, 48, "plumb_bob", (-0.4, 0.1, 0.0, 0.0, 0.0)), True),
+    ],
+)
+def test_a_lens_that_is_not_the_pictures_is_noticed(lens, another):
+    own = own_info("color_optical", (64, 48))
+    assert held().is_of_another_lens(depth(), own, lens, CAMERA) is another
+    assert not held(depth_is_aligned=True).is_of_another_lens(depth(), own, lens, CAMERA)
+    stranger = held()
+    assert not stranger.is_of_another_lens(depth(), own_info(), lens, CAMERA)
+    assert "'depth_optical'" in stranger.assumed[0]
+
+
+def test_clouds_are_of_the_pictures_moment_and_of_a_frame():
+    held().require_cloud(InputClaims("the cloud", "lidar", 5 * S))
+    with pytest.raises(MismatchError, match=r"the cloud is 0\.500 s apart"):
+        held().require_cloud(InputClaims("the cloud", "lidar", 5 * S + S // 2))
+    with pytest.raises(MismatchError, match="no frame_id.*depth_frame"):
+        held().require_cloud(InputClaims("the cloud", "", 5 * S))
+    held(depth_frame="lidar").require_cloud(InputClaims("the cloud", "", 5 * S))
+
+
 @pytest.mark.parametrize("trust", [False, True])
 def test_sizes_must_agree_whatever_is_trusted(trust):
     belonging = held(depth_is_aligned=trust, trust_camera_info=trust)
