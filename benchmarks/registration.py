@@ -6,7 +6,7 @@ Simulated tables are seen by a picture's camera and by a depth camera beside it,
 what rays from the picture's camera meet. Errors are of pixels whose surface the depth camera saw as well, those on
 another surface left out; `other surface` is the share of pixels further off than two surfaces are apart (15 mm or 2 %),
 all of them at edges; `holes` is the share of seen pixels without depth; `not seen` is what only the picture's camera
-sees, and `made up` the share of that which has depth all the same. Times are of one core, the shortest and the median.
+sees, and `made up` the share of that which has depth all the same. Times are of the processor, one thread, the shortest and the median.
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ def timed(register: Callable[[], np.ndarray], times: list[float], rounds: int) -
     """What it returns; how long each round took is added."""
     registered = register()  # what depends on the calibration alone is kept
     for _ in range(rounds):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         register()
-        times.append(time.perf_counter() - begin)
+        times.append(time.thread_time() - begin)
     return registered
 
 

@@ -6,6 +6,7 @@ says so are the headers, the sizes, the stamps and the calibration itself. An em
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -141,14 +142,15 @@ class Belonging:
         return True
 
     def is_of_another_lens(
-        self, depth: InputClaims, info: InputClaims, depth_camera: PinholeCamera, camera: PinholeCamera
+        self, depth: InputClaims, info: InputClaims, readings: Sequence[PinholeCamera], camera: PinholeCamera
     ) -> bool:
         """Whether depth in the picture's frame and size is not aligned to it after all: its own calibration says so.
 
         Args:
             depth: The depth image, for which `require_depth` was False.
             info: Its own CameraInfo.
-            depth_camera, camera: What was made of that, and the picture's.
+            readings: What can be made of that: by K and D, by P. Depth of a rectified picture may come with either.
+            camera: The picture's.
         """
         if self.rules.depth_is_aligned:
             return False
@@ -157,7 +159,7 @@ class Belonging:
                 f"{info.name} ({shown(plain(info.frame_id))}, {_size(info.size)}) is not that of {depth.name}"
             )
             return False
-        return not _see_the_same(depth_camera, camera)
+        return bool(readings) and not any(_see_the_same(one, camera) for one in readings)
 
     def require_cloud(self, cloud: InputClaims) -> None:
         """The cloud is of the picture's moment, and says which frame its points are in.

@@ -34,7 +34,7 @@ WIDEST_RAY = math.tan(math.radians(80.0))
 AROUND = np.ones((3, 3), np.uint8)
 SAMPLE = 10_000
 """Points by which a cloud is judged."""
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 17
 """Points that are worked on together: their arrays stay in the processor's cache, and few are held at a time."""
 
 

@@ -136,10 +136,11 @@ def test_the_frame_that_depth_is_really_in():
 )
 def test_a_lens_that_is_not_the_pictures_is_noticed(lens, another):
     own = own_info("color_optical", (64, 48))
-    assert held().is_of_another_lens(depth(), own, lens, CAMERA) is another
-    assert not held(depth_is_aligned=True).is_of_another_lens(depth(), own, lens, CAMERA)
+    assert held().is_of_another_lens(depth(), own, [lens], CAMERA) is another
+    assert not held(depth_is_aligned=True).is_of_another_lens(depth(), own, [lens], CAMERA)
+    assert not held().is_of_another_lens(depth(), own, [lens, CAMERA], CAMERA), "one of its readings fits"
     stranger = held()
-    assert not stranger.is_of_another_lens(depth(), own_info(), lens, CAMERA)
+    assert not stranger.is_of_another_lens(depth(), own_info(), [lens], CAMERA)
     assert "'depth_optical'" in stranger.assumed[0]
 
 

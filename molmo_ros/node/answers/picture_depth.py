@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,13 +95,9 @@ class PictureDepth:
                 (camera, optical_from_points),
                 lambda: self._of_cloud(frame, camera, optical_from_points),
             )
-        depth_camera = self._depth_camera()
-        if depth_camera is None:
+        if not self._other_camera and self._is_aligned(camera):
             return self._image
-        if not self._other_camera:
-            assert self._own is not None
-            if not self._belonging.is_of_another_lens(self._claims, self._own, depth_camera, camera):
-                return self._image
+        depth_camera = self._depth_camera(self._settings.depth_is_rectified)
         optical_from_depth = RigidTransform()
         if self._settings.depth_is_aligned or not frame:
             pass  # the user, or nobody, says that it is seen from elsewhere
@@ -113,19 +110,29 @@ class PictureDepth:
             lambda: register_depth(self._image, depth_camera, camera, optical_from_depth),
         )
 
-    def _depth_camera(self) -> PinholeCamera | None:
-        """What depth's own calibration says; None where there is none, or it is not needed and cannot be used."""
-        if self._own is None:
-            return None
+    def _is_aligned(self, camera: PinholeCamera) -> bool:
+        """Whether depth of the picture's frame and size is aligned to it, as far as its own calibration says."""
+        if self._own is None or any(
+            self._settings.camera_matrix
+        ):  # the driver's calibrations are wrong, says the user
+            return True
+        readings = []
+        for rectified in (False, True):
+            with suppress(CameraInfoError):
+                readings.append(self._depth_camera(rectified))
+        return not self._belonging.is_of_another_lens(self._claims, self._own, readings, camera)
+
+    def _depth_camera(self, rectified: bool) -> PinholeCamera:
+        """What depth's own calibration says.
+
+        Raises:
+            CameraInfoError: It cannot be used.
+        """
         try:
             return camera_from_message(
-                self._camera.depth_info,
-                rectified=self._settings.depth_is_rectified,
-                trusted=self._settings.trust_camera_info,
+                self._camera.depth_info, rectified=rectified, trusted=self._settings.trust_camera_info
             )
         except CameraInfoError as error:
-            if not self._other_camera:
-                return None
             raise CameraInfoError(f"depth/camera_info: {error}") from error
 
     def _of_cloud(self, frame: str, camera: PinholeCamera, optical_from_points: RigidTransform) -> np.ndarray:
