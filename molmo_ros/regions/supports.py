@@ -164,7 +164,7 @@ def _in_one_piece(support: SupportPlane, blocks: Blocks, least: float) -> Suppor
     large[0] = False
     if not large.any():
         return None
-    mask = large[numbers]
+    mask = large[numbers] & support.blocks  # an opening with an even square moves by a block
     rays = np.column_stack([blocks.rays[mask], np.ones(int(mask.sum()))])
     return SupportPlane(_refined(support.q, rays, blocks.inverse[mask]), mask)
 

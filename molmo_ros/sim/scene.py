@@ -31,6 +31,28 @@ class Camera:
     world_from_optical: np.ndarray
     fovy: float
 
+    @classmethod
+    def looking_at(
+        cls, target: np.ndarray, azimuth: float, elevation: float, distance: float, roll: float, fovy: float
+    ) -> Camera:
+        """A camera that looks at a target [3] [m] from a direction [rad] and a distance [m], turned by a roll [rad]."""
+        back = np.array(
+            [
+                math.cos(azimuth) * math.cos(elevation),
+                math.sin(azimuth) * math.cos(elevation),
+                math.sin(elevation),
+            ]
+        )
+        forward = -back
+        right = np.cross(forward, (0.0, 0.0, 1.0))
+        right /= np.linalg.norm(right)
+        down = np.cross(forward, right)
+        right, down = (
+            math.cos(roll) * right + math.sin(roll) * down,
+            math.cos(roll) * down - math.sin(roll) * right,
+        )
+        return cls(target + distance * back, np.stack([right, down, forward], axis=1), fovy)
+
     def intrinsics(self, width: int, height: int) -> np.ndarray:
         """K [3, 3] for an image of that size; pixel indices at pixel centres, as in CameraInfo."""
         focal = SENSOR[1] / 2 / math.tan(self.fovy / 2)
@@ -121,25 +143,9 @@ def random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
     elevation = math.radians(rng.uniform(36, 62))
     distance = rng.uniform(0.48, 0.61)
     target = np.array([rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02), 0.02])
-    back = np.array(
-        [
-            math.cos(azimuth) * math.cos(elevation),
-            math.sin(azimuth) * math.cos(elevation),
-            math.sin(elevation),
-        ]
-    )
-    forward = -back
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
     roll = math.radians(rng.normal(0, 2))
-    down = np.cross(forward, right)
-    right, down = (
-        math.cos(roll) * right + math.sin(roll) * down,
-        math.cos(roll) * down - math.sin(roll) * right,
-    )
-    return Camera(
-        target + distance * back, np.stack([right, down, forward], axis=1), math.radians(rng.uniform(42, 50))
-    ), azimuth
+    fovy = math.radians(rng.uniform(42, 50))
+    return Camera.looking_at(target, azimuth, elevation, distance, roll, fovy), azimuth
 
 
 def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
@@ -214,6 +220,7 @@ def loose_sheets(rng: np.random.Generator, azimuth: float) -> str:
 
 
 def random_look(rng: np.random.Generator) -> Look:
+    """Light and surfaces by chance."""
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(35, 80))
     light = 1.6 * np.array(
         [
