@@ -20,6 +20,8 @@ BASE_M = 0.0025
 BASE_SIGMAS = 3.0
 SMOOTHED = 5
 """Heights above supports are averaged over so many pixels."""
+MOST_LENGTH_M = 0.6
+"""A surface that goes on for longer is furniture or a wall, not an object."""
 MOST_SHARE = 0.5
 """A surface that fills more of the view is no object."""
 
@@ -158,6 +160,12 @@ def _region(
             PointsOn.UNKNOWN, "one surface without an edge fills most of the view: no object can be told"
         )
     points = surface[rows, columns]
+    low, high = np.percentile(points[:: len(points) // 2000 + 1], (2, 98), axis=0)
+    if (length := float(np.linalg.norm(high - low))) > MOST_LENGTH_M:
+        return ObjectRegion.none(
+            PointsOn.UNKNOWN,
+            f"the surface at the point runs on over {length:.2f} m without an edge: no object can be told",
+        )
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
     height, width = mask.shape
     support = _stands_on(mask, on_support, planes)

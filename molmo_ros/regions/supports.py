@@ -21,24 +21,30 @@ STEP = 2
 """Every second pixel of every second row is enough for planes."""
 LEAST_FILLED = 0.5
 """Share of a block's pixels that must have depth."""
-HYPOTHESES = 500
+WIDE_PLANES = 150
+TRIPLETS = 400
 REACH = 12
 """Blocks between the three of a hypothesis, at most."""
+ATTEMPTS = 5
 LEAST_SHARE = 0.015
 """Planes that fill a smaller share of the view are not told from faces of objects."""
 MOST_PLANES = 8
 ROUNDS = 4
 INLIER_SIGMAS = 2.5
 LEAST_SCALE_M = 0.0002
-FACE_M = 0.4
+FACE_M = 0.32
 """A face of an object is no longer than this [m]."""
+SMALL_FACE_M = 0.15
+"""No support is so small, but the top of a thing is [m]."""
 FACE_ABOVE = 0.4
 """At most this share of what surrounds a face lies above its plane: an object falls away from its faces, while walls
 and things rise from a floor."""
-FACE_AT_RIM = 0.15
+TOP_ABOVE = 0.1
+"""The same of one piece of a plane that goes further, or that the image's rim cuts."""
+FACE_AT_RIM = 0.4
 """At most this share of what surrounds a face lies beyond the image's rim."""
 MOST_TILT = np.cos(np.radians(25.0))
-LEAST_TOLERANCE_M = 0.0035
+LEAST_TOLERANCE_M = 0.003
 FLAT_M = 0.006
 """A block whose pixels lie further off its own plane (RMS) shows more than a plane; noise grows with the distance's
 square beyond 1 m [m]."""
@@ -117,56 +123,114 @@ def find_supports(blocks: Blocks) -> tuple[SupportPlane, ...]:
     with np.errstate(invalid="ignore"):
         distance = 1.0 / blocks.inverse
         flat &= blocks.residual * distance**2 < FLAT_M * np.maximum(1.0, distance) ** 2
-    rows, columns = np.nonzero(flat)
-    if len(rows) < 3:
-        return ()
-    rays = np.column_stack([blocks.rays[rows, columns], np.ones(len(rows))])
-    inverse, own = blocks.inverse[rows, columns], blocks.q[rows, columns]
-    tolerance = LEAST_TOLERANCE_M + 1.5 * blocks.residual[rows, columns] / inverse**2
-    normals = own / np.linalg.norm(own, axis=1, keepdims=True)
-    candidates = _hypotheses(rows, columns, rays, inverse)
-    fits = _on_planes(candidates, rays, inverse, tolerance, normals)
     least = LEAST_SHARE * flat.size
-    left = np.ones(len(rows), bool)
+    left = flat.copy()
     found: list[SupportPlane] = []
-    while len(found) < MOST_PLANES and len(candidates):
-        best = int((fits @ left.astype(np.float32)).argmax())
-        inliers = (fits[best] > 0) & left
-        if inliers.sum() < least:
+    rng = np.random.default_rng(0)
+    while len(found) < MOST_PLANES and left.sum() >= max(least, 3):
+        plane = next(
+            (
+                plane
+                for q in _best_planes(blocks, left, least, rng)
+                if (plane := _grown(q, blocks, left, least))
+            ),
+            None,
+        )
+        if plane is None:
             break
-        q = candidates[best]
-        for _ in range(3):
-            q = np.linalg.lstsq(rays[inliers], inverse[inliers], rcond=None)[0]
-            again = (_on_planes(q[None], rays, inverse, tolerance, normals)[0] > 0) & left
-            if again.sum() < 3:
-                break
-            inliers = again
-        left &= ~inliers
-        if inliers.sum() >= least:
-            mask = np.zeros(flat.shape, bool)
-            mask[rows[inliers], columns[inliers]] = True
-            found.append(SupportPlane(q, mask))
-        else:
-            fits[best] = 0
-    found = [whole for support in found if (whole := _in_one_piece(support, blocks, least)) is not None]
-    found = [support for support in found if not _is_face(support, blocks)]
+        left &= ~plane.blocks
+        found.append(plane)
+    found = [whole for support in found if (whole := _without_faces(support, blocks)) is not None]
     return tuple(sorted(found, key=lambda support: -int(support.blocks.sum())))
 
 
-def _in_one_piece(support: SupportPlane, blocks: Blocks, least: float) -> SupportPlane | None:
-    """The plane without what lies on it by chance, refitted; None where nothing large is left.
+def _best_planes(blocks: Blocks, left: np.ndarray, least: float, rng: np.random.Generator) -> np.ndarray:
+    """[n, 3] the planes that most of the blocks left lie on, the best first."""
+    rows, columns = np.nonzero(left)
+    rays = np.column_stack([blocks.rays[rows, columns], np.ones(len(rows))])
+    inverse = blocks.inverse[rows, columns]
+    candidates = np.vstack(
+        [_wide_planes(blocks, left, rng), _planes_of_three(rows, columns, rays, inverse, rng)]
+    )
+    own = blocks.q[rows, columns]
+    normals = own / np.linalg.norm(own, axis=1, keepdims=True)
+    tolerance = _tolerance(blocks, rows, columns)
+    counts = _on_planes(candidates, rays, inverse, tolerance, normals).sum(axis=1)
+    best = np.argsort(-counts, kind="stable")[:ATTEMPTS]
+    return candidates[best[counts[best] >= least]]
+
+
+def _tolerance(blocks: Blocks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """How far a block's middle may lie off a plane [m]; its mean has a fraction of its pixels' noise."""
+    return LEAST_TOLERANCE_M + 0.5 * blocks.residual[rows, columns] / blocks.inverse[rows, columns] ** 2
+
+
+def _wide_planes(blocks: Blocks, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[n, 3] planes through three by three blocks that are all left."""
+    whole = cv2.erode(left.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
+    rows, columns = np.nonzero(whole)
+    if len(rows) > WIDE_PLANES:
+        chosen = rng.permutation(len(rows))[:WIDE_PLANES]
+        rows, columns = rows[chosen], columns[chosen]
+    steps = np.array([(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)])
+    r, c = rows[:, None] + steps[:, 0], columns[:, None] + steps[:, 1]
+    rays = np.concatenate([blocks.rays[r, c], np.ones((*r.shape, 1))], axis=2)
+    across = rays.transpose(0, 2, 1)
+    return _solved(across @ rays, across @ blocks.inverse[r, c][..., None])
+
+
+def _planes_of_three(
+    rows: np.ndarray, columns: np.ndarray, rays: np.ndarray, inverse: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """[n, 3] planes through three blocks that lie near each other."""
+    first = rng.integers(len(rows), size=TRIPLETS)
+    steps = rng.integers(-REACH, REACH + 1, size=(TRIPLETS, 2, 2))
+    place = np.full((rows.max() + 2 * REACH + 1, columns.max() + 2 * REACH + 1), -1)
+    place[rows + REACH, columns + REACH] = np.arange(len(rows))
+    others = place[
+        np.minimum(rows[first, None] + steps[..., 0] + REACH, place.shape[0] - 1),
+        np.minimum(columns[first, None] + steps[..., 1] + REACH, place.shape[1] - 1),
+    ]
+    wide = np.abs(steps[:, 0, 0] * steps[:, 1, 1] - steps[:, 0, 1] * steps[:, 1, 0]) >= REACH
+    chosen = np.column_stack([first, others])[wide & (others >= 0).all(axis=1)]
+    return _solved(rays[chosen], inverse[chosen][..., None])
+
+
+def _solved(matrices: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """[n, 3] solutions of n systems, without those that have none or lie behind the camera."""
+    good = np.abs(np.linalg.det(matrices)) > 1e-12
+    return np.linalg.solve(matrices[good], values[good])[..., 0]
+
+
+def _grown(q: np.ndarray, blocks: Blocks, left: np.ndarray, least: float) -> SupportPlane | None:
+    """The plane fitted to all blocks that lie on it and hang together; None where too few do.
 
     A plane can pass through the tops of several objects, which are small and apart.
     """
-    solid = cv2.morphologyEx(support.blocks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    rows, columns = np.nonzero(left)
+    rays = np.column_stack([blocks.rays[rows, columns], np.ones(len(rows))])
+    inverse, own = blocks.inverse[rows, columns], blocks.q[rows, columns]
+    normals = own / np.linalg.norm(own, axis=1, keepdims=True)
+    tolerance = _tolerance(blocks, rows, columns)
+    mask = np.zeros(left.shape, bool)
+    for _ in range(2):
+        on = _on_planes(q[None], rays, inverse, tolerance, normals)[0] > 0
+        mask = np.zeros(left.shape, bool)
+        mask[rows[on], columns[on]] = True
+        mask = _large_pieces(mask, least)
+        if not mask.any():
+            return None
+        q = _refined(q, np.column_stack([blocks.rays[mask], np.ones(int(mask.sum()))]), blocks.inverse[mask])
+    return SupportPlane(q, mask)
+
+
+def _large_pieces(mask: np.ndarray, least: float) -> np.ndarray:
+    """The parts of a mask that are large, thin ones left out."""
+    solid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= least
     large[0] = False
-    if not large.any():
-        return None
-    mask = large[numbers] & support.blocks  # an opening with an even square moves by a block
-    rays = np.column_stack([blocks.rays[mask], np.ones(int(mask.sum()))])
-    return SupportPlane(_refined(support.q, rays, blocks.inverse[mask]), mask)
+    return large[numbers] & mask  # an opening with an even square moves by a block
 
 
 def _refined(q: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> np.ndarray:
@@ -182,42 +246,39 @@ def _refined(q: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> np.ndarray
     return q
 
 
-def _is_face(support: SupportPlane, blocks: Blocks) -> bool:
-    """Whether a plane is a side of an object: small, and what surrounds it lies behind it."""
-    mask = np.pad(support.blocks.astype(np.uint8), 2)
+def _without_faces(support: SupportPlane, blocks: Blocks) -> SupportPlane | None:
+    """The plane without those of its pieces that are sides of objects; None where none is left."""
+    count, numbers = cv2.connectedComponents(support.blocks.astype(np.uint8), connectivity=8)
+    pieces = [numbers == number for number in range(1, count)]
+    # Pieces far apart are one board, seen between things, or tops of equal height: only those have nothing above.
+    most = FACE_ABOVE if _length(support.blocks, blocks) <= FACE_M else TOP_ABOVE
+    kept = [piece for piece in pieces if not _is_face(support.q, piece, blocks, most)]
+    return SupportPlane(support.q, np.logical_or.reduce(kept)) if kept else None
+
+
+def _length(piece: np.ndarray, blocks: Blocks) -> float:
+    """Diagonal of what the blocks span [m]."""
+    places = np.column_stack([blocks.rays[piece], np.ones(int(piece.sum()))]) / blocks.inverse[piece][:, None]
+    return float(np.linalg.norm(np.ptp(places, axis=0)))
+
+
+def _is_face(q: np.ndarray, piece: np.ndarray, blocks: Blocks, most_above: float) -> bool:
+    """Whether a piece of a plane is a side of an object: small, and what surrounds it lies behind it."""
+    mask = np.pad(piece.astype(np.uint8), 2)
     ring = (cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0) & (mask == 0)
     inner = ring[2:-2, 2:-2]
-    if ring.sum() - inner.sum() > FACE_AT_RIM * ring.sum():
+    at_rim = 1 - inner.sum() / ring.sum()
+    if at_rim > FACE_AT_RIM:
         return False
-    rays, inverse = blocks.rays[support.blocks], blocks.inverse[support.blocks]
-    places = np.column_stack([rays, np.ones(len(rays))]) / inverse[:, None]
-    if np.linalg.norm(np.ptp(places, axis=0)) > FACE_M:
+    length = _length(piece, blocks)
+    if length > FACE_M:
         return False
+    if at_rim > 0 and length > SMALL_FACE_M:  # the rim may hide what rises beside a floor
+        most_above = min(most_above, TOP_ABOVE)
     around, w = blocks.rays[inner], blocks.inverse[inner]
-    heights = (w - around @ support.q[:2] - support.q[2]) / (w * np.linalg.norm(support.q))
+    heights = (w - around @ q[:2] - q[2]) / (w * np.linalg.norm(q))
     heights = heights[np.isfinite(heights)]
-    return bool((heights > 2 * LEAST_TOLERANCE_M).sum() <= FACE_ABOVE * max(len(heights), 1))
-
-
-def _hypotheses(rows: np.ndarray, columns: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """[n, 3] planes through three blocks that lie near each other; the same ones in each run."""
-    rng = np.random.default_rng(0)
-    first = rng.integers(len(rows), size=HYPOTHESES)
-    place = {(r, c): i for i, (r, c) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True))}
-    triplets = []
-    steps = rng.integers(-REACH, REACH + 1, size=(HYPOTHESES, 2, 2)).tolist()
-    for i, ((dr, dc), (er, ec)) in zip(first.tolist(), steps, strict=True):
-        r, c = int(rows[i]), int(columns[i])
-        j, k = place.get((r + dr, c + dc)), place.get((r + er, c + ec))
-        if j is not None and k is not None and abs(dr * ec - dc * er) >= REACH:
-            triplets.append((i, j, k))
-    if not triplets:
-        return np.zeros((0, 3))
-    chosen = np.array(triplets)
-    try:
-        return np.linalg.solve(rays[chosen], inverse[chosen][..., None])[..., 0]
-    except np.linalg.LinAlgError:
-        return np.zeros((0, 3))
+    return bool((heights > 2 * LEAST_TOLERANCE_M).sum() <= most_above * max(len(heights), 1))
 
 
 def _on_planes(

@@ -6,7 +6,7 @@ Each kind is a function of a seed; equal seeds give equal scenes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mujoco
 import numpy as np
@@ -31,7 +31,9 @@ def in_bin(seed: int) -> Scene:
         (BOARD_M / 2, half[1], tall / 2, half[0], 0, tall / 2),
         (BOARD_M / 2, half[1], tall / 2, -half[0], 0, tall / 2),
     ]
-    return _scene(rng, camera, azimuth, _spread(rng, half - 0.055, int(rng.integers(2, 5))), _boxes(rng, azimuth, walls))
+    return _scene(
+        rng, camera, azimuth, _spread(rng, half - 0.055, int(rng.integers(2, 5))), _boxes(rng, azimuth, walls)
+    )
 
 
 def on_shelf(seed: int) -> Scene:
@@ -69,7 +71,11 @@ def flat_things(seed: int) -> Scene:
     rng = np.random.default_rng(seed)
     camera, azimuth = _camera(rng)
     color = str(rng.choice([name for name in COLORS if name != "yellow"]))
-    things = [make_object("yellow", "banana", rng), _plate(rng, color), _sheet(rng, str(rng.choice(list(COLORS))))]
+    things = [
+        make_object("yellow", "banana", rng),
+        _plate(rng, color),
+        _sheet(rng, str(rng.choice(list(COLORS)))),
+    ]
     rights = rng.permutation([-0.15, 0.0, 0.15])
     placed = [
         (thing, np.array([right, rng.uniform(-0.06, 0.06)]), rng.uniform(0, 2 * math.pi))
@@ -152,7 +158,12 @@ def _camera(
 
 
 def _scene(
-    rng: np.random.Generator, camera: Camera, azimuth: float, placed: list[Placed], still: str, height: float = 0.0
+    rng: np.random.Generator,
+    camera: Camera,
+    azimuth: float,
+    placed: list[Placed],
+    still: str,
+    height: float = 0.0,
 ) -> Scene:
     poses = []
     for _, (right, away), yaw in placed:
@@ -162,9 +173,11 @@ def _scene(
     return Scene([thing for thing, _, _ in placed], poses, still, camera, random_look(rng))
 
 
-def _boxes(rng: np.random.Generator, azimuth: float, boxes: list[tuple[float, ...]]) -> str:
+def _boxes(rng: np.random.Generator, azimuth: float, boxes: Sequence[tuple[float, ...]]) -> str:
     """Still boxes (half sizes, then places: right, away, up [m]) of one colour."""
-    color = " ".join(f"{value:.3f}" for value in np.clip(rng.uniform(0.2, 0.8) + rng.normal(0, 0.05, 3), 0.05, 0.95))
+    color = " ".join(
+        f"{value:.3f}" for value in np.clip(rng.uniform(0.2, 0.8) + rng.normal(0, 0.05, 3), 0.05, 0.95)
+    )
     geoms = "".join(
         f'<geom type="box" size="{a:.4f} {b:.4f} {c:.4f}" pos="{x:.4f} {y:.4f} {z:.4f}" rgba="{color} 1"/>'
         for a, b, c, x, y, z in boxes

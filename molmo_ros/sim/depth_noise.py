@@ -36,6 +36,7 @@ FLIGHT_INDIRECT = 0.04
 FLIGHT_SURROUNDINGS_PX = 12.0
 FLIGHT_DETOUR_M = 0.06
 FLIGHT_LEAST_CONTRAST = 0.35
+NOWHERE_M = 1e6
 EDGE_RATIO = 0.015
 
 DepthModel = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -70,8 +71,9 @@ def structured_light(depth: np.ndarray, focal: float, rng: np.random.Generator) 
     """A projected pattern: z = 35130 / round(35130 / z(u + n) + noise), with z in centimetres.
 
     The model is of Barron and Malik 2013, "Intrinsic scene properties from a single RGB-D image", and of Handa et al.
-    2014, "A benchmark for RGB-D visual odometry, 3D reconstruction and SLAM"; the growth of the noise with z^2 was measured by
-    Khoshelham and Elberink 2012, "Accuracy and resolution of Kinect depth data". Where the projector does not reach there is a hole.
+    2014, "A benchmark for RGB-D visual odometry, 3D reconstruction and SLAM"; the growth of the noise with z^2 was
+    measured by Khoshelham and Elberink 2012, "Accuracy and resolution of Kinect depth data". Where the projector does
+    not reach there is a hole.
     """
     height, width = depth.shape
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
@@ -127,10 +129,10 @@ def _millimetres(depth: np.ndarray) -> np.ndarray:
 def _flying(depth: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
     """Depth in which a share of the pixels beside jumps lie somewhere between the two surfaces."""
     square = np.ones((3, 3), np.uint8)
-    far = cv2.dilate(np.nan_to_num(depth, nan=0.0).astype(np.float32), square)
-    near = cv2.erode(np.nan_to_num(depth, nan=np.inf).astype(np.float32), square)
-    with np.errstate(invalid="ignore"):
-        flies = (far > near * (1 + EDGE_RATIO)) & np.isfinite(depth) & (rng.random(depth.shape) < share)
+    seen = np.isfinite(depth)
+    far = cv2.dilate(np.where(seen, depth, 0).astype(np.float32), square)
+    near = cv2.erode(np.where(seen, depth, NOWHERE_M).astype(np.float32), square)
+    flies = (far > near * (1 + EDGE_RATIO)) & seen & (rng.random(depth.shape) < share)
     between = near + rng.random(depth.shape) * (far - near)
     return np.where(flies, between, depth).astype(np.float64)
 

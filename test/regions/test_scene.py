@@ -8,6 +8,8 @@ import pytest
 from molmo_ros.geometry import PinholeCamera
 from molmo_ros.regions.region import PointsOn
 from molmo_ros.regions.scene import find_regions
+from molmo_ros.sim.arranged_scenes import ARRANGEMENTS
+from molmo_ros.sim.depth_noise import DEPTH_MODELS
 from molmo_ros.sim.renderer import Rendering, render
 from molmo_ros.sim.scene import Scene
 
@@ -65,3 +67,17 @@ def test_depth_without_a_value_gives_a_reason(depth: float) -> None:
     region = find_regions(np.full(SIZE[::-1], depth), camera, np.array([(320, 240)])).regions[0]
     assert not region.valid
     assert "no valid depth" in region.reason
+
+
+@pytest.mark.parametrize("kind", ["bin", "shelf", "wall", "flat", "rim", "air"])
+@pytest.mark.parametrize("model", ["gaussian", "stereo"])
+def test_arranged_scenes_have_the_simulators_masks(kind: str, model: str) -> None:
+    scene = ARRANGEMENTS[kind](31_002)
+    frame = render(scene, *SIZE)
+    depth = DEPTH_MODELS[model](frame.depth, frame.intrinsics[0, 0], np.random.default_rng(1))
+    found = find_regions(depth, camera_of(frame), middles(frame, len(scene.objects)))
+    for index, region in enumerate(found.regions):
+        truth = frame.segmentation == index
+        mask = np.zeros(truth.shape, bool)
+        mask[region.rows, region.columns] = True
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.8, scene.objects[index].name
