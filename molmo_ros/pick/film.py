@@ -15,7 +15,7 @@ FILM_SIZE = (320, 240)
 """Width and height [px]."""
 ASIDE, ELEVATION, DISTANCE = math.radians(40), math.radians(24), 0.72
 """Where it stands about what it looks at: turned from the first camera and above the table [rad], and how far [m]."""
-LOOKS_AT = (0.0, 0.0, 0.08)
+LOOKS_AT = (0.0, 0.0, 0.13)
 FRAME_TIME, LAST_TIME = 80, 900
 """How long a picture is shown, and the last of a pick [ms]."""
 LARGEST_GIF = 3_000_000
@@ -44,7 +44,9 @@ def captioned(picture: np.ndarray, text: str) -> np.ndarray:
 
 
 def write_gif(path: Path, picks: Sequence[Sequence[np.ndarray]]) -> None:
-    """Writes picks one after the other as an endless GIF.
+    """Writes picks one after the other as an endless GIF of at most `LARGEST_GIF`: every second picture, or fewer.
+
+    Pictures in which nothing has moved since the one before are left out.
 
     Args:
         path: Of the file.
@@ -53,12 +55,26 @@ def write_gif(path: Path, picks: Sequence[Sequence[np.ndarray]]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    animation = cv2.Animation()
-    animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frames in picks for frame in frames]
-    animation.durations = [
-        LAST_TIME if number == len(frames) - 1 else FRAME_TIME
-        for frames in picks
-        for number in range(len(frames))
+    moving = [[*_moving(frames[:-1]), frames[-1]] for frames in picks if len(frames)]
+    for stride in range(1, max(map(len, moving), default=1) + 1):
+        chosen = [[*frames[:-1:stride], frames[-1]] for frames in moving]
+        animation = cv2.Animation()
+        animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frames in chosen for frame in frames]
+        animation.durations = [
+            LAST_TIME if number == len(frames) - 1 else FRAME_TIME * stride
+            for frames in chosen
+            for number in range(len(frames))
+        ]
+        if not cv2.imwriteanimation(str(path), animation):
+            raise OSError(f"{path} cannot be written")
+        if path.stat().st_size <= LARGEST_GIF:
+            return
+
+
+def _moving(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Those in which something has moved since the one before."""
+    return [
+        frame
+        for number, frame in enumerate(frames)
+        if number == 0 or not np.array_equal(frame, frames[number - 1])
     ]
-    if not cv2.imwriteanimation(str(path), animation):
-        raise OSError(f"{path} cannot be written")

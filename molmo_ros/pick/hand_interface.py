@@ -1,7 +1,7 @@
-"""How the hand is told what to do, in standard messages: the topics, and what their fields mean.
+"""How the hand and the camera are told what to do, in standard messages: the topics, and what their fields mean.
 
 A command is carried out as a whole before the next one, and answered on the topic beside it by a message with the
-command's own stamp, once the hand is there or can go no further.
+command's own stamp, once it is there or can go no further.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ MOVE, MOVED = "hand/move", "hand/pose"
 SET_FINGERS, FINGERS_SET = "hand/set_fingers", "hand/fingers"
 """JointState with one position, the distance between the pads [m]; on the way back also the effort, how hard they press
 [N]."""
-JOINT = "fingers"
+TURN, TURNED = "camera/turn", "camera/turned"
+"""JointState with one position: how far the camera is turned about the table's vertical, from where it first stood
+[rad]; the answer comes when it stands there."""
+FINGER_JOINT, CAMERA_JOINT = "fingers", "camera"
 HAND_FRAME = "hand"
 """On /tf while it moves, in the world."""
 
@@ -47,6 +50,6 @@ def move_command(frame_id: str, target_from_hand: RigidTransform) -> PoseStamped
     return command
 
 
-def fingers_command(opening: float) -> JointState:
-    """An unstamped command to open or close the fingers [m]."""
-    return JointState(name=[JOINT], position=[opening])
+def joint_command(joint: str, position: float) -> JointState:
+    """An unstamped command: the fingers' opening [m], or the camera's turn [rad]."""
+    return JointState(name=[joint], position=[position])

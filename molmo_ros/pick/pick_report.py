@@ -18,7 +18,8 @@ from molmo_ros.sim.hand import HandMeasures
 from molmo_ros.sim.scene import SENSOR, Camera
 
 HEADER = (
-    f"{'':>4}  {'seed':>6}  {'asked for':<16} {'things':>6} {'close':<5} {'overlap':>7} {'lifted':>7}  result"
+    f"{'':>4}  {'seed':>6}  {'asked for':<16} {'things':>6} {'close':<5} {'looks':>5} {'overlap':>7} {'lifted':>7}  "
+    "result"
 )
 GRASP_COLOR, REGION_COLOR = (255, 210, 40), (240, 82, 156)
 MEANINGS = {
@@ -41,6 +42,7 @@ class PickCase:
         things: How many objects stood there.
         cluttered: Whether they stood close together.
         verdict: How it went.
+        looks: From how many sides the planner looked; its region is known of the first look only.
     """
 
     seed: int
@@ -48,6 +50,7 @@ class PickCase:
     things: int
     cluttered: bool
     verdict: PickVerdict
+    looks: int = 1
 
 
 def row(number: int, case: PickCase) -> str:
@@ -59,7 +62,7 @@ def row(number: int, case: PickCase) -> str:
         result += " (no grasp exists)"
     return (
         f"{number:>4}  {case.seed:>6}  {case.name:<16} {case.things:>6} {'yes' if case.cluttered else 'no':<5} "
-        f"{overlap:>7} {verdict.rise * 100:>4.0f} cm  {result}"
+        f"{case.looks:>5} {overlap:>7} {verdict.rise * 100:>4.0f} cm  {result}"
     )
 
 
@@ -86,6 +89,16 @@ def results(cases: Sequence[PickCase]) -> str:
         if cause is not Cause.BROKEN or numbers[-1]:
             lines.append(f"| {cause.value} | {' | '.join(map(str, numbers))} | {meaning} |")
     totals = [sum(case.cluttered in kinds for case in within) for kinds in ((False,), (True,), (False, True))]
+    first = [
+        sum(
+            case.verdict.cause is Cause.LIFTED and case.looks == 1 and case.cluttered in kinds
+            for case in within
+        )
+        for kinds in ((False,), (True,), (False, True))
+    ]
+    lines.insert(
+        3, f"| at the first look | {' | '.join(map(str, first))} | of those: seen from one side was enough |"
+    )
     lines.append(f"| of | {' | '.join(map(str, totals))} | where the simulator's own geometry has a grasp |")
     return "\n".join(lines)
 

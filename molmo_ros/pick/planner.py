@@ -1,11 +1,13 @@
 """A small planner: asks for a thing by its name, moves the hand to the grasp, closes, lifts.
 
-It knows nothing but two interfaces: the node's service `point_at`, and a hand that goes where it is told.
+It knows nothing but the node's service `point_at`, and a robot whose hand and camera go where they are told. What it
+does not see or cannot reach in from where it looks, it looks at from another side, as people do.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -29,14 +31,21 @@ EMPTY = 0.004
 """Fingers nearer to each other than this hold nothing [m]."""
 
 
-class DrivenHand(Protocol):
-    """What the planner tells a hand; each call returns once it is done."""
+LOOKS = tuple(map(math.radians, (0.0, 45.0, -45.0)))
+"""From where the table is looked at, one after the other, until there is a grasp: the camera's turns [rad]."""
+
+
+class Robot(Protocol):
+    """What the planner tells the hand and the camera; each call returns once it is done."""
 
     def move(self, world_from_hand: RigidTransform) -> None:
         """Go straight there."""
 
     def set_fingers(self, opening: float) -> float:
         """Open or close to a distance between the pads [m]; returns the one that was reached."""
+
+    def turn_camera(self, angle: float) -> None:
+        """Look from another side: turned about the table's vertical from where the camera first stood [rad]."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class PickOutcome:
         reason: Why not; empty where it is.
         point: Place in the answer's points of what was gripped, from 1; 0 where the hand was not moved.
         held: Distance between the pads at the end [m].
+        turn: Of the camera, when it saw what the planner went by [rad].
     """
 
     name: str
@@ -56,6 +66,7 @@ class PickOutcome:
     reason: str = ""
     point: int = 0
     held: float = 0.0
+    turn: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -71,46 +82,64 @@ def point_request(name: str) -> Point.Request:
     return Point.Request(labels=[name], grasps=True, target_frame=WORLD)
 
 
-def pick(name: str, ask: Callable[[Point.Request], Point.Response], hand: DrivenHand) -> PickOutcome:
-    """Picks a thing up, or says why not; what cannot be gripped is not touched."""
-    response = ask(point_request(name))
+def pick(name: str, ask: Callable[[Point.Request], Point.Response], robot: Robot) -> PickOutcome:
+    """Picks a thing up, or says why not; what cannot be gripped is not touched.
+
+    Args:
+        name: Of the thing.
+        ask: Calls the node's service; its answer is about a picture from after the camera's last turn.
+        robot: Does it.
+    """
+    reasons = []
+    for turn in LOOKS:
+        if turn != LOOKS[0]:
+            robot.turn_camera(turn)
+        found = best_grasp(ask(point_request(name)))
+        if isinstance(found, str):
+            reasons.append(found)
+            continue
+        place, grasp = found
+        held = _grip_and_lift(grasp, robot)
+        if held < EMPTY:
+            return PickOutcome(name, False, "nothing is between the fingers", place + 1, held, turn)
+        return PickOutcome(name, True, "", place + 1, held, turn)
+    # What was last seen is what a judge looks at.
+    return PickOutcome(name, False, reasons[-1], turn=LOOKS[-1])
+
+
+def best_grasp(response: Point.Response) -> tuple[int, Grasp] | str:
+    """The place of the point and the grasp to go by, or why there is none."""
     answer = response.result
     if answer.status != ObjectPointArray.FOUND:
-        return PickOutcome(name, False, f"{answer.status}: {answer.reason or answer.text}")
+        return f"{answer.status}: {answer.reason or answer.text}"
     # One thing was asked for: of several points the one that the model is surest of.
     place = max(range(len(answer.points)), key=lambda one: answer.points[one].score)
     if not answer.points[place].region_valid:
-        return PickOutcome(name, False, f"no region: {answer.points[place].region_reason}")
+        return f"no region: {answer.points[place].region_reason}"
     if len(response.grasps.objects) <= place:
-        return PickOutcome(name, False, "the answer has no grasps")
+        return "the answer has no grasps"
     offered = response.grasps.objects[place]
     if not offered.grasps:
-        return PickOutcome(name, False, f"no grasp: {offered.reason}")
-    grasp = offered.grasps[0]
+        return f"no grasp: {offered.reason}"
     if response.grasps.header.frame_id != WORLD:
-        return PickOutcome(
-            name, False, f"the grasps are in {response.grasps.header.frame_id!r}, not {WORLD!r}"
-        )
-    held = _grip_and_lift(grasp, hand)
-    if held < EMPTY:
-        return PickOutcome(name, False, "nothing is between the fingers", place + 1, held)
-    return PickOutcome(name, True, "", place + 1, held)
+        return f"the grasps are in {response.grasps.header.frame_id!r}, not {WORLD!r}"
+    return place, offered.grasps[0]
 
 
-def _grip_and_lift(grasp: Grasp, hand: DrivenHand) -> float:
+def _grip_and_lift(grasp: Grasp, robot: Robot) -> float:
     """Returns the distance between the pads at the end [m]."""
     world_from_grasp = pose_transform(grasp.pose)
     before = _at(world_from_grasp, np.array([0.0, 0.0, -PRE_GRASP]))
     x, y, z = before.translation
     above = RigidTransform((x, y, max(z, SAFE_HEIGHT)), before.rotation)
-    hand.set_fingers(grasp.opening)
-    hand.move(above)
-    hand.move(before)
-    hand.move(world_from_grasp)
-    hand.set_fingers(0.0)
+    robot.set_fingers(grasp.opening)
+    robot.move(above)
+    robot.move(before)
+    robot.move(world_from_grasp)
+    robot.set_fingers(0.0)
     x, y, z = world_from_grasp.translation
-    hand.move(RigidTransform((x, y, z + LIFT), world_from_grasp.rotation))
-    return hand.set_fingers(0.0)
+    robot.move(RigidTransform((x, y, z + LIFT), world_from_grasp.rotation))
+    return robot.set_fingers(0.0)
 
 
 def _at(world_from_grasp: RigidTransform, place: np.ndarray) -> RigidTransform:

@@ -18,7 +18,7 @@ from molmo_msgs.srv import Point
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -107,8 +107,6 @@ class Referee:
         self._listen(PoseStamped, f"/{MOVED}", reliable)
         self._listen(JointState, f"/{FINGERS_SET}", reliable)
         self._listen(TFMessage, "/tf", reliable)
-        latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._listen(TFMessage, "/tf_static", latched)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)

@@ -18,7 +18,7 @@ from geometry_msgs.msg import PoseStamped, TransformStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
@@ -28,12 +28,15 @@ from molmo_ros.geometry import TransformError
 from molmo_ros.manipulation.gripper import Gripper
 from molmo_ros.pick.film import FILM_SIZE, filming_camera
 from molmo_ros.pick.hand_interface import (
+    CAMERA_JOINT,
+    FINGER_JOINT,
     FINGERS_SET,
     HAND_FRAME,
-    JOINT,
     MOVE,
     MOVED,
     SET_FINGERS,
+    TURN,
+    TURNED,
     pose_message,
     pose_transform,
 )
@@ -74,20 +77,20 @@ class TableNode(Node):
         )
         reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._image = self.create_publisher(Image, "image", newest)
         self._depth = self.create_publisher(Image, "depth", newest)
         self._info = self.create_publisher(CameraInfo, "camera_info", newest)
-        self._static = self.create_publisher(TFMessage, "/tf_static", latched)
         self._transforms = self.create_publisher(TFMessage, "/tf", reliable)
         self._film = self.create_publisher(Image, "film", reliable)
         self._moved = self.create_publisher(PoseStamped, MOVED, reliable)
         self._fingers_set = self.create_publisher(JointState, FINGERS_SET, reliable)
-        self._pictures: tuple[CameraInfo, Image, Image] | None = None
+        self._turned = self.create_publisher(JointState, TURNED, reliable)
+        self._pictures: tuple[TransformStamped, CameraInfo, Image, Image] | None = None
         self._show(self.get_parameter("seed").value)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.create_subscription(PoseStamped, MOVE, self._on_move, reliable)
         self.create_subscription(JointState, SET_FINGERS, self._on_set_fingers, reliable)
+        self.create_subscription(JointState, TURN, self._on_turn, reliable)
         self.create_service(Trigger, "~/hold", self._on_hold)
         self.create_timer(1 / PICTURES_PER_SECOND, self._take_picture)
 
@@ -97,7 +100,6 @@ class TableNode(Node):
         self._before = self._table.heights()
         self._rng = np.random.default_rng(seed)
         self._look(self._table.view)
-        self._static.publish(TFMessage(transforms=[world_from_optical(self._table.camera)]))
         self._elapsed = 0.0
         self._last_command = Time(clock_type=self.get_clock().clock_type)
         names = ", ".join(thing.name for thing in self._table.objects)
@@ -134,7 +136,22 @@ class TableNode(Node):
         self._pass_time(self._table.hand.open(command.position[0]))
         hand = self._table.hand
         self._fingers_set.publish(
-            JointState(header=command.header, name=[JOINT], position=[hand.opening], effort=[hand.force])
+            JointState(
+                header=command.header, name=[FINGER_JOINT], position=[hand.opening], effort=[hand.force]
+            )
+        )
+
+    def _on_turn(self, command: JointState) -> None:
+        """Looks from another side; before anything was moved, since nothing else is rendered."""
+        if len(command.position) != 1 or not np.isfinite(command.position[0]):
+            self.get_logger().error(
+                f"{TURN} has the positions {list(command.position)}: must be one number [rad]"
+            )
+            return
+        self._table.look_from(command.position[0])
+        self._look(self._table.view)
+        self._turned.publish(
+            JointState(header=command.header, name=[CAMERA_JOINT], position=[command.position[0]])
         )
 
     def _on_hold(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -174,7 +191,7 @@ class TableNode(Node):
 
     def _tell_film(self) -> None:
         camera = self._table.camera
-        self._table.camera = filming_camera(camera)
+        self._table.camera = filming_camera(self._table.first_camera)
         picture = image_message(render(self._table, *FILM_SIZE).rgb, "rgb8")
         self._table.camera = camera
         picture.header.stamp, picture.header.frame_id = self.get_clock().now().to_msg(), "film"
@@ -184,6 +201,7 @@ class TableNode(Node):
         """Makes messages of what the camera sees; the noise stays the same until something has moved."""
         depth = view.depth + self._rng.normal(0, DEPTH_NOISE, view.depth.shape).astype(np.float32)
         self._pictures = (
+            world_from_optical(self._table.camera),
             camera_info_message(view),
             image_message(depth, "32FC1"),
             image_message(add_noise(view.rgb, self._rng, PIXEL_NOISE), "rgb8"),
@@ -199,7 +217,8 @@ class TableNode(Node):
         for message in self._pictures:
             message.header.stamp = now.to_msg()
         # The others first, so that they are there when the image starts an inference.
-        info, depth, image = self._pictures
+        transform, info, depth, image = self._pictures
+        self._transforms.publish(TFMessage(transforms=[transform]))
         self._info.publish(info)
         self._depth.publish(depth)
         self._image.publish(image)

@@ -11,7 +11,8 @@ from molmo_ros.manipulation.gripper import Gripper
 from molmo_ros.pick.film import captioned
 from molmo_ros.pick.pick_report import PickCase, draw_pick, save_picture
 from molmo_ros.pick.pick_verdict import Cause, chosen_grasp, chosen_region, judge_pick
-from molmo_ros.pick.referee import Referee
+from molmo_ros.pick.planner import LOOKS
+from molmo_ros.pick.referee import HeardPick, Referee
 from molmo_ros.sim.hand import HandMeasures
 from molmo_ros.sim.picking_table import PickingTable
 
@@ -37,10 +38,20 @@ def run_pick(
     referee.pick(table.name)
     heard = referee.outcome(PICK_TIMEOUT)
     rises = referee.rises(TABLE_TIMEOUT)
+    if heard.outcome is not None and heard.outcome.turn:
+        table.look_from(heard.outcome.turn)
+        look = None  # it shows another view
     verdict = judge_pick(table, measures, look, heard, rises)
-    case = PickCase(seed, table.name, len(table.objects), table.cluttered, verdict)
+    case = PickCase(seed, table.name, len(table.objects), table.cluttered, verdict, _looks(heard))
     picture = table.view.rgb if look is None else look.picture
     drawn = draw_pick(picture, table.camera, chosen_region(look, heard), chosen_grasp(heard), measures)
     save_picture(folder, number, case, drawn)
-    said = f"pick up the {table.name}: {'lifted' if verdict.cause is Cause.LIFTED else verdict.cause.value}"
-    return case, [captioned(frame, said) for frame in heard.film]
+    wanted = f"pick up the {table.name}"
+    came = "lifted" if verdict.cause is Cause.LIFTED else verdict.cause.value
+    pictures = [captioned(frame, wanted) for frame in heard.film]
+    return case, [*pictures, *(captioned(frame, f"{wanted}: {came}") for frame in heard.film[-1:])]
+
+
+def _looks(heard: HeardPick) -> int:
+    """From how many sides the planner looked."""
+    return 1 if heard.outcome is None else 1 + LOOKS.index(heard.outcome.turn)

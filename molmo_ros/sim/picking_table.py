@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from molmo_ros.sim.hand import Hand, HandMeasures, hand_mjcf
 from molmo_ros.sim.objects import COLORS, SHAPES, SceneObject, make_object
 from molmo_ros.sim.renderer import Rendering, render
-from molmo_ros.sim.scene import SENSOR, Scene, loose_sheets, object_pose, random_camera, random_look
+from molmo_ros.sim.scene import SENSOR, Camera, Scene, loose_sheets, object_pose, random_camera, random_look
 
 FEWEST, MOST = 3, 8
 """How many objects stand on a table."""
@@ -30,13 +31,15 @@ class PickingTable(Scene):
         hand: Moves in this scene's simulation.
         asked: Index of the object to pick up; no other has its name.
         cluttered: Whether neighbours stand closer than in scenes of `Scene.random`.
-        view: What the camera sees before anything moves.
+        view: What the camera sees before anything moves, from where it stands.
+        first_camera: Where it first stands.
     """
 
     hand: Hand
     asked: int
     cluttered: bool
     view: Rendering
+    first_camera: Camera
 
     @classmethod
     def of(cls, seed: int, measures: HandMeasures) -> PickingTable:
@@ -56,7 +59,7 @@ class PickingTable(Scene):
             table.hand, table.cluttered = Hand(table.model, table.data), cluttered
             if not table._comes_to_rest() or not table.all_in_view():
                 continue
-            table.view = render(table, *SENSOR)
+            table.first_camera, table.view = camera, render(table, *SENSOR)
             names = [thing.name for thing in objects]
             choices = [
                 index
@@ -71,6 +74,16 @@ class PickingTable(Scene):
     def name(self) -> str:
         """Of what is asked for."""
         return self.objects[self.asked].name
+
+    def look_from(self, angle: float) -> None:
+        """Turn the camera about the table's vertical, from where it first stood [rad]."""
+        cos, sin = math.cos(angle), math.sin(angle)
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        first = self.first_camera
+        self.camera = replace(
+            first, position=turn @ first.position, world_from_optical=turn @ first.world_from_optical
+        )
+        self.view = render(self, *SENSOR)
 
     def heights(self) -> np.ndarray:
         """[n] of the objects' centres of mass above the table [m]."""
