@@ -72,6 +72,7 @@ class Following:
                 Answer(status, "", points),
                 header=header,
                 points=tuple(map(LocatedPoint, points)),
+                message=Image(header=header),
             )
             outcomes.append((outcome, PICTURE))
         self.published.clear()
@@ -80,6 +81,7 @@ class Following:
             return {}
         ((told, _),) = self.published  # one message
         assert len({one.stamp for one in told}) == 1
+        assert all(one.message.header == one.header for one in told)  # the picture that it is about
         return {one.request.query.written: [point.pixel.x for point in one.points] for one in told}
 
     @property

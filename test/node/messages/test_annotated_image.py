@@ -108,3 +108,15 @@ def test_a_picture_that_no_jpeg_can_hold_is_refused():
     with pytest.raises(ValueError, match=f"at most {JPEG_MAX_SIDE} px per side, the picture is 65501x1"):
         compressed_message(picture, Header())
     assert len(compressed_message(picture[:, 1:], Header()).data) > 100
+
+
+def test_regions_are_drawn_below_the_points():
+    image, labels = grey(), np.zeros((480, 640), np.uint16)
+    labels[250:350, 50:150] = 1
+    array = outcome((100, 300), (500, 200))
+    plain, drawn = annotated(image, array), annotated(image, array, labels)
+    changed = np.any(plain != drawn, axis=-1)
+    assert changed[260:280, 60:80].all() and not changed[:240].any() and not changed[:, 160:].any()
+    assert tuple(drawn[300, 100]) == PINK
+    other = np.ones((8, 8), np.uint16)
+    assert (annotated(image, array, other) == plain).all(), "labels of another picture are not drawn"
