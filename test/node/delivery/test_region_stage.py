@@ -143,7 +143,7 @@ def test_where_there_is_nothing_to_look_for_it_is_told_at_once_but_not_before_wh
 def test_nothing_is_looked_for_while_nobody_listens(stages):
     stage = stages()
     stage.outputs.heard = False
-    stage.show(points("unheard"), PICTURE)
+    stage.show(points("unheard", source="topic"), PICTURE)  # would come before the next
     stage.outputs.heard, stage.outputs.grasps_heard = True, True
     stage.show(points("heard"), PICTURE)
     stage.finder.may_end.release(1)
