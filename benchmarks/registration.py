@@ -6,7 +6,8 @@ Simulated tables are seen by a picture's camera and by a depth camera beside it,
 what rays from the picture's camera meet. Errors are of pixels whose surface the depth camera saw as well, those on
 another surface left out; `other surface` is the share of pixels further off than two surfaces are apart (15 mm or 2 %),
 all of them at edges; `holes` is the share of seen pixels without depth; `not seen` is what only the picture's camera
-sees, and `made up` the share of that which has depth all the same. Times are of the processor, one thread, the shortest and the median.
+sees, and `made up` the share of that which has depth all the same. Times are of the processor, one thread, the
+shortest and the median.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 `boom`, `overflow` and `illegal` (access of GPU memory) raise; `mumble` says nothing of use;
 `size` answers with the image's size and corner colour, `limits` with the limits on its crops, `encodes` with how many
 images were encoded so far;
-`regions after 2 s at ...` looks for the objects at the points so long, `regions fail at ...` raises then.
+`regions after FILE at ...` looks for the objects at the points once that file is there, `regions fail at ...` raises.
 
 An image whose corner has the colour [1, 2, n] takes n/10 s to encode. Of the models, `broken` cannot be loaded, `slow`
 takes 4 s to load, `until FILE` waits for that file, and `heavy` holds 200 MB.
@@ -30,7 +30,7 @@ from molmo_ros.node.process import main
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.seams.pointing_model import LoadedModel
 
-SEARCH: dict[str, Any] = {"takes": 0.0, "fails": False}
+SEARCH: dict[str, Any] = {"after": None, "fails": False}
 """How the next search for objects goes."""
 
 
@@ -49,8 +49,8 @@ class FakeMolmo:
         self.limits = max_crops, latency_target
 
     def point(self, image, label, *, options, max_points, cancel, on_text, on_point):
-        found = re.search(r"regions after ([\d.]+) s", label)
-        SEARCH["takes"], SEARCH["fails"] = float(found[1]) if found else 0.0, "regions fail" in label
+        found = re.search(r"regions after (/\S+)", label)
+        SEARCH["after"], SEARCH["fails"] = Path(found[1]) if found else None, "regions fail" in label
         if early := _act(label, options, cancel):
             return early
         height, width = image.shape[:2]
@@ -129,13 +129,14 @@ def _wait_for(gate, cancel, limit):
 
 
 def _disturb_searches():
-    """Searches for objects take as long, and fail, as the last query said."""
+    """Searches for objects wait, and fail, as the last query said."""
     from molmo_ros.node.answers import object_finder
 
     find = object_finder.find_regions
 
     def disturbed(*arguments, **named):
-        time.sleep(SEARCH["takes"])
+        if SEARCH["after"]:
+            _wait_for(SEARCH["after"], threading.Event(), 60.0)
         if SEARCH["fails"]:
             raise RuntimeError("no regions today")
         return find(*arguments, **named)

@@ -183,15 +183,14 @@ def test_topics_show_the_objects_of_the_answered_frame(running, table, listen):
     assert len(boxes) == len(table.masks) and boxes[0].scale == objects.points[0].box_size
 
 
-def test_the_points_come_before_a_slow_search_for_their_objects(running, table, listen):
+def test_the_points_come_before_a_slow_search_for_their_objects(running, table, listen, gate):
     heard = listen("object_regions", "pixel")
     table.send(running)
-    running.ask(f"regions after 1.5 s {table.query}")
+    running.ask(f"regions after {gate.path} {table.query}")
     running.spin_until(lambda: running.heard["objects"] and heard["pixel"] and running.heard["point"])
-    first = time.monotonic()
     assert not heard["object_regions"]
+    gate.open()
     running.spin_until(lambda: heard["object_regions"])
-    assert time.monotonic() - first > 0.8
     assert heard["object_regions"][0].points[0].region_valid
 
 
@@ -299,12 +298,14 @@ def test_hundreds_of_points_are_answered(running, table):
     assert all(point.region_valid != bool(point.region_reason) for point in response.result.points)
 
 
-def test_a_reader_that_leaves_while_its_objects_are_looked_for_harms_nobody(running, table):
+def test_a_reader_that_leaves_while_its_objects_are_looked_for_harms_nobody(running, table, gate):
     leaving = running.node.create_subscription(ObjectPointArray, "molmo_node/object_regions", print, 1)
     running.meet()
     table.send(running)
-    running.ask(f"regions after 0.5 s {table.query}")
+    running.ask(f"regions after {gate.path} {table.query}")
     running.node.destroy_subscription(leaving)
+    running.meet()
+    gate.open()
     response = running.call(Point, "point_at", labels=[table.query], regions=True)
     assert all(point.region_valid for point in response.result.points)
 
@@ -342,23 +343,23 @@ def test_objects_follow_tracked_points_with_their_ids_and_at_a_rate(running, tab
     assert not running.set(region_rate=2.0)
     for messages in (*heard.values(), running.heard["objects"]):
         messages.clear()
-    show(lambda: False, 2.0)
-    assert len(running.heard["objects"]) > 10 and 2 <= len(heard["object_regions"]) <= 6
+    began = time.monotonic()
+    assert show(lambda: len(running.heard["objects"]) > 12 and len(heard["object_regions"]) >= 2, 30.0)
+    assert len(heard["object_regions"]) <= 2.0 * (time.monotonic() - began) + 2
     assert not running.set(queries=[""], tracking=False, rate=1.0, region_rate=0.0)
 
 
-def test_a_deactivation_leaves_nobody_waiting(running, table):
+def test_a_deactivation_leaves_nobody_waiting(running, table, gate):
     table.send(running)
-    wanted = Point.Request(labels=[f"regions after 3 s {table.query}"], grasps=True)
+    wanted = Point.Request(labels=[f"regions after {gate.path} {table.query}"], grasps=True)
     future = running.client(Point, "point_at").call_async(wanted)
     running.spin_until(lambda: any(one.source == "service" for one in running.heard["result"]))
-    began = time.monotonic()
     assert running.change_state("deactivate")
-    running.spin_until(future.done)
-    assert time.monotonic() - began < 2.5
+    running.spin_until(future.done)  # what is looked for never ends
     result = future.result().result
     assert result.status == "FOUND" and len(result.points) == len(table.masks)
     assert all("deactivated" in point.region_reason for point in result.points)
+    gate.open()
     assert running.change_state("activate")
     running.spin_until(lambda: running.node.count_subscribers("/image"))
     running.meet()
