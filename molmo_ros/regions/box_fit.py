@@ -8,7 +8,7 @@ import numpy as np
 from molmo_ros.geometry import RigidTransform, quaternion
 from molmo_ros.regions.region import OrientedBox, Plane
 
-TRIMMED = 0.01
+TRIMMED = 0.003
 """Share of the points that may lie beyond each side: flying pixels and noise must not make it larger."""
 MOST_POINTS = 4000
 

@@ -11,9 +11,12 @@ from molmo_ros.regions.components import connected_surfaces
 from molmo_ros.regions.depth_view import DepthView
 from molmo_ros.regions.region import ObjectRegion, Plane, PointsOn, SceneRegions
 from molmo_ros.regions.supports import Blocks, SupportPlane, find_supports
+from molmo_ros.regions.touching import parted
 
 SNAP = 4
 """A point so near an object, in pixels of an image 640 wide, is meant to be on it [px]."""
+MARGIN = 12
+"""Around a surface's window, for what is beside it [px]."""
 LEAST_PIXELS = 30
 BASE_M = 0.0025
 """What lies less above a support is part of it [m]."""
@@ -62,9 +65,46 @@ def find_regions(
     foreground = np.isfinite(surface[..., 0]) & (on_support == 0)
     labels = connected_surfaces(view.depth, foreground, sigma)
     planes = tuple(support.plane for support in supports)
+    chosen = [_surface_at(pixel, view.depth, labels) for pixel in pixels]
+    for number in sorted({number for _, number in chosen} - {0}):
+        _part(
+            labels, number, view, surface, on_support, planes, sigma, [at for at, n in chosen if n == number]
+        )
     known: dict[int, ObjectRegion] = {}
-    regions = tuple(_region_at(pixel, view, surface, labels, on_support, planes, known) for pixel in pixels)
-    return SceneRegions(surface, planes, regions)
+    regions = []
+    for pixel in pixels:
+        (row, column), number = _surface_at(pixel, view.depth, labels)
+        if number == 0:
+            regions.append(_no_region(pixel, row, column, surface, on_support, planes))
+            continue
+        if number not in known:
+            known[number] = _region(labels == number, surface, on_support, planes)
+        regions.append(known[number])
+    return SceneRegions(surface, planes, tuple(regions))
+
+
+def _part(
+    labels: np.ndarray,
+    number: int,
+    view: DepthView,
+    surface: np.ndarray,
+    on_support: np.ndarray,
+    planes: tuple[Plane, ...],
+    sigma: float,
+    seeds: list[tuple[int, int]],
+) -> None:
+    """Gives the things of a surface that touch numbers of their own."""
+    rows, columns = np.nonzero(labels == number)
+    if not LEAST_PIXELS <= len(rows) <= MOST_SHARE * labels.size:
+        return
+    top, left = max(int(rows.min()) - MARGIN, 0), max(int(columns.min()) - MARGIN, 0)
+    window = (slice(top, int(rows.max()) + MARGIN + 1), slice(left, int(columns.max()) + MARGIN + 1))
+    mask = labels[window] == number
+    support = _stands_on(mask, on_support[window], planes)
+    places = np.array(seeds) - (top, left)
+    parts = parted(mask, view.depth[window], surface[window], support, sigma, places)
+    first = int(labels.max())
+    labels[window][parts > 1] = parts[parts > 1] + first
 
 
 def _noise(blocks: Blocks) -> float:
@@ -100,51 +140,56 @@ def _support_labels(
     return labels
 
 
-def _region_at(
-    pixel: np.ndarray,
-    view: DepthView,
-    surface: np.ndarray,
-    labels: np.ndarray,
-    on_support: np.ndarray,
-    planes: tuple[Plane, ...],
-    known: dict[int, ObjectRegion],
-) -> ObjectRegion:
+def _surface_at(pixel: np.ndarray, depth: np.ndarray, labels: np.ndarray) -> tuple[tuple[int, int], int]:
+    """Row and column of the surface that a point means, and its number; 0 for none."""
     height, width = labels.shape
-    if not np.isfinite(pixel).all():
-        return ObjectRegion.none(PointsOn.UNKNOWN, f"the point has no place in the image: {pixel.tolist()}")
+    if not (np.isfinite(pixel).all() and (np.abs(pixel) < 1e6).all()):
+        return (-1, -1), 0
     column, row = (round(float(value)) for value in pixel)
     if not (0 <= column < width and 0 <= row < height):
+        return (row, column), 0
+    return _label_near(labels, depth, column, row, max(1, round(SNAP * width / 640)))
+
+
+def _no_region(
+    pixel: np.ndarray,
+    row: int,
+    column: int,
+    surface: np.ndarray,
+    on_support: np.ndarray,
+    planes: tuple[Plane, ...],
+) -> ObjectRegion:
+    """Why there is nothing at a point."""
+    height, width = on_support.shape
+    if not (0 <= column < width and 0 <= row < height):
         return ObjectRegion.none(
-            PointsOn.UNKNOWN, f"the point ({column}, {row}) lies outside the image of {width}x{height}"
+            PointsOn.UNKNOWN, f"the point {pixel.tolist()} lies outside the image of {width}x{height}"
         )
-    number = _label_near(labels, view.depth, column, row, max(1, round(SNAP * width / 640)))
-    if number == 0:
-        support = int(on_support[row, column])
-        if support:
-            return ObjectRegion.none(
-                PointsOn.SUPPORT, "the point is on what things stand on, not on a thing", planes[support - 1]
-            )
-        if not np.isfinite(surface[row, column, 0]):
-            return ObjectRegion.none(PointsOn.NOTHING, "the camera sees no surface at the point")
-        return ObjectRegion.none(PointsOn.UNKNOWN, "the surface at the point is too small for an object")
-    if number not in known:
-        known[number] = _region(labels == number, surface, on_support, planes)
-    return known[number]
+    if support := int(on_support[row, column]):
+        return ObjectRegion.none(
+            PointsOn.SUPPORT, "the point is on what things stand on, not on a thing", planes[support - 1]
+        )
+    if not np.isfinite(surface[row, column, 0]):
+        return ObjectRegion.none(PointsOn.NOTHING, "the camera sees no surface at the point")
+    return ObjectRegion.none(PointsOn.UNKNOWN, "the surface at the point is too small for an object")
 
 
-def _label_near(labels: np.ndarray, depth: np.ndarray, column: int, row: int, reach: int) -> int:
-    """The surface at a pixel, or the nearest one within reach; 0 for none."""
+def _label_near(
+    labels: np.ndarray, depth: np.ndarray, column: int, row: int, reach: int
+) -> tuple[tuple[int, int], int]:
+    """Row, column and number of the surface at a pixel, or of the nearest one within reach; 0 for none."""
     if labels[row, column]:
-        return int(labels[row, column])
+        return (row, column), int(labels[row, column])
     top, left = max(row - reach, 0), max(column - reach, 0)
     near = labels[top : row + reach + 1, left : column + reach + 1]
     rows, columns = np.nonzero(near)
     distance = np.hypot(rows + top - row, columns + left - column)
     rows, columns, distance = (v[distance <= reach + 0.5] for v in (rows, columns, distance))
     if not len(rows):
-        return 0
+        return (row, column), 0
     nearest = np.lexsort((depth[rows + top, columns + left], distance))[0]
-    return int(near[rows[nearest], columns[nearest]])
+    place = int(rows[nearest]), int(columns[nearest])
+    return (place[0] + top, place[1] + left), int(near[place])
 
 
 def _region(

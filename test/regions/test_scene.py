@@ -81,3 +81,59 @@ def test_arranged_scenes_have_the_simulators_masks(kind: str, model: str) -> Non
         mask = np.zeros(truth.shape, bool)
         mask[region.rows, region.columns] = True
         assert (mask & truth).sum() / (mask | truth).sum() > 0.8, scene.objects[index].name
+
+
+def sphere_on_a_plane(
+    width: int, height: int, roll: float
+) -> tuple[np.ndarray, np.ndarray, PinholeCamera, float]:
+    """Depth and mask in closed form of a ball on a table, seen from 45 degrees by a camera turned about its axis."""
+    focal = width * 0.9
+    camera = PinholeCamera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = (columns - camera.cx) / focal, (rows - camera.cy) / focal
+    x, y = np.cos(roll) * x - np.sin(roll) * y, np.sin(roll) * x + np.cos(roll) * y
+    radius, middle = 0.04, np.array([0.0, 0.0, 0.6])
+    normal = np.array([0.0, -np.sqrt(0.5), -np.sqrt(0.5)])
+    foot = middle - radius * normal
+    plane = (foot @ normal) / (normal[1] * y + normal[2])
+    b, a = middle[2], x**2 + y**2 + 1
+    inside = b**2 - a * (middle @ middle - radius**2)
+    mask = inside > 0
+    return np.where(mask, (b - np.sqrt(np.maximum(inside, 0))) / a, plane), mask, camera, radius
+
+
+@pytest.mark.parametrize("size", [(320, 240), (640, 480), (1280, 720)])
+@pytest.mark.parametrize("roll", [0.0, 0.7, 3.0])
+def test_a_ball_on_a_plane_in_closed_form(size: tuple[int, int], roll: float) -> None:
+    depth, truth, camera, radius = sphere_on_a_plane(*size, roll)
+    middle = np.array([((size[0] - 1) / 2, (size[1] - 1) / 2)])
+    region = find_regions((depth * 1000).round().astype(np.uint16), camera, middle).regions[0]
+    mask = np.zeros(truth.shape, bool)
+    mask[region.rows, region.columns] = True
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.93
+    assert region.box is not None and region.support is not None
+    assert region.box.size[2] == pytest.approx(2 * radius, abs=0.003)
+    # Its far side is hidden, and whichever way the rectangle is turned, it holds no more than the ball.
+    assert 1.4 * radius < min(region.box.size[:2]) <= max(region.box.size[:2]) < 2 * radius + 0.002
+
+
+@pytest.mark.parametrize("seed", [31_002, 31_007])
+def test_things_that_touch_are_two_though_one_was_pointed_at(seed: int) -> None:
+    scene = ARRANGEMENTS["touching"](seed)
+    frame = render(scene, *SIZE)
+    for index, point in enumerate(middles(frame, 2)):
+        region = find_regions(frame.depth, camera_of(frame), point[None]).regions[0]
+        truth = frame.segmentation == index
+        mask = np.zeros(truth.shape, bool)
+        mask[region.rows, region.columns] = True
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.85
+
+
+def test_a_point_one_pixel_off_an_object_means_it() -> None:
+    frame = render(Scene.random(50_000), *SIZE)
+    truth = frame.segmentation == 0
+    rows, columns = np.nonzero(truth)
+    left = np.array([(columns.min() - 1, rows[columns.argmin()])])
+    region = find_regions(frame.depth, camera_of(frame), left).regions[0]
+    assert region.valid
+    assert truth[region.rows, region.columns].mean() > 0.9
