@@ -87,6 +87,6 @@ def test_processor_time_of_an_idle_node(run):
 
 
 def test_objects_follow_the_points(run):
-    (row,) = run("node_objects", "--seconds", "1", "--size", "320x240", "--listeners", "all")["rows"]
-    assert row["points_hz"] > 0 and row["objects_hz"] > 0 and row["found"] > 0.9
+    (row,) = run("node_objects", "--seconds", "2", "--size", "320x240", "--listeners", "all")["rows"]
+    assert row["points_hz"] > 0 and row["objects_hz"] > 0 and row["found"] > 0.5
     assert row["regions_ms_median"] > 0 and row["grasps_ms_median"] > 0

@@ -96,7 +96,7 @@ def test_not_found_is_an_answer(seeing):
 @pytest.mark.parametrize(
     ("goal", "reason"),
     [
-        ({"kind": "juggle", "prompt": "mug"}, "kind is 'juggle'; valid: point, ask, count, or empty"),
+        ({"kind": "juggle", "prompt": "mug"}, "kind is 'juggle'; valid: point, ask, count, place, or empty"),
         ({"prompt": "mug", "labels": ["mug"]}, "a prompt and labels"),
         ({"kind": "ask", "labels": ["mug"]}, "a question takes a prompt and no labels"),
         ({}, "empty"),
