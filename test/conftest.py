@@ -46,6 +46,7 @@ SLOW = (
     "pick/test_main.py",
     "sim/test_camera_node.py",
     "sim/test_picking_table.py",
+    "sim/test_true_grasps.py",
     "test_telemetry.py",
     "tracking/test_simulated_camera.py",
     "train/",

@@ -9,6 +9,7 @@ import numpy as np
 
 from molmo_ros.geometry import RigidTransform
 from molmo_ros.pick.hand_interface import pose_transform
+from molmo_ros.pick.planner import widest_opening
 from molmo_ros.pick.referee import HeardPick, ShownAnswer
 from molmo_ros.sim.hand import HandMeasures
 from molmo_ros.sim.picking_table import PickingTable
@@ -130,7 +131,7 @@ def chosen_grasp(heard: HeardPick) -> tuple[RigidTransform, float] | None:
     if heard.outcome is None or heard.outcome.point == 0 or heard.grasps is None:
         return None
     grasp = heard.grasps.objects[heard.outcome.point - 1].grasps[0]
-    return pose_transform(grasp.pose), grasp.opening
+    return pose_transform(grasp.pose), widest_opening(grasp)
 
 
 def _grasp_fault(table: PickingTable, truth: GraspTruth, heard: HeardPick, place: int) -> str:

@@ -17,6 +17,7 @@ from molmo_msgs.msg import Grasp, ObjectPointArray
 from molmo_msgs.srv import Point
 
 from molmo_ros.geometry import RigidTransform
+from molmo_ros.manipulation.gripper import Gripper
 from molmo_ros.pick.hand_interface import pose_transform
 
 WORLD = "world"
@@ -27,6 +28,8 @@ SAFE_HEIGHT = 0.35
 """Of the fingertips on the way to there [m]."""
 LIFT = 0.2
 """[m]"""
+LEAST_CLEARANCE = 0.004
+"""Between the open fingers and what else was seen [m]."""
 EMPTY = 0.004
 """Fingers nearer to each other than this hold nothing [m]."""
 
@@ -126,13 +129,19 @@ def best_grasp(response: Point.Response) -> tuple[int, Grasp] | str:
     return place, offered.grasps[0]
 
 
+def widest_opening(grasp: Grasp) -> float:
+    """As wide as what else was seen leaves room for [m]: the far side, which is hidden, may make the object wider."""
+    room = max(0.0, grasp.clearance - LEAST_CLEARANCE)
+    return float(max(grasp.opening, min(grasp.opening + 2 * room, Gripper().opening)))
+
+
 def _grip_and_lift(grasp: Grasp, robot: Robot) -> float:
     """Returns the distance between the pads at the end [m]."""
     world_from_grasp = pose_transform(grasp.pose)
     before = _at(world_from_grasp, np.array([0.0, 0.0, -PRE_GRASP]))
     x, y, z = before.translation
     above = RigidTransform((x, y, max(z, SAFE_HEIGHT)), before.rotation)
-    robot.set_fingers(grasp.opening)
+    robot.set_fingers(widest_opening(grasp))
     robot.move(above)
     robot.move(before)
     robot.move(world_from_grasp)

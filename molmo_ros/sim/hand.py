@@ -27,6 +27,8 @@ STALLED = 0.002
 """Fingers slower than this [m/s] have met something, or the end of their way."""
 HOME = RigidTransform((0.0, 0.0, 2.0), (1.0, 0.0, 0.0, 0.0))
 """Where it waits, in the world: pointing down, above all lights and cameras, so that it is in no picture of theirs."""
+ARRIVED, BLOCKED = 0.001, 0.05
+"""So near to its goal it is there, and so far from where it is led it stops: something is in the way [m]."""
 PATIENCE = 0.5
 """How long fingers or hand may take beyond the time of the way itself [s]."""
 
@@ -153,8 +155,11 @@ class Hand:
             part = step / steps
             self._lead_to(start.interpolate(world_from_hand, part * part * (3 - 2 * part)))
             yield from self.wait(self._model.opt.timestep)
+            if self._off(self._target()) > BLOCKED:
+                self._lead_to(self.world_from_hand)
+                return
         for _ in range(round(PATIENCE / self._model.opt.timestep)):
-            if self._reached(world_from_hand):
+            if self._off(world_from_hand) < ARRIVED:
                 return
             yield from self.wait(self._model.opt.timestep)
 
@@ -190,6 +195,6 @@ class Hand:
         px, py, pz = self._data.mocap_pos[self._lead].tolist()
         return RigidTransform((px, py, pz), (x, y, z, w))
 
-    def _reached(self, target: RigidTransform) -> bool:
-        off = np.subtract(self.world_from_hand.translation, target.translation)
-        return float(np.linalg.norm(off)) < 0.001
+    def _off(self, target: RigidTransform) -> float:
+        """How far from there it is [m]."""
+        return float(np.linalg.norm(np.subtract(self.world_from_hand.translation, target.translation)))

@@ -119,3 +119,11 @@ def test_empty_fingers_are_told():
 def test_an_outcome_survives_its_text():
     outcome = PickOutcome("red cube", False, "no grasp: 'too wide'", 2, 0.012, -0.5)
     assert PickOutcome.from_json(outcome.to_json()) == outcome
+
+
+@pytest.mark.parametrize(("clearance", "opening"), [(0.0, 0.07), (0.009, 0.08), (0.3, 0.085)])
+def test_it_opens_as_wide_as_there_is_room(clearance, opening):
+    offered = grasp()
+    offered.clearance = clearance
+    _, robot, _ = run(answer(((0.9, True, [offered]),)))
+    assert robot.told[0] == pytest.approx(opening)
