@@ -23,6 +23,8 @@ SLACK = 1.15
 """Cells are so much wider than the points' distance: one that a slanted surface leaves empty is filled again."""
 WIDEST_CELL = 8.0
 """Of clouds that are sparse, such as a lidar's [px]; between their points there is no depth."""
+FINEST_CELL = 0.7
+"""Of what is seen finer than the picture [px]: of several points in a cell the nearest counts, by their noise too."""
 BLOCK = 16
 """Edge of the blocks in which the density of a cloud is looked at [px]."""
 LATTICE = 8
@@ -31,6 +33,10 @@ TABLE = 512
 """Nodes along each side of the table that stands for a lens: distance of two, a few pixels."""
 WIDEST_RAY = math.tan(math.radians(80.0))
 """Of a fisheye's rays, those further from the axis are left out: x / z and y / z."""
+CLOSE = 0.5
+"""Points that are nearer to each other tell no slope [cells]."""
+NEAREST, FARTHEST = 1e-3, 1e4
+"""Nothing is seen outside of these distances [m]."""
 AROUND = np.ones((3, 3), np.uint8)
 SAMPLE = 10_000
 """Points by which a cloud is judged."""
@@ -38,6 +44,7 @@ AT_ONCE = 1 << 17
 """Points that are worked on together: their arrays stay in the processor's cache, and few are held at a time."""
 
 
+@np.errstate(all="ignore")  # anything may stand in a message; what is not finite is nothing
 def register_depth(
     depth: np.ndarray, depth_camera: PinholeCamera, camera: PinholeCamera, optical_from_depth: RigidTransform
 ) -> np.ndarray:
@@ -62,7 +69,7 @@ def register_depth(
     along = _turned_rays(depth_camera, camera, optical_from_depth)
     offset = (_picture_matrix(camera) @ np.array(optical_from_depth.translation)).astype(np.float32)
     density = camera.fx * camera.fy / (depth_camera.fx * depth_camera.fy)
-    grid = _Grid(camera, max(1.0, math.sqrt(density)))
+    grid = _Grid(camera, max(FINEST_CELL, math.sqrt(density)))
     rows = max(1, AT_ONCE // width)
     for row in range(0, height, rows):
         distance = metres(depth[row : row + rows]).ravel()
@@ -72,6 +79,7 @@ def register_depth(
     return grid.image()
 
 
+@np.errstate(all="ignore")
 def register_points(
     points: np.ndarray, camera: PinholeCamera, optical_from_points: RigidTransform
 ) -> np.ndarray:
@@ -100,6 +108,7 @@ def register_points(
     return grid.image()
 
 
+@np.errstate(all="ignore")
 def share_in_view(points: np.ndarray, camera: PinholeCamera, optical_from_points: RigidTransform) -> float:
     """Which share of a cloud's points (of a sample of them) lies in the picture's view; arguments as of
     `register_points`."""
@@ -161,12 +170,16 @@ def _in_view(
         camera: The picture's.
     """
     x, y, z = points
-    with np.errstate(all="ignore"):
-        u, v = x / z, y / z
+    u, v = x / z, y / z
     if camera.distorts:
         u, v = _through_lens(u, v, camera)
     seen = np.flatnonzero(
-        (z > 0) & (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
+        (z > NEAREST)
+        & (z < FARTHEST)
+        & (u > -0.5)
+        & (u < camera.width - 0.5)
+        & (v > -0.5)
+        & (v < camera.height - 0.5)
     )
     return u[seen], v[seen], z[seen]
 
@@ -220,7 +233,7 @@ def _spacing(u: np.ndarray, v: np.ndarray, camera: PinholeCamera, every: int) ->
     block = ((v + 0.5) / BLOCK).astype(np.int32) * across + ((u + 0.5) / BLOCK).astype(np.int32)
     # Half of the points are in blocks that are at least so full.
     full = float(np.median(np.bincount(block)[block])) * every
-    return min(max(1.0, BLOCK / math.sqrt(full)), WIDEST_CELL)
+    return min(max(FINEST_CELL, BLOCK / math.sqrt(full)), WIDEST_CELL)
 
 
 class _Grid:
@@ -268,20 +281,22 @@ def _centred(inverse: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.nda
         right, down: [h, w] how far from the centre each is [cells].
     """
     result, gap = inverse.copy(), _gap(inverse)
+    most = np.minimum(gap, inverse / 4)
     for offset, before, after in ((right, np.s_[:, :-1], np.s_[:, 1:]), (down, np.s_[:-1], np.s_[1:])):
         step = inverse[after] - inverse[before]
-        one_surface = np.abs(step) < np.minimum(gap[after], gap[before])
         apart = offset[after] - offset[before]
-        apart += np.float32(1 + 1e-6)
-        step /= apart
-        step *= one_surface
-        slope, sides = np.zeros_like(inverse), np.zeros(inverse.shape, np.uint8)
+        apart += 1
+        # Of points that lie close together, the noise would be taken for a slope.
+        apart *= (np.abs(step) < np.minimum(gap[after], gap[before])) & (apart > CLOSE)
+        step *= apart
+        apart *= apart
+        rise, run = np.zeros_like(inverse), np.full(inverse.shape, 1e-9, np.float32)
         for part in (before, after):
-            slope[part] += step
-            sides[part] += one_surface
-        slope *= offset
-        slope *= np.where(sides == 2, np.float32(0.5), np.float32(1))
-        result -= slope
+            rise[part] += step
+            run[part] += apart
+        rise /= run  # the slope of least squares
+        rise *= offset
+        result -= np.clip(rise, -most, most)
     return result
 
 
@@ -319,7 +334,6 @@ def _enlarged(inverse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     pixels = cv2.resize(within, size, interpolation=cv2.INTER_LINEAR)
     nearest = cv2.resize(inverse, size, interpolation=cv2.INTER_NEAREST_EXACT)
     np.copyto(pixels, nearest, where=np.isnan(pixels))
-    with np.errstate(divide="ignore"):
-        np.divide(np.float32(1), pixels, out=pixels)
+    np.divide(np.float32(1), pixels, out=pixels)
     pixels[np.isinf(pixels)] = np.nan
     return pixels

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LOOK_INTERVAL = 0.5
 """How often publishers of a calibration are looked for while none has come [s]."""
+SELDOM = 5.0
+"""How often, where only that of depth is missing [s]."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,9 @@ class CameraInput:
         """Looks now and then for a calibration that was published once, until one has come."""
         with self._informed:
             now = time.monotonic()
-            if not self._latched or now - self._looked < LOOK_INTERVAL:
+            # Most cameras have none of depth's own.
+            interval = LOOK_INTERVAL if "camera_info" in self._latched else SELDOM
+            if not self._latched or now - self._looked < interval:
                 return
             self._looked = now
             for topic, look in list(self._latched.items()):
