@@ -2,14 +2,17 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import py_trees
 import pytest
 from geometry_msgs.msg import PoseStamped
+from molmo_msgs.srv import Point
 from std_msgs.msg import Float64
 
 DEPTH = True
@@ -79,6 +82,19 @@ def test_the_planner_without_a_frame_that_is_known(seeing):
     assert code == 1
     assert "NO_TRANSFORM" in said
     assert "the_moon" in said
+
+
+def test_the_objects_of_the_readme(seeing, capsys):
+    code = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)[2]
+    code = code.replace("mug", BOX).replace("base_link", FRAME)
+    names = {"Point": Point, "client": seeing.client(Point, "point_at")}
+    exec("async def ask():\n" + textwrap.indent(code, "    "), names)
+    task = seeing.executor.create_task(names["ask"]())
+    seeing.spin_until(task.done)
+    assert task.exception() is None
+    said = capsys.readouterr().out
+    assert said.startswith("object geometry_msgs.msg.Pose(")
+    assert said.count("geometry_msgs.msg.Pose(") >= 2
 
 
 def test_the_tree_reaches_for_what_is_there(seeing):
