@@ -106,9 +106,10 @@ def visible_size(view: RegionView, mask: np.ndarray) -> np.ndarray:
     optical = view.camera.deproject(np.column_stack([columns, rows]), view.depth[rows, columns])
     world = optical @ view.world_from_optical.T + view.position
     best = np.full(2, np.inf)
+    outline = cv2.convexHull(world[:, :2].astype(np.float32))[:, 0]
     for angle in np.radians(np.arange(0, 90, 0.5)):
         axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        edges = np.ptp(world[:, :2] @ axes, axis=0)
+        edges = np.ptp(outline @ axes, axis=0)
         if edges.prod() < best.prod():
             best = edges
     return np.array([*np.sort(best), world[:, 2].max() - view.floor])

@@ -35,9 +35,10 @@ class DepthView:
     def surface(self) -> np.ndarray:
         """float32 [h, w, 3]: each pixel's place in the optical frame [m]."""
         surface = np.empty((*self.depth.shape, 3), np.float32)
-        np.multiply(self.rays, self.depth[..., None], out=surface[..., :2])
-        surface[..., 2] = self.depth
-        surface[np.isnan(surface[..., 0])] = np.nan
+        np.multiply(self.rays[..., 0], self.depth, out=surface[..., 0])
+        np.multiply(self.rays[..., 1], self.depth, out=surface[..., 1])
+        # Without a ray, which a lens model may not have, neither x nor y is known, and z goes with them.
+        surface[..., 2] = np.where(np.isnan(self.rays[..., 0]), np.nan, self.depth)
         return surface
 
 

@@ -78,7 +78,7 @@ def find_regions(
             regions.append(_no_region(pixel, row, column, surface, on_support, planes))
             continue
         if number not in known:
-            known[number] = _region(labels == number, surface, on_support, planes)
+            known[number] = _region(labels, number, surface, on_support, planes)
         regions.append(known[number])
     return SceneRegions(surface, planes, tuple(regions))
 
@@ -94,12 +94,11 @@ def _part(
     seeds: list[tuple[int, int]],
 ) -> None:
     """Gives the things of a surface that touch numbers of their own."""
-    rows, columns = np.nonzero(labels == number)
-    if not LEAST_PIXELS <= len(rows) <= MOST_SHARE * labels.size:
-        return
-    top, left = max(int(rows.min()) - MARGIN, 0), max(int(columns.min()) - MARGIN, 0)
-    window = (slice(top, int(rows.max()) + MARGIN + 1), slice(left, int(columns.max()) + MARGIN + 1))
+    window = _window(labels, number)
     mask = labels[window] == number
+    if not LEAST_PIXELS <= np.count_nonzero(mask) <= MOST_SHARE * labels.size:
+        return
+    top, left = window[0].start, window[1].start
     support = _stands_on(mask, on_support[window], planes)
     places = np.array(seeds) - (top, left)
     parts = parted(mask, view.depth[window], surface[window], support, sigma, places)
@@ -192,15 +191,25 @@ def _label_near(
     return (place[0] + top, place[1] + left), int(near[place])
 
 
+def _window(labels: np.ndarray, number: int) -> tuple[slice, slice]:
+    """Rows and columns that a surface lies in, with a margin."""
+    left, top, width, height = cv2.boundingRect((labels == number).astype(np.uint8))
+    rows = slice(max(top - MARGIN, 0), min(top + height + MARGIN, labels.shape[0]))
+    return rows, slice(max(left - MARGIN, 0), min(left + width + MARGIN, labels.shape[1]))
+
+
 def _region(
-    mask: np.ndarray, surface: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]
+    labels: np.ndarray, number: int, surface: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]
 ) -> ObjectRegion:
+    window = _window(labels, number)
+    mask = labels[window] == number
     rows, columns = np.nonzero(mask)
+    rows, columns = rows + window[0].start, columns + window[1].start
     if len(rows) < LEAST_PIXELS:
         return ObjectRegion.none(
             PointsOn.UNKNOWN, f"the surface at the point has {len(rows)} pixels, too few for an object"
         )
-    if len(rows) > MOST_SHARE * mask.size:
+    if len(rows) > MOST_SHARE * labels.size:
         return ObjectRegion.none(
             PointsOn.UNKNOWN, "one surface without an edge fills most of the view: no object can be told"
         )
@@ -212,8 +221,8 @@ def _region(
             f"the surface at the point runs on over {length:.2f} m without an edge: no object can be told",
         )
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
-    height, width = mask.shape
-    support = _stands_on(mask, on_support, planes)
+    height, width = labels.shape
+    support = _stands_on(mask, on_support[window], planes)
     return ObjectRegion(
         PointsOn.OBJECT,
         "",
