@@ -5,143 +5,58 @@ from __future__ import annotations
 import numpy as np
 
 from molmo_ros.manipulation.approach_frame import ApproachFrame
-from molmo_ros.manipulation.grasp import TOP, Grasp, ObjectGrasps
+from molmo_ros.manipulation.grasp import NORMAL, TOP, ObjectGrasps
 from molmo_ros.manipulation.gripper import Gripper
+from molmo_ros.manipulation.jaw_grasps import grasps_along
+from molmo_ros.manipulation.obstacles import Obstacles
+from molmo_ros.manipulation.seen_surface import LEAST_POINTS, SeenSurface
 from molmo_ros.regions.region import ObjectRegion, SceneRegions
 
-ANGLES = np.radians(np.arange(0.0, 180.0, 7.5))
-CELL = 0.005
-LAYER = 0.003
-OFF_SUPPORT = 0.006
-ROOM = 0.006
-LEAST_ROOM = 0.003
-LEAST_CLEARANCE = 0.002
-STRIDE = 3
-CANDIDATES = 40
-MOST_GRASPS = 8
-MOST_SLOPE = np.radians(30.0)
+LEAST_TURN = np.cos(np.radians(20.0))
+"""Cosine of the least angle between two approaches."""
 
 
 def plan_grasps(scene: SceneRegions, gripper: Gripper) -> tuple[ObjectGrasps, ...]:
-    """The grasps of each region, in the regions' order."""
-    return tuple(_object_grasps(scene, region, gripper) for region in scene.regions)
+    """The grasps of each region, in the regions' order.
+
+    From above first, which is along the normal of the support; where that gives no grasp, along the normal of the
+    object's surface.
+    """
+    known: dict[int, ObjectGrasps] = {}
+    for region in scene.regions:
+        if id(region.points) not in known:
+            known[id(region.points)] = _object_grasps(scene, region, gripper)
+    return tuple(known[id(region.points)] for region in scene.regions)
 
 
 def _object_grasps(scene: SceneRegions, region: ObjectRegion, gripper: Gripper) -> ObjectGrasps:
-    if not region.valid or not len(region.points):
-        reason = region.reason or "the object has no depth"
+    seen = SeenSurface.of(scene.surface, region)
+    if seen is None:
+        reason = region.reason or f"fewer than {LEAST_POINTS} pixels of the object have depth"
         return ObjectGrasps(reason=reason, suction_reason=reason)
+    reach = float(np.hypot(gripper.opening / 2 + gripper.finger_thickness, gripper.finger_width))
+    reach = max(reach, float(np.hypot(gripper.hand_width, gripper.hand_thickness)) / 2)
+    size = float(np.linalg.norm(seen.points - np.median(seen.points, axis=0), axis=1).max())
+    obstacles = Obstacles.around(scene.surface, region, seen, reach + size + 0.02)
+    reasons = []
+    for frame in _approaches(seen, region):
+        grasps, refusal = grasps_along(frame, scene.surface, seen, obstacles, gripper)
+        if refusal is None:
+            return ObjectGrasps(grasps, suction_reason="not planned")
+        reasons.append(refusal)
+    return ObjectGrasps(reason=reasons[0].reason, suction_reason="not planned")
+
+
+def _approaches(seen: SeenSurface, region: ObjectRegion) -> list[ApproachFrame]:
+    """From above; level, toward what is seen of the object; along the mean normal of what is seen."""
+    middle = np.median(seen.points, axis=0).astype(np.float64)
+    mean = np.nanmean(seen.normals, axis=0).astype(np.float64)
     if region.support is None:
-        return ObjectGrasps(reason="no support is in view", suction_reason="not planned")
-    points = region.points[:: max(1, len(region.points) // 1500)]
-    middle = points.mean(axis=0).astype(np.float64)
-    normal = np.asarray(region.support.normal)
-    foot = middle - float(region.support.heights(middle)) * normal
-    frame = ApproachFrame.against(foot, normal, TOP)
-    seen = frame.points(points)
-    top = float(np.percentile(seen[:, 2], 99.5))
-    cos, sin = np.cos(ANGLES)[:, None], np.sin(ANGLES)[:, None]
-    ys = cos * seen[:, 0] + sin * seen[:, 1]
-    xs = -sin * seen[:, 0] + cos * seen[:, 1]
-    start = xs.min(axis=1, keepdims=True)
-    column = ((xs - start) / CELL).astype(int)
-    layer = np.clip((top - seen[:, 2]) / LAYER, 0, None).astype(int)
-    shape = (len(ANGLES), int(column.max()) + 1, int(layer.max()) + 1)
-    high, low = np.full(shape, -np.inf), np.full(shape, np.inf)
-    index = (np.arange(len(ANGLES))[:, None], column, np.broadcast_to(layer, column.shape))
-    np.maximum.at(high, index, ys)
-    np.minimum.at(low, index, ys)
-    high, low = np.maximum.accumulate(high, axis=2), np.minimum.accumulate(low, axis=2)
-    across = min(round(gripper.finger_width / CELL), shape[1])
-    view = np.lib.stride_tricks.sliding_window_view
-    far, near = view(high, across, axis=1), view(low, across, axis=1)
-    upper, lower = far.max(axis=3), near.min(axis=3)
-    width = upper - lower
-    tip = top - LAYER * (1 + np.arange(shape[2]))
-    with np.errstate(invalid="ignore"):
-        growth = np.maximum(
-            np.diff(upper, axis=2, prepend=upper[:, :, :1]), -np.diff(lower, axis=2, prepend=lower[:, :, :1])
-        )
-        turn = np.maximum(np.abs(far[..., -1] - far[..., 0]), np.abs(near[..., -1] - near[..., 0])) / (
-            CELL * max(across - 1, 1)
-        )
-    slope = np.arctan(np.hypot(growth / LAYER, turn))
-    known = np.isfinite(width) & (slope < MOST_SLOPE)
-    if not known.any():
-        return ObjectGrasps(reason="too little of the object is seen", suction_reason="not planned")
-    narrowest = float(width[known].min())
-    reachable = known & (tip >= OFF_SUPPORT) & (top - tip <= gripper.finger_depth)
-    fits = reachable & (width + 2 * LEAST_ROOM <= gripper.opening)
-    if not reachable.any():
-        return ObjectGrasps(
-            reason=f"the object is {top:.3f} m high, and the fingertips stay {OFF_SUPPORT:g} m off the support",
-            suction_reason="not planned",
-        )
-    if not fits.any():
-        return ObjectGrasps(
-            reason=f"the object is {narrowest:.3f} m wide across its narrowest side, "
-            f"the gripper opens to {gripper.opening:g} m",
-            suction_reason="not planned",
-        )
-    x_middle = start + CELL * (np.arange(width.shape[1]) + across / 2)
-    # The origin is the foot of the surface's middle.
-    off = np.abs(x_middle)[:, :, None]
-    with np.errstate(invalid="ignore"):
-        score = (
-            np.clip(1 - slope / MOST_SLOPE, 0, 1)
-            * np.exp(-np.square(off / 0.03))
-            * np.clip((top - tip) / 0.02, 0, 1)
-            * (1 - 0.5 * width / gripper.opening)
-        )
-    score = np.where(fits, score, 0)
-    order = np.argsort(score, axis=None)[::-1][:CANDIDATES]
-    others = _others(scene, region, frame)
-    grasps = []
-    for flat in order:
-        a, x, z = np.unravel_index(flat, score.shape)
-        if score[a, x, z] <= 0:
-            break
-        opening = min(float(width[a, x, z]) + 2 * ROOM, gripper.opening)
-        middle_y = 0.5 * float(upper[a, x, z] + lower[a, x, z])
-        clearance = min(
-            _clearance(others, ANGLES[a], x_middle[a, x], middle_y, float(tip[z]), opening, gripper),
-            float(tip[z]),
-        )
-        if clearance < LEAST_CLEARANCE:
-            continue
-        px = -sin[a, 0] * x_middle[a, x] + cos[a, 0] * middle_y
-        py = cos[a, 0] * x_middle[a, x] + sin[a, 0] * middle_y
-        pose = frame.optical_from_grasp(float(px), float(py), float(tip[z]), float(ANGLES[a]))
-        value = float(score[a, x, z]) * min(clearance / 0.01, 1.0)
-        grasps.append(Grasp(pose, float(width[a, x, z]), opening, clearance, TOP, value))
-    grasps.sort(key=lambda grasp: -grasp.score)
-    reason = "" if grasps else "what stands around the object leaves no room for the gripper"
-    return ObjectGrasps(tuple(grasps[:MOST_GRASPS]), reason, suction_reason="not planned")
-
-
-def _others(scene: SceneRegions, region: ObjectRegion, frame: ApproachFrame) -> np.ndarray:
-    """[n, 3] what else is seen near the object, higher than the support, in the frame."""
-    own = np.zeros(scene.surface.shape[:2], bool)
-    own[region.rows, region.columns] = True
-    rest = scene.surface[::STRIDE, ::STRIDE][~own[::STRIDE, ::STRIDE]]
-    placed = frame.points(rest)
-    return placed[(placed[:, 2] > OFF_SUPPORT) & (np.abs(placed[:, :2]).max(axis=1) < 0.25)]
-
-
-def _clearance(
-    others: np.ndarray, angle: float, x: float, y: float, tip: float, opening: float, gripper: Gripper
-) -> float:
-    """Distance [m] from the open fingers, the hand and their way down to the nearest point; 0 in a collision."""
-    if not len(others):
-        return np.inf
-    cos, sin = np.cos(angle), np.sin(angle)
-    along = np.abs(-sin * others[:, 0] + cos * others[:, 1] - x)
-    across = np.abs(cos * others[:, 0] + sin * others[:, 1] - y)
-    below = np.maximum(tip - others[:, 2], 0)
-    half = gripper.finger_thickness / 2
-    finger = np.square(np.maximum(along - gripper.finger_width / 2, 0)) + np.square(below)
-    finger += np.square(np.maximum(np.abs(across - opening / 2 - half) - half, 0))
-    hand = np.square(np.maximum(along - gripper.hand_thickness / 2, 0))
-    hand += np.square(np.maximum(across - gripper.hand_width / 2, 0))
-    hand += np.square(np.maximum(tip + gripper.finger_depth - others[:, 2], 0))
-    return float(np.sqrt(min(finger.min(), hand.min())))
+        return [ApproachFrame.against(middle, mean, NORMAL)]
+    up = np.asarray(region.support.normal)
+    frames = [ApproachFrame.against(middle - float(region.support.heights(middle)) * up, up, TOP)]
+    for outward in (mean - (mean @ up) * up, mean):
+        length = float(np.linalg.norm(outward))
+        if length > 0.1 and all(frame.axes[:, 2] @ outward / length < LEAST_TURN for frame in frames):
+            frames.append(ApproachFrame.against(middle, outward, NORMAL))
+    return frames
