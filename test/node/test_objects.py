@@ -218,15 +218,12 @@ def test_the_answered_frame_comes_once_more_for_readers_that_synchronise_exactly
         assert image.header == labels.header == objects.header
 
 
-def test_the_best_object_is_a_pixel_and_with_normals_a_pose_out_of_its_surface(running, table, listen):
+def test_the_best_object_is_a_pixel_and_a_pose_out_of_its_surface(running, table, listen):
     heard = listen("pose", "pixel")
     table.send(running)
     running.ask(table.query)
-    running.spin_until(lambda: heard["pixel"] and running.heard["point"] and running.heard["objects"])
-    assert not running.set(surface_normals=True)
-    table.send(running)
-    running.ask(table.query)
-    running.spin_until(lambda: heard["pose"])
+    running.spin_until(lambda: heard["pixel"] and heard["pose"])
+    running.spin_until(lambda: running.heard["point"] and running.heard["objects"])
     (pose,), points = heard["pose"], running.heard["objects"][-1].points
     assert pose.header.frame_id == "camera_optical" and pose.pose.position == running.heard["point"][-1].point
     (best,) = (point for point in points if point.position == pose.pose.position)
@@ -234,7 +231,7 @@ def test_the_best_object_is_a_pixel_and_with_normals_a_pose_out_of_its_surface(r
     x, y, z, w = (getattr(pose.pose.orientation, name) for name in "xyzw")
     out = 2 * (x * z + y * w), 2 * (y * z - x * w), 1 - 2 * (x * x + y * y)
     assert np.dot(out, (best.position.x, best.position.y, best.position.z)) < 0, "toward the camera"
-    assert not running.set(surface_normals=False)
+    assert not any(point.has_normal for point in points), "nobody asked for those"
 
 
 def test_an_action_answers_with_the_objects_too(running, table):

@@ -105,7 +105,7 @@ class CurrentPoints:
     ) -> None:
         """The answer to a query that was asked once, where there are no continuous ones."""
         query = outcome.request.query
-        self._outputs.publish_point(array, outcome.viewpoint)
+        self._outputs.publish_point(array, outcome.viewpoint, outcome.surroundings)
         self._publish_all(merged_points([query], {}, {array.query: array}), [(outcome, array)], picture)
 
     def _about(self, camera: str) -> list[Query]:
@@ -137,7 +137,7 @@ class CurrentPoints:
         if first is None or first.written != array.query:
             return
         if outcome.camera == (first.camera or self._cameras[0]):
-            self._outputs.publish_point(array, outcome.viewpoint)
+            self._outputs.publish_point(array, outcome.viewpoint, outcome.surroundings)
 
 
 def _view(array: ObjectPointArray, outcomes: Sequence[Outcome], picture: Callable[[], np.ndarray]) -> View:

@@ -43,11 +43,12 @@ class HeardPublisher:
         return self._publisher.get_subscription_count()
 
     def tell(self, message: Callable[[], object]) -> None:
-        """Make a message and send it, if anybody listens."""
+        """Make a message and send it, if anybody listens, and unless it turns out to be None."""
         if not self.listeners:
             return
         try:
-            self._publisher.publish(message())
+            if (made := message()) is not None:
+                self._publisher.publish(made)
         except self._fatal:
             raise
         except Exception as error:

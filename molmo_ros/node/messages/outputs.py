@@ -14,6 +14,7 @@ from std_msgs.msg import String
 from molmo_ros.node.messages import answered_frame, point_messages
 from molmo_ros.node.messages.heard_publisher import HeardPublisher
 from molmo_ros.node.messages.merged_points import known_in_metres, known_in_pixels
+from molmo_ros.node.records.surroundings import Surroundings
 from molmo_ros.node.records.view import View
 from molmo_ros.node.seams.node_log import NodeLog
 from molmo_ros.node.seams.publishing import Publishing
@@ -84,15 +85,25 @@ class Outputs:
         elif array.status == ObjectPointArray.NOT_FOUND:
             points.tell(lambda: point_messages.points_message(array))
 
-    def publish_point(self, array: ObjectPointArray, viewpoint: tuple[float, float, float]) -> None:
-        """The best point of the one query that `~/point`, `~/pose` and `~/pixel` are about, where it has one."""
+    def publish_point(
+        self,
+        array: ObjectPointArray,
+        viewpoint: tuple[float, float, float],
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        """The best point of the one query that `~/point`, `~/pose` and `~/pixel` are about, where it has one.
+
+        Args:
+            array: The query's points.
+            viewpoint: The camera's optical centre in the frame of their places [m].
+            surroundings: What its normal is read from, where the points have none.
+        """
         if (best := point_messages.best_point(array, viewpoint)) is None:
             return
         self._pixel.tell(lambda: best.pixel)
         if best.has_position:
             self._point.tell(lambda: point_messages.best_point_message(array, viewpoint))
-        if best.has_normal:
-            self._pose.tell(lambda: point_messages.best_pose_message(array, viewpoint))
+            self._pose.tell(lambda: point_messages.pose_message(array, best, surroundings))
 
     def publish_objects(self, array: ObjectPointArray, view: View) -> None:
         """The current points of a camera: what all its queries say about one image.

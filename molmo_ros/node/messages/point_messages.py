@@ -6,14 +6,18 @@ the frame of the positions.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
-from geometry_msgs.msg import PointStamped, Pose, PoseArray, PoseStamped, Quaternion
+import numpy as np
+from geometry_msgs.msg import PointStamped, Pose, PoseArray, PoseStamped, Quaternion, Vector3
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray
 from std_msgs.msg import Header
 
-from molmo_ros.geometry.surface import surface_orientation
+from molmo_ros.geometry import RigidTransform
+from molmo_ros.geometry.surface import surface_normal, surface_orientation
+from molmo_ros.node.records.surroundings import Surroundings
 
 
 def pixels_message(array: ObjectPointArray) -> PoseArray:
@@ -57,14 +61,18 @@ def best_point_message(
     return PointStamped(header=position_header(array), point=best.position)
 
 
-def best_pose_message(
-    array: ObjectPointArray, viewpoint: Sequence[float] = (0.0, 0.0, 0.0)
+def pose_message(
+    array: ObjectPointArray, point: ObjectPoint, surroundings: Surroundings | None = None
 ) -> PoseStamped | None:
-    """The best point with its surface's normal as the z axis; None where it has none."""
-    best = best_point(array, viewpoint)
-    if best is None or not best.has_normal:
-        return None
-    return PoseStamped(header=position_header(array), pose=pose_of(best))
+    """A point that has a place, with its surface's normal as the z axis; None where that is not known.
+
+    Args:
+        array: The point's own.
+        surroundings: What the normal is read from, where the point has none.
+    """
+    if not point.has_normal and surroundings is not None and surroundings.frame_id == array.frame_id:
+        point = _with_normal(point, surroundings)
+    return PoseStamped(header=position_header(array), pose=pose_of(point)) if point.has_normal else None
 
 
 def position_header(array: ObjectPointArray) -> Header:
@@ -78,3 +86,17 @@ def pose_of(point: ObjectPoint) -> Pose:
         return Pose(position=point.position)
     x, y, z, w = surface_orientation((point.normal.x, point.normal.y, point.normal.z))
     return Pose(position=point.position, orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def _with_normal(point: ObjectPoint, surroundings: Surroundings) -> ObjectPoint:
+    """A copy with the normal of the surface there, where there is one."""
+    # Molmo's pixel is 0 at the image's edge; calibrations are 0 at the first pixel's centre.
+    column, row = point.pixel.x - 0.5, point.pixel.y - 0.5
+    normal = surface_normal(surroundings.depth, surroundings.camera, column, row).normal
+    if normal is None:
+        return point
+    point = copy.copy(point)
+    to_target = surroundings.target_from_optical or RigidTransform()
+    x, y, z = to_target.rotate(np.array([normal]))[0].tolist()
+    point.has_normal, point.normal = True, Vector3(x=x, y=y, z=z)
+    return point

@@ -25,7 +25,7 @@ class Published:
     def publish_query(self, name, array, viewpoint):
         self.log.append(("query", name))
 
-    def publish_point(self, array, viewpoint):
+    def publish_point(self, array, viewpoint, surroundings):
         self.log.append(("point", array.query))
 
     def objects(self):

@@ -11,14 +11,15 @@ from geometry_msgs.msg import Point, PointStamped, PoseArray, Vector3  # noqa: E
 from molmo_msgs.msg import ObjectPoint, ObjectPointArray  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 
-from molmo_ros.geometry import quaternion  # noqa: E402
+from molmo_ros.geometry import PinholeCamera, RigidTransform, quaternion  # noqa: E402
 from molmo_ros.node.messages.point_messages import (  # noqa: E402
     best_point,
     best_point_message,
-    best_pose_message,
     pixels_message,
     points_message,
+    pose_message,
 )
+from molmo_ros.node.records.surroundings import Surroundings  # noqa: E402
 
 RANDOM = np.random.default_rng(5)
 
@@ -115,13 +116,33 @@ def test_without_places_the_surest_point_is_the_best_and_of_equal_ones_the_first
     assert best_point(array).label == "b", "a place counts first"
 
 
-def test_the_best_pose_looks_out_of_the_surface():
-    near, far = object_point((0.0, 0.0, 0.5)), object_point((0.0, 0.0, 0.9))
-    array = record(far, near, frame_id="base_link")
-    assert best_pose_message(array) is None
+def test_a_pose_looks_out_of_the_surface():
+    near = object_point((0.0, 0.0, 0.5))
+    array = record(near, frame_id="base_link")
+    assert pose_message(array, near) is None
     near.has_normal, near.normal = True, Vector3(x=0.6, y=0.0, z=-0.8)
-    pose = best_pose_message(array)
+    pose = pose_message(array, near)
     assert pose.header.frame_id == "base_link" and pose.pose.position == near.position
     turn = pose.pose.orientation
     axis = quaternion.to_matrix((turn.x, turn.y, turn.z, turn.w))[:, 2]
     assert axis == pytest.approx((0.6, 0.0, -0.8))
+
+
+def test_a_point_without_a_normal_gets_it_from_the_depth_around_it():
+    """A wall that turns away to the right, in a frame that is turned against the camera's."""
+    slant, focal, size = np.radians(30), 60.0, (64, 48)
+    columns = np.arange(size[0]) - 31.5
+    depth = np.tile(1 / (1 - np.tan(slant) * columns / focal), (size[1], 1))
+    camera = PinholeCamera(focal, focal, 31.5, 23.5, *size)
+    turned = RigidTransform((0.1, 0.2, 0.3), (0.0, 0.0, np.sin(np.pi / 4), np.cos(np.pi / 4)))
+    surroundings = Surroundings(depth, camera, turned, "base_link", None, None)
+    point = object_point((0.0, 0.0, 1.0))
+    point.pixel.x, point.pixel.y = 32.0, 24.0
+    array = record(point, frame_id="base_link")
+    turn = pose_message(array, point, surroundings).pose.orientation
+    axis = quaternion.to_matrix((turn.x, turn.y, turn.z, turn.w))[:, 2]
+    optical = np.array([np.sin(slant), 0.0, -np.cos(slant)])
+    assert axis == pytest.approx((0.0, optical[0], optical[2]), abs=1e-3)
+    assert not point.has_normal, "the array's own point stays as it is"
+    other = record(point, frame_id="map")
+    assert pose_message(other, point, surroundings) is None
