@@ -23,6 +23,8 @@ BASE_M = 0.0025
 BASE_SIGMAS = 3.0
 SMOOTHED = 5
 """Heights above supports are averaged over so many pixels."""
+HOVERING_M = 0.03
+"""What is higher above a support, and by more than most of its own height, does not stand on it [m]."""
 MOST_LENGTH_M = 0.6
 """A surface that goes on for longer is furniture or a wall, not an object."""
 MOST_SHARE = 0.5
@@ -223,6 +225,8 @@ def _region(
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
     height, width = labels.shape
     support = _stands_on(mask, on_support[window], planes)
+    if support is not None and _hovers(points, support):
+        support = None
     return ObjectRegion(
         PointsOn.OBJECT,
         "",
@@ -234,6 +238,12 @@ def _region(
         support=support,
         cut=bool(top == 0 or left == 0 or bottom == height - 1 or right == width - 1),
     )
+
+
+def _hovers(points: np.ndarray, support: Plane) -> bool:
+    """Whether a surface [n, 3] is so far above a support that it does not stand on it, even if its foot is hidden."""
+    low, high = np.percentile(support.heights(points), (2, 98))
+    return bool(low > max(HOVERING_M, 0.6 * (high - low)))
 
 
 def _stands_on(mask: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]) -> Plane | None:

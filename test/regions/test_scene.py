@@ -137,3 +137,11 @@ def test_a_point_one_pixel_off_an_object_means_it() -> None:
     region = find_regions(frame.depth, camera_of(frame), left).regions[0]
     assert region.valid
     assert truth[region.rows, region.columns].mean() > 0.9
+
+
+def test_what_hangs_in_the_air_stands_on_nothing() -> None:
+    scene = ARRANGEMENTS["air"](31_002)
+    frame = render(scene, *SIZE)
+    for region in find_regions(frame.depth, camera_of(frame), middles(frame, len(scene.objects))).regions:
+        assert region.support is None
+        assert region.box is not None and max(region.box.size) < 0.25
