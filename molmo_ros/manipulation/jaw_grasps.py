@@ -36,6 +36,7 @@ LEAST_SCORE = 0.16
 """Along a surface's normal, what is weighed less is an edge or a corner."""
 SAME_REACH = 0.001
 """Where an object reaches within this of its farthest [m], a finger touches it."""
+COLUMN = 0.003
 ENOUGH_SPAN = 3
 """Layers that touch are as good as more."""
 ENOUGH_HOLD = 0.020
@@ -228,7 +229,7 @@ def _free_grasps(
     angles, across = found.angles[a], found.across[a, c]
     cos, sin = np.cos(angles), np.sin(angles)
     places = np.stack([cos * along - sin * across, sin * along + cos * across, tips], axis=1)
-    others, own = frame.points(obstacles.points), frame.points(seen.points)
+    others, own = _uppermost(frame.points(obstacles.points)), _uppermost(frame.points(seen.points))
     opening = np.minimum(width + 2 * ROOMS[0], gripper.opening)
     clearance = OpenGripper(places, angles, opening, gripper).clearance(others)
     tight = np.minimum(width + 2 * ROOMS[1], gripper.opening)
@@ -255,3 +256,11 @@ def _free_grasps(
             Grasp(pose, float(width[i]), float(opening[i]), float(clearance[i]), frame.kind, float(score[i]))
         )
     return tuple(grasps)
+
+
+def _uppermost(points: np.ndarray) -> np.ndarray:
+    """Of points [n, 3] that are in one column of 3 mm the highest: what comes down meets it first."""
+    ordered = points[np.argsort(-points[:, 2], kind="stable")]
+    column = np.floor(ordered[:, :2] / COLUMN).astype(np.int32)
+    _, first = np.unique(np.ascontiguousarray(column).view(np.int64).ravel(), return_index=True)
+    return ordered[first]

@@ -10,6 +10,7 @@ from molmo_ros.manipulation.gripper import Gripper
 from molmo_ros.manipulation.jaw_grasps import grasps_along
 from molmo_ros.manipulation.obstacles import Obstacles
 from molmo_ros.manipulation.seen_surface import LEAST_POINTS, SeenSurface
+from molmo_ros.manipulation.suction_place import suction_place
 from molmo_ros.regions.region import ObjectRegion, SceneRegions
 
 LEAST_TURN = np.cos(np.radians(20.0))
@@ -38,13 +39,15 @@ def _object_grasps(scene: SceneRegions, region: ObjectRegion, gripper: Gripper) 
     reach = max(reach, float(np.hypot(gripper.hand_width, gripper.hand_thickness)) / 2)
     size = float(np.linalg.norm(seen.points - np.median(seen.points, axis=0), axis=1).max())
     obstacles = Obstacles.around(scene.surface, region, seen, reach + size + 0.02)
+    place = suction_place(seen)
+    suction, suction_reason = (None, place) if isinstance(place, str) else (place, "")
     reasons = []
     for frame in _approaches(seen, region):
         grasps, refusal = grasps_along(frame, scene.surface, seen, obstacles, gripper)
         if refusal is None:
-            return ObjectGrasps(grasps, suction_reason="not planned")
+            return ObjectGrasps(grasps, suction=suction, suction_reason=suction_reason)
         reasons.append(refusal)
-    return ObjectGrasps(reason=reasons[0].reason, suction_reason="not planned")
+    return ObjectGrasps(reason=reasons[0].reason, suction=suction, suction_reason=suction_reason)
 
 
 def _approaches(seen: SeenSurface, region: ObjectRegion) -> list[ApproachFrame]:
