@@ -15,6 +15,8 @@ from molmo_ros.regions.region import ObjectRegion, SceneRegions
 
 LEAST_TURN = np.cos(np.radians(20.0))
 """Cosine of the least angle between two approaches."""
+LARGEST_REACH = 1.0
+"""What reaches further from its middle [m] is not planned for, so that planning takes a bounded time."""
 
 
 def plan_grasps(scene: SceneRegions, gripper: Gripper) -> tuple[ObjectGrasps, ...]:
@@ -38,6 +40,9 @@ def _object_grasps(scene: SceneRegions, region: ObjectRegion, gripper: Gripper) 
     reach = float(np.hypot(gripper.opening / 2 + gripper.finger_thickness, gripper.finger_width))
     reach = max(reach, float(np.hypot(gripper.hand_width, gripper.hand_thickness)) / 2)
     size = float(np.linalg.norm(seen.points - np.median(seen.points, axis=0), axis=1).max())
+    if not size <= LARGEST_REACH:
+        reason = f"the object reaches {size:.2f} m from its middle, and no further than {LARGEST_REACH:g} m is planned"
+        return ObjectGrasps(reason=reason, suction_reason=reason)
     obstacles = Obstacles.around(scene.surface, region, seen, reach + size + 0.02)
     place = suction_place(seen)
     suction, suction_reason = (None, place) if isinstance(place, str) else (place, "")
@@ -53,7 +58,9 @@ def _object_grasps(scene: SceneRegions, region: ObjectRegion, gripper: Gripper) 
 def _approaches(seen: SeenSurface, region: ObjectRegion) -> list[ApproachFrame]:
     """From above; level, toward what is seen of the object; along the mean normal of what is seen."""
     middle = np.median(seen.points, axis=0).astype(np.float64)
-    mean = np.nanmean(seen.normals, axis=0).astype(np.float64)
+    normals = seen.normals[np.isfinite(seen.normals).all(axis=1)]
+    # Where the surface is too thin for normals, it faces the camera.
+    mean = normals.mean(axis=0).astype(np.float64) if len(normals) else -middle / np.linalg.norm(middle)
     if region.support is None:
         return [ApproachFrame.against(middle, mean, NORMAL)]
     up = np.asarray(region.support.normal)
