@@ -7,6 +7,8 @@ import numpy as np
 
 JUMP_RATIO = 0.012
 JUMP_SIGMAS = 5.0
+COARSE = 4
+"""Every so many pixels are enough for the view's typical depth."""
 
 
 def connected_surfaces(depth: np.ndarray, foreground: np.ndarray, sigma: float) -> np.ndarray:
@@ -18,14 +20,19 @@ def connected_surfaces(depth: np.ndarray, foreground: np.ndarray, sigma: float) 
         sigma: Noise of the inverse depth [1/m].
     """
     # A jump is told by the ratio of depths: along a slanted surface, too, steps grow with the distance.
-    limit = 1.0 + JUMP_RATIO + JUMP_SIGMAS * sigma * float(np.nanmedian(depth))
+    coarse = depth[::COARSE, ::COARSE]
+    coarse = coarse[np.isfinite(coarse)]
+    typical = float(np.median(coarse)) if len(coarse) else 0.0
+    limit = 1.0 + JUMP_RATIO + JUMP_SIGMAS * sigma * typical
     barrier = np.zeros(depth.shape, bool)
+    farther = depth * np.float32(limit)
     with np.errstate(invalid="ignore"):
         for axis in (0, 1):
-            near, far = (depth[1:], depth[:-1]) if axis == 0 else (depth[:, 1:], depth[:, :-1])
-            first, second = (barrier[1:], barrier[:-1]) if axis == 0 else (barrier[:, 1:], barrier[:, :-1])
-            first |= near > far * limit
-            second |= far > near * limit
+            ahead, behind = ((slice(1, None),), (slice(None, -1),))
+            if axis:
+                ahead, behind = (slice(None), *ahead), (slice(None), *behind)
+            barrier[ahead] |= depth[ahead] > farther[behind]
+            barrier[behind] |= depth[behind] > farther[ahead]
     inside = foreground & ~barrier
     labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1]
     _give_back(labels, depth, np.argwhere(foreground & barrier), limit)

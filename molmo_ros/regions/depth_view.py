@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from molmo_ros.geometry import PinholeCamera, metres
@@ -34,12 +35,9 @@ class DepthView:
 
     def surface(self) -> np.ndarray:
         """float32 [h, w, 3]: each pixel's place in the optical frame [m]."""
-        surface = np.empty((*self.depth.shape, 3), np.float32)
-        np.multiply(self.rays[..., 0], self.depth, out=surface[..., 0])
-        np.multiply(self.rays[..., 1], self.depth, out=surface[..., 1])
+        x, y = self.rays[..., 0] * self.depth, self.rays[..., 1] * self.depth
         # Without a ray, which a lens model may not have, neither x nor y is known, and z goes with them.
-        surface[..., 2] = np.where(np.isnan(self.rays[..., 0]), np.nan, self.depth)
-        return surface
+        return cv2.merge([x, y, np.where(np.isnan(x), x, self.depth)])
 
 
 @lru_cache(maxsize=CAMERAS_KEPT)

@@ -63,7 +63,7 @@ def find_regions(
     blocks = Blocks.of(view)
     supports = find_supports(blocks)
     sigma = _noise(blocks)
-    on_support = _support_labels(view, blocks, supports, sigma)
+    on_support = _support_labels(surface, blocks, supports, sigma)
     foreground = np.isfinite(surface[..., 0]) & (on_support == 0)
     labels = connected_surfaces(view.depth, foreground, sigma)
     planes = tuple(support.plane for support in supports)
@@ -115,22 +115,22 @@ def _noise(blocks: Blocks) -> float:
 
 
 def _support_labels(
-    view: DepthView, blocks: Blocks, supports: tuple[SupportPlane, ...], sigma: float
+    surface: np.ndarray, blocks: Blocks, supports: tuple[SupportPlane, ...], sigma: float
 ) -> np.ndarray:
     """uint8 [h, w]: number from 1 of the support that a pixel lies on, 0 for none."""
-    labels = np.zeros(view.depth.shape, np.uint8)
-    height, width = view.depth.shape
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inverse = 1.0 / view.depth
+    height, width = surface.shape[:2]
+    labels = np.zeros((height, width), np.uint8)
+    seen = np.isfinite(surface[..., 0])
+    filled = np.where(seen, surface[..., 2], 0)
     for number, support in enumerate(supports, start=1):
-        a, b, c = support.q.tolist()
-        length = float(np.linalg.norm(support.q))
-        heights = (inverse - (a * view.rays[..., 0] + b * view.rays[..., 1] + c)) / (inverse * length)
-        heights = np.where(np.isfinite(heights), heights, 0)
-        clipped = np.clip(heights, -0.02, 0.02)
-        smooth = cv2.blur(clipped, (SMOOTHED, SMOOTHED))
-        tolerance = BASE_M + BASE_SIGMAS * sigma * view.depth / length / SMOOTHED
-        on = (np.abs(smooth) < tolerance) & (np.abs(heights) < 0.012)
+        plane = support.plane
+        heights = cv2.transform(surface, np.array([[*plane.normal, -plane.offset]]))
+        heights[~seen] = 0
+        smooth = cv2.blur(np.clip(heights, -0.02, 0.02), (SMOOTHED, SMOOTHED))
+        # The offset is 1 / |q|: noise of the inverse depth times z / |q| is that of the height.
+        tolerance = np.float32(BASE_SIGMAS * sigma * -plane.offset / SMOOTHED) * filled
+        tolerance += np.float32(BASE_M)
+        on = (cv2.absdiff(smooth, 0) < tolerance) & (cv2.absdiff(heights, 0) < 0.012) & seen
         grid = cv2.dilate(support.blocks.astype(np.uint8), np.ones((7, 7), np.uint8))
         near = np.zeros(labels.shape, np.uint8)
         whole = np.repeat(np.repeat(grid, blocks.size, axis=0), blocks.size, axis=1)

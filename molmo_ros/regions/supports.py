@@ -9,6 +9,7 @@ three blocks are held against all of them (RANSAC; Fischler and Bolles 1981), th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -88,6 +89,26 @@ class Blocks:
     inverse: np.ndarray
     residual: np.ndarray
 
+    @cached_property
+    def homogeneous(self) -> np.ndarray:
+        """float64 [rows, columns, 3], the rays with their z of 1."""
+        return np.concatenate([self.rays, np.ones((*self.inverse.shape, 1))], axis=2)
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """float64 [rows, columns, 3], unit normals of the planes, away from the camera."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.q / np.linalg.norm(self.q, axis=2, keepdims=True)
+
+    @cached_property
+    def tolerance(self) -> np.ndarray:
+        """float64 [rows, columns]: how far a block's middle may lie off a plane [m].
+
+        Its mean has a fraction of its pixels' noise.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return LEAST_TOLERANCE_M + 0.5 * self.residual / self.inverse**2
+
     @classmethod
     def of(cls, view: DepthView) -> Blocks:
         """Fits a plane to each block of a view by least squares."""
@@ -147,22 +168,13 @@ def find_supports(blocks: Blocks) -> tuple[SupportPlane, ...]:
 def _best_planes(blocks: Blocks, left: np.ndarray, least: float, rng: np.random.Generator) -> np.ndarray:
     """[n, 3] the planes that most of the blocks left lie on, the best first."""
     rows, columns = np.nonzero(left)
-    rays = np.column_stack([blocks.rays[rows, columns], np.ones(len(rows))])
-    inverse = blocks.inverse[rows, columns]
+    rays, inverse = blocks.homogeneous[left], blocks.inverse[left]
     candidates = np.vstack(
         [_wide_planes(blocks, left, rng), _planes_of_three(rows, columns, rays, inverse, rng)]
     )
-    own = blocks.q[rows, columns]
-    normals = own / np.linalg.norm(own, axis=1, keepdims=True)
-    tolerance = _tolerance(blocks, rows, columns)
-    counts = _on_planes(candidates, rays, inverse, tolerance, normals).sum(axis=1)
+    counts = _on_planes(candidates, rays, inverse, blocks.tolerance[left], blocks.normals[left]).sum(axis=1)
     best = np.argsort(-counts, kind="stable")[:ATTEMPTS]
     return candidates[best[counts[best] >= least]]
-
-
-def _tolerance(blocks: Blocks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """How far a block's middle may lie off a plane [m]; its mean has a fraction of its pixels' noise."""
-    return LEAST_TOLERANCE_M + 0.5 * blocks.residual[rows, columns] / blocks.inverse[rows, columns] ** 2
 
 
 def _wide_planes(blocks: Blocks, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -174,7 +186,7 @@ def _wide_planes(blocks: Blocks, left: np.ndarray, rng: np.random.Generator) -> 
         rows, columns = rows[chosen], columns[chosen]
     steps = np.array([(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)])
     r, c = rows[:, None] + steps[:, 0], columns[:, None] + steps[:, 1]
-    rays = np.concatenate([blocks.rays[r, c], np.ones((*r.shape, 1))], axis=2)
+    rays = blocks.homogeneous[r, c]
     across = rays.transpose(0, 2, 1)
     return _solved(across @ rays, across @ blocks.inverse[r, c][..., None])
 
@@ -207,20 +219,16 @@ def _grown(q: np.ndarray, blocks: Blocks, left: np.ndarray, least: float) -> Sup
 
     A plane can pass through the tops of several objects, which are small and apart.
     """
-    rows, columns = np.nonzero(left)
-    rays = np.column_stack([blocks.rays[rows, columns], np.ones(len(rows))])
-    inverse, own = blocks.inverse[rows, columns], blocks.q[rows, columns]
-    normals = own / np.linalg.norm(own, axis=1, keepdims=True)
-    tolerance = _tolerance(blocks, rows, columns)
+    rays, inverse = blocks.homogeneous[left], blocks.inverse[left]
+    normals, tolerance = blocks.normals[left], blocks.tolerance[left]
     mask = np.zeros(left.shape, bool)
     for _ in range(2):
-        on = _on_planes(q[None], rays, inverse, tolerance, normals)[0] > 0
         mask = np.zeros(left.shape, bool)
-        mask[rows[on], columns[on]] = True
+        mask[left] = _on_planes(q[None], rays, inverse, tolerance, normals)[0]
         mask = _large_pieces(mask, least)
         if not mask.any():
             return None
-        q = _refined(q, np.column_stack([blocks.rays[mask], np.ones(int(mask.sum()))]), blocks.inverse[mask])
+        q = _refined(q, blocks.homogeneous[mask], blocks.inverse[mask])
     return SupportPlane(q, mask)
 
 
@@ -240,9 +248,12 @@ def _refined(q: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> np.ndarray
         middle = np.median(heights)
         scale = max(1.4826 * float(np.median(np.abs(heights - middle))), LEAST_SCALE_M)
         close = np.abs(heights - middle) < INLIER_SIGMAS * scale
-        # Heights are to count, not inverse depths.
-        weight = 1.0 / inverse[close]
-        q = np.linalg.lstsq(rays[close] * weight[:, None], inverse[close] * weight, rcond=None)[0]
+        # Heights are to count, not inverse depths; their place in space is what remains of the rays.
+        places = rays[close] / inverse[close, None]
+        try:
+            q = np.linalg.solve(places.T @ places, places.sum(axis=0))
+        except np.linalg.LinAlgError:  # all on a line
+            break
     return q
 
 
@@ -284,8 +295,13 @@ def _is_face(q: np.ndarray, piece: np.ndarray, blocks: Blocks, most_above: float
 def _on_planes(
     q: np.ndarray, rays: np.ndarray, inverse: np.ndarray, tolerance: np.ndarray, normals: np.ndarray
 ) -> np.ndarray:
-    """float32 [planes, blocks]: 1 where a block lies on a plane and faces the same way."""
+    """bool [planes, blocks]: whether a block lies on a plane and faces the same way."""
+    # Single precision is enough to count, and several times as fast.
     length = np.linalg.norm(q, axis=1, keepdims=True)
-    heights = np.abs(inverse - q @ rays.T) / (inverse * length)
-    alike = (q / length) @ normals.T > MOST_TILT
-    return ((heights < tolerance) & alike).astype(np.float32)
+    unit = (q / length).astype(np.float32)
+    places = (rays / inverse[:, None]).astype(np.float32)
+    heights = unit @ places.T
+    heights -= (1.0 / length).astype(np.float32)
+    on = np.abs(heights, out=heights) < tolerance.astype(np.float32)
+    on &= unit @ normals.T.astype(np.float32) > np.float32(MOST_TILT)
+    return on
