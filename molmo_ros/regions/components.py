@@ -27,12 +27,10 @@ def connected_surfaces(depth: np.ndarray, foreground: np.ndarray, sigma: float) 
     barrier = np.zeros(depth.shape, bool)
     farther = depth * np.float32(limit)
     with np.errstate(invalid="ignore"):
-        for axis in (0, 1):
-            ahead, behind = ((slice(1, None),), (slice(None, -1),))
-            if axis:
-                ahead, behind = (slice(None), *ahead), (slice(None), *behind)
-            barrier[ahead] |= depth[ahead] > farther[behind]
-            barrier[behind] |= depth[behind] > farther[ahead]
+        barrier[1:] |= depth[1:] > farther[:-1]
+        barrier[:-1] |= depth[:-1] > farther[1:]
+        barrier[:, 1:] |= depth[:, 1:] > farther[:, :-1]
+        barrier[:, :-1] |= depth[:, :-1] > farther[:, 1:]
     inside = foreground & ~barrier
     labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1]
     _give_back(labels, depth, np.argwhere(foreground & barrier), limit)

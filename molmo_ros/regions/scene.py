@@ -25,6 +25,11 @@ SMOOTHED = 5
 """Heights above supports are averaged over so many pixels."""
 HOVERING_M = 0.03
 """What is higher above a support, and by more than most of its own height, does not stand on it [m]."""
+MOST_DROPPED = 300
+DROPS = (0.1, 0.3, 0.6, 0.95)
+"""Shares of a surface's height by which it is lowered to look for its lower part."""
+SEEN_BELOW = 0.3
+"""It hovers where so large a share of that is support instead."""
 MOST_LENGTH_M = 0.6
 """A surface that goes on for longer is furniture or a wall, not an object."""
 MOST_SHARE = 0.5
@@ -80,7 +85,7 @@ def find_regions(
             regions.append(_no_region(pixel, row, column, surface, on_support, planes))
             continue
         if number not in known:
-            known[number] = _region(labels, number, surface, on_support, planes)
+            known[number] = _region(labels, number, surface, on_support, planes, camera)
         regions.append(known[number])
     return SceneRegions(surface, planes, tuple(regions))
 
@@ -130,7 +135,7 @@ def _support_labels(
         # The offset is 1 / |q|: noise of the inverse depth times z / |q| is that of the height.
         tolerance = np.float32(BASE_SIGMAS * sigma * -plane.offset / SMOOTHED) * filled
         tolerance += np.float32(BASE_M)
-        on = (cv2.absdiff(smooth, 0) < tolerance) & (cv2.absdiff(heights, 0) < 0.012) & seen
+        on = (np.abs(smooth) < tolerance) & (np.abs(heights) < 0.012) & seen
         grid = cv2.dilate(support.blocks.astype(np.uint8), np.ones((7, 7), np.uint8))
         near = np.zeros(labels.shape, np.uint8)
         whole = np.repeat(np.repeat(grid, blocks.size, axis=0), blocks.size, axis=1)
@@ -201,7 +206,12 @@ def _window(labels: np.ndarray, number: int) -> tuple[slice, slice]:
 
 
 def _region(
-    labels: np.ndarray, number: int, surface: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]
+    labels: np.ndarray,
+    number: int,
+    surface: np.ndarray,
+    on_support: np.ndarray,
+    planes: tuple[Plane, ...],
+    camera: PinholeCamera,
 ) -> ObjectRegion:
     window = _window(labels, number)
     mask = labels[window] == number
@@ -225,7 +235,7 @@ def _region(
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
     height, width = labels.shape
     support = _stands_on(mask, on_support[window], planes)
-    if support is not None and _hovers(points, support):
+    if support is not None and _hovers(points, support, on_support, camera):
         support = None
     return ObjectRegion(
         PointsOn.OBJECT,
@@ -240,10 +250,23 @@ def _region(
     )
 
 
-def _hovers(points: np.ndarray, support: Plane) -> bool:
-    """Whether a surface [n, 3] is so far above a support that it does not stand on it, even if its foot is hidden."""
-    low, high = np.percentile(support.heights(points), (2, 98))
-    return bool(low > max(HOVERING_M, 0.6 * (high - low)))
+def _hovers(points: np.ndarray, support: Plane, on_support: np.ndarray, camera: PinholeCamera) -> bool:
+    """Whether a surface [n, 3] is far above a support, and the support is seen where its lower part would be.
+
+    Of what is seen from straight above only the top shows, however firmly it stands.
+    """
+    points = points[:: len(points) // MOST_DROPPED + 1].astype(np.float64)
+    heights = support.heights(points)
+    low, high = np.percentile(heights, (2, 98))
+    if low <= max(HOVERING_M, 0.6 * (high - low)):
+        return False
+    for share in DROPS:
+        pixels = np.rint(camera.project(points - (share * heights)[:, None] * np.asarray(support.normal)))
+        inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(axis=1)
+        columns, rows = pixels[inside].astype(int).T
+        if np.count_nonzero(on_support[rows, columns]) > SEEN_BELOW * len(points):
+            return True
+    return False
 
 
 def _stands_on(mask: np.ndarray, on_support: np.ndarray, planes: tuple[Plane, ...]) -> Plane | None:
