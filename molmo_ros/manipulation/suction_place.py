@@ -26,19 +26,17 @@ def suction_place(seen: SeenSurface) -> Suction | str:
         return "too little of the surface is seen to tell which way it faces"
     tried = np.linspace(0, len(points) - 1, min(TRIED, len(points))).astype(int)
     middle = np.median(points, axis=0)
-    best, best_value, best_radius, largest = -1, 0.0, 0.0, 0.0
-    for i in tried.tolist():
-        offsets = points - points[i]
-        off_plane = np.abs(offsets @ normals[i])
-        distances = np.linalg.norm(offsets, axis=1)
-        # Everything nearer than the first point that is off the plane is flat; the outline ends it, too.
-        radius = float(distances[off_plane > FLAT + 3 * seen.noise].min(initial=np.inf))
-        radius = min(radius, _to_outline(seen, usable, i))
-        largest = max(largest, radius)
-        value = radius * float(np.exp(-np.square(np.linalg.norm(points[i] - middle) / FAR_OFF)))
-        if value > best_value and radius >= LEAST_RADIUS:
-            best, best_value, best_radius = i, value, radius
-    if best < 0:
+    offsets = points - points[tried][:, None]
+    off_plane = np.abs(offsets @ normals[tried][:, :, None])[..., 0]
+    distances = np.linalg.norm(offsets, axis=2)
+    # Everything nearer than the first point that is off the plane is flat; the outline ends it, too.
+    radii = np.where(off_plane > FLAT + 3 * seen.noise, distances, np.inf).min(axis=1)
+    radii = np.minimum(radii, _to_outline(seen, usable, tried, distances))
+    values = radii * np.exp(-np.square(np.linalg.norm(points[tried] - middle, axis=1) / FAR_OFF))
+    values[radii < LEAST_RADIUS] = 0
+    chosen = int(values.argmax())
+    best, best_radius, largest = int(tried[chosen]), float(radii[chosen]), float(radii.max())
+    if values[chosen] <= 0:
         return (
             f"no patch is flat enough: the largest flat disc has a radius of {largest:.3f} m, "
             f"of {LEAST_RADIUS:g} m at least"
@@ -50,15 +48,18 @@ def suction_place(seen: SeenSurface) -> Suction | str:
     return Suction(RigidTransform((x, y, z), quaternion.from_matrix(into)), best_radius)
 
 
-def _to_outline(seen: SeenSurface, usable: np.ndarray, index: int) -> float:
-    """Distance [m] from a point to where the seen surface ends, in the worse of eight directions."""
-    points = seen.points[usable]
-    rows, columns = (
-        seen.rows[usable] - seen.rows[usable][index],
-        seen.columns[usable] - seen.columns[usable][index],
-    )
-    sector = (np.arctan2(rows, columns) / (np.pi / 4)).round().astype(int) % 8
-    distances = np.linalg.norm(points - points[index], axis=1)
-    reach = np.zeros(8)
-    np.maximum.at(reach, sector, distances)
-    return float(reach.min())
+def _to_outline(
+    seen: SeenSurface, usable: np.ndarray, tried: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
+    """[t] distance [m] from each tried point to where the seen surface ends, in the worse of eight directions.
+
+    Args:
+        usable: bool, which points of the surface count.
+        tried: [t], places among those.
+        distances: [t, n], from each tried one to all of them [m].
+    """
+    rows, columns = (values[usable].astype(np.float32) for values in (seen.rows, seen.columns))
+    angles = np.arctan2(rows - rows[tried][:, None], columns - columns[tried][:, None])
+    sectors = np.round(angles / np.float32(np.pi / 4)).astype(np.int8) % 8
+    reach = [np.where(sectors == sector, distances, 0).max(axis=1) for sector in range(8)]
+    return np.min(reach, axis=0)
