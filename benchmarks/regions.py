@@ -73,7 +73,7 @@ class RegionScore:
         }
 
 
-def score(scene_views: list[RegionView], model: str, colored: bool) -> RegionScore:
+def score(scene_views: list[RegionView], model: str) -> RegionScore:
     """Regions at the model's points that lie on what was asked for."""
     found = RegionScore()
     for view in scene_views:
@@ -84,7 +84,7 @@ def score(scene_views: list[RegionView], model: str, colored: bool) -> RegionSco
         if not hits:
             continue
         pixels = np.array([point for point, _ in hits])
-        regions = find_regions(depth, view.camera, pixels, picture=view.rgb if colored else None).regions
+        regions = find_regions(depth, view.camera, pixels).regions
         for region, (_, index) in zip(regions, hits, strict=True):
             truth = view.segmentation == index
             mask = np.zeros(truth.shape, bool)
@@ -123,7 +123,7 @@ def times(scene_views: list[RegionView]) -> float:
         if len(pixels) == OBJECTS_TIMED:
             depth = DEPTH_MODELS["stereo"](view.depth, view.camera.fx, np.random.default_rng(view.seed))
             begun = time.perf_counter()
-            find_regions(depth, view.camera, pixels, picture=view.rgb)
+            find_regions(depth, view.camera, pixels)
             taken.append((time.perf_counter() - begun) * 1e3)
     return statistics.median(taken) if taken else float("nan")
 
@@ -135,7 +135,7 @@ def picture(parts: list[RegionView]) -> np.ndarray:
         depth = DEPTH_MODELS["stereo"](view.depth, view.camera.fx, np.random.default_rng(view.seed))
         pixels = np.array([point for point, _ in view.hits]).reshape(-1, 2)
         drawn = view.rgb.copy()
-        for number, region in enumerate(find_regions(depth, view.camera, pixels, picture=view.rgb).regions):
+        for number, region in enumerate(find_regions(depth, view.camera, pixels).regions):
             color = np.array(COLORS[number % len(COLORS)])
             drawn[region.rows, region.columns] = (
                 0.4 * drawn[region.rows, region.columns] + 0.6 * color
@@ -172,7 +172,7 @@ def main() -> None:
         print(f"{kind}: objects asked for {asked}, found by the model {right} ({100 * right / asked:.1f} %)")
         shown.append(max(parts[:8], key=lambda view: len(view.hits)))
         for model in DEPTH_MODELS:
-            row = {"scene": kind, "depth": model, **score(parts, model, colored=True).row()}
+            row = {"scene": kind, "depth": model, **score(parts, model).row()}
             rows.append(row)
             if len(rows) == 1:
                 print("| " + " | ".join(row) + " |\n" + "|" + "---|" * len(row))

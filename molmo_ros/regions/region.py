@@ -63,7 +63,6 @@ class ObjectRegion:
         box: Around its surface; where it stands on a support, down to that. None where there is no region.
         support: What it stands on; None where none is in view.
         cut: Whether the image's rim cuts it, so that its true size is larger.
-        touching: Places in the scene's list of the other regions that touch it.
     """
 
     on: PointsOn
@@ -75,7 +74,6 @@ class ObjectRegion:
     box: OrientedBox | None = None
     support: Plane | None = None
     cut: bool = False
-    touching: tuple[int, ...] = ()
 
     @classmethod
     def none(cls, on: PointsOn, reason: str, support: Plane | None = None) -> ObjectRegion:

@@ -41,7 +41,6 @@ def find_regions(
     camera: PinholeCamera,
     pixels: np.ndarray,
     *,
-    picture: np.ndarray | None = None,
     minimum: float = 0.0,
     maximum: float = np.inf,
 ) -> SceneRegions:
@@ -51,7 +50,6 @@ def find_regions(
         depth: [h, w], uint16 [mm] or floating [m], aligned to the camera's image.
         camera: Intrinsics of that image.
         pixels: [n, 2] column and row [px], whole numbers at pixel centres.
-        picture: uint8 RGB [h, w, 3], the same image in colour, for outlines where depth is unsure.
         minimum, maximum: Depths outside are invalid [m].
 
     Raises:

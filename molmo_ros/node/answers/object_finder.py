@@ -73,7 +73,6 @@ class ObjectFinder:
             surroundings.depth,
             surroundings.camera,
             pixels,
-            picture=view.picture(),
             minimum=settings.min_depth,
             maximum=settings.max_depth,
         )
