@@ -26,6 +26,8 @@ SMOOTHED = 5
 HOVERING_M = 0.03
 """What is higher above a support, and by more than most of its own height, does not stand on it [m]."""
 MOST_DROPPED = 300
+MOST_HIDDEN = 1.1
+"""What stands hides at most so much of its height, as a share of what it shows."""
 DROPS = (0.1, 0.3, 0.6, 0.95)
 """Shares of a surface's height by which it is lowered to look for its lower part."""
 SEEN_BELOW = 0.3
@@ -256,7 +258,8 @@ def _hovers(points: np.ndarray, support: Plane, on_support: np.ndarray, camera: 
     points = points[:: len(points) // MOST_DROPPED + 1].astype(np.float64)
     heights = support.heights(points)
     low, high = np.percentile(heights, (2, 98))
-    if low <= max(HOVERING_M, 0.6 * (high - low)):
+    # Of a ball, too, the lower half is hidden: as much as is seen.
+    if low <= max(HOVERING_M, MOST_HIDDEN * (high - low)):
         return False
     for share in DROPS:
         pixels = np.rint(camera.project(points - (share * heights)[:, None] * np.asarray(support.normal)))

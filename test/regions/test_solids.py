@@ -53,6 +53,30 @@ def test_a_ball_seen_from_above_has_its_circle_and_its_diameter(scale: int) -> N
     assert not region.cut
 
 
+@pytest.mark.parametrize("elevation", [80, 70, 60, 50, 40])
+def test_a_ball_stands_on_its_support_from_wherever_it_is_seen(elevation: float) -> None:
+    """Its lower half is hidden, and still it does not hang in the air."""
+    tilt = np.radians(elevation)
+    normal = np.array([0.0, -np.cos(tilt), -np.sin(tilt)])
+    foot = np.array([0.0, 0.0, HEIGHT])
+    centre = foot + RADIUS * normal
+    columns, rows = np.meshgrid(np.arange(CAMERA.width), np.arange(CAMERA.height))
+    rays = np.stack(
+        [(columns - CAMERA.cx) / CAMERA.fx, (rows - CAMERA.cy) / CAMERA.fy, np.ones(columns.shape)], axis=-1
+    )
+    a, b = (rays**2).sum(axis=-1), rays @ centre
+    discriminant = b**2 - a * (centre @ centre - RADIUS**2)
+    ball = discriminant > 0
+    table = normal @ foot / (rays @ normal)
+    depth = np.where(ball, (b - np.sqrt(np.maximum(discriminant, 0))) / a, table).astype(np.float32)
+    u, v = CAMERA.project(centre[None])[0]
+    region = find_regions(depth, CAMERA, np.array([(u, v)])).regions[0]
+    assert overlap(region, ball) > 0.95
+    assert region.support is not None and region.box is not None
+    assert region.support.normal == pytest.approx(normal, abs=0.002)
+    assert region.box.size[2] == pytest.approx(2 * RADIUS, abs=0.004)
+
+
 def test_every_point_on_an_object_gives_the_same_region() -> None:
     depth, ball = sphere_on_a_plane(CAMERA)
     inside = np.argwhere(ball)[::500, ::-1]
