@@ -6,14 +6,12 @@ Everything it starts is a separate process that talks over DDS; what it writes i
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from molmo_ros.demo.processes import Child, ChildError, interrupt, interrupts_wait, shortage, wait_for
+from molmo_ros.demo.processes import Child, interrupts_wait, run_to_the_end, shortage, wait_for
 
 PASS_SHARE = 0.9
 QUERY_TIMEOUT = 60.0
@@ -37,20 +35,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.seed < 0:
         parser.error("--seed must not be negative")
-    # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
-    # Shells start background jobs with SIGINT ignored, and Python would leave it so.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    # Never meet a robot on the network, also where this was not started by make.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    try:
-        return run(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted; camera and node are stopped", file=sys.stderr)
-        return 130
-    except (ChildError, OSError) as error:  # nothing came in time, or the output folder cannot be written
-        print(f"\ndemo failed: {error}", file=sys.stderr)
-        return 1
+    return run_to_the_end("demo", "camera and node", lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -153,3 +153,31 @@ def wait_for(
             last = time.monotonic()
             say(f"  still waiting for {what}")
         time.sleep(0.05)
+
+
+def run_to_the_end(name: str, children: str, run: Callable[[], int]) -> int:
+    """Run a program that starts children, so that a signal, or what goes wrong, ends it in order.
+
+    Args:
+        name: Of the program, for what is said on stderr.
+        children: Its children, in words.
+        run: The program; stops its children on its way out.
+
+    Returns:
+        The exit code: what `run` returns, 130 after a signal, 1 where nothing came in time or output could not be
+        written.
+    """
+    # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
+    # Shells start background jobs with SIGINT ignored, and Python would leave it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    # Never meet a robot on the network, also where this was not started by make.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    try:
+        return run()
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {children} are stopped", file=sys.stderr)
+        return 130
+    except (ChildError, OSError) as error:
+        print(f"\n{name} failed: {error}", file=sys.stderr)
+        return 1

@@ -18,7 +18,6 @@ from molmo_msgs.msg import ObjectPointArray
 from molmo_msgs.srv import Point
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -27,6 +26,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from molmo_ros.demo.plan import PlannedQuery
+from molmo_ros.demo.spin_thread import SpinThread
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.sim.sim_camera import WORLD_FRAME
 
@@ -46,8 +46,6 @@ LISTENED_TO = {
 }
 """The node's topics."""
 
-CLOSE_TIMEOUT = 5.0
-"""How long the last callback may take when all ends [s]."""
 
 Record = Callable[[str, Any, int], None]
 
@@ -97,14 +95,10 @@ class User:
         self._listen(DiagnosticArray, "/diagnostics", reliable)
         latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._listen(TFMessage, "/tf_static", latched)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
-        self._thread.start()
+        self._spinning = SpinThread(self._node)
 
     def close(self) -> None:
-        rclpy.try_shutdown()
-        self._thread.join(CLOSE_TIMEOUT)
+        self._spinning.close()
 
     def frames_seen(self) -> int:
         """How many frames came, 2 at most."""
@@ -234,10 +228,3 @@ class User:
             elif topic == f"{NODE}/result" and message.source == message.TOPIC:
                 self._keep(message)
             self._changed.notify_all()
-
-    def _spin(self) -> None:
-        try:
-            while rclpy.ok():  # with a time-out: the wake-up of a shutdown may be lost
-                self._executor.spin_once(timeout_sec=0.2)
-        except ExternalShutdownException:
-            return

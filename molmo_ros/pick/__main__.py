@@ -6,8 +6,6 @@ Everything it starts is a separate process that talks over DDS; what it writes i
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -17,9 +15,8 @@ from typing import TYPE_CHECKING
 from molmo_ros.demo.processes import (
     SEGMENT,
     Child,
-    ChildError,
-    interrupt,
     interrupts_wait,
+    run_to_the_end,
     shortage,
     wait_for,
 )
@@ -53,19 +50,7 @@ def main() -> int:
         parser.error("--scenes must be at least 1")
     if not 0 <= args.bar <= 1:
         parser.error("--bar must be from 0 to 1")
-    # A plain `kill` takes the same way out as Ctrl-C, so that the children are stopped.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    # Never meet a robot on the network, also where this was not started by make.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    try:
-        return run(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted; table, node and planner are stopped", file=sys.stderr)
-        return 130
-    except (ChildError, OSError) as error:  # nothing came in time, or the output folder cannot be written
-        print(f"\npick failed: {error}", file=sys.stderr)
-        return 1
+    return run_to_the_end("pick", "table, node and planner", lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,6 @@ from geometry_msgs.msg import PointStamped, PoseStamped
 from molmo_msgs.msg import GraspArray, ObjectPointArray
 from molmo_msgs.srv import Point
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -25,6 +24,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from molmo_ros.demo.spin_thread import SpinThread
 from molmo_ros.pick.hand_interface import FINGERS_SET, MOVED
 from molmo_ros.pick.planner import PickOutcome
 
@@ -38,8 +38,6 @@ HEARD_OF_NODE = {
     "annotated": Image,
 }
 HEARD_OF_PLANNER = {"pick": String, "answer": ObjectPointArray, "grasps": GraspArray, "outcome": String}
-CLOSE_TIMEOUT = 5.0
-"""How long the last callback may take when all ends [s]."""
 
 Record = Callable[[str, Any, int], None]
 R = TypeVar("R")
@@ -107,14 +105,10 @@ class Referee:
         self._listen(PoseStamped, f"/{MOVED}", reliable)
         self._listen(JointState, f"/{FINGERS_SET}", reliable)
         self._listen(TFMessage, "/tf", reliable)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
-        self._thread.start()
+        self._spinning = SpinThread(self._node)
 
     def close(self) -> None:
-        rclpy.try_shutdown()
-        self._thread.join(CLOSE_TIMEOUT)
+        self._spinning.close()
 
     def frames_seen(self) -> int:
         """How many pictures came, 2 at most."""
@@ -232,13 +226,6 @@ class Referee:
             elif not frame:
                 self._messages.setdefault(topic, []).append(message)
             self._changed.notify_all()
-
-    def _spin(self) -> None:
-        try:
-            while rclpy.ok():  # with a time-out: the wake-up of a shutdown may be lost
-                self._executor.spin_once(timeout_sec=0.2)
-        except ExternalShutdownException:
-            return
 
 
 def _pixels(image: Image, kind: type, channels: int) -> np.ndarray:

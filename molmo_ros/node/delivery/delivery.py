@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from molmo_msgs.msg import ObjectPointArray
@@ -14,6 +12,7 @@ from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.delivery.current_points import CurrentPoints
+from molmo_ros.node.delivery.failing_alone import failing_alone
 from molmo_ros.node.delivery.region_stage import RegionStage
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.messages.grasp_messages import grasps_message
@@ -28,9 +27,6 @@ from molmo_ros.node.records.request import Request, Source
 from molmo_ros.node.records.view import View
 from molmo_ros.node.seams.node_clock import NodeClock
 from molmo_ros.node.seams.node_log import NodeLog
-
-FAILURES_LOGGED = 5.0
-"""How often derived messages that could not be sent are logged [s]."""
 
 
 class Delivery:
@@ -77,7 +73,7 @@ class Delivery:
     def name_queries(self) -> dict[str, str]:
         """Give each continuous query the topics that it has for itself; their names by what was written."""
         names = query_names(self.queries())
-        with self._failing_alone():
+        with failing_alone(self._log):
             self.outputs.name_queries(names.values())
         return names
 
@@ -96,7 +92,7 @@ class Delivery:
         array = self.deliver_last(outcome, sight)
         if array is None or sight is None or outcome.answer is None or outcome.status is Status.CANCELLED:
             return  # points that nobody wants any more are no current points
-        with self._failing_alone():
+        with failing_alone(self._log):
             self._deliver_current(outcome, array, sight)
 
     def abandon(self, requests: Sequence[Request]) -> None:
@@ -105,16 +101,8 @@ class Delivery:
 
     def end_round(self, camera: str) -> None:
         """Nothing more is coming about the camera's frame that continuous queries were asked about."""
-        with self._failing_alone():
+        with failing_alone(self._log):
             self.current.end(camera)
-
-    @contextmanager
-    def _failing_alone(self) -> Iterator[None]:
-        """Derived messages fail alone: results stand, others of the batch are answered, and the worker goes on."""
-        try:
-            yield
-        except Exception:
-            self._log.error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
 
     def _deliver_current(self, outcome: Outcome, array: ObjectPointArray, sight: Sight) -> None:
         source = outcome.request.source

@@ -10,12 +10,12 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from molmo_msgs.msg import ObjectPointArray
 
 from molmo_ros.node.answers.object_finder import ObjectFinder, not_found
+from molmo_ros.node.delivery.failing_alone import FAILURES_LOGGED, failing_alone
 from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.messages.object_outputs import ObjectOutputs
 from molmo_ros.node.parameters.declaration import Settings
@@ -30,8 +30,6 @@ SWEEP_INTERVAL = 0.1
 """How often objects that were not seen for long are looked for, while any are known [s]."""
 STOP_TIMEOUT = 0.2
 """How long what is being looked for may take when the node is deactivated [s]."""
-FAILURES_LOGGED = 5.0
-"""How often failures are logged [s]."""
 NOT_RUNNING = "the node is not active any more"
 
 
@@ -132,7 +130,7 @@ class RegionStage:
         thread.join(STOP_TIMEOUT)
         if (running := self._running) is not None:  # it hangs, and nobody is to wait for it
             self._tell_without(running, reason)
-        with self._failing_alone(), self._publishing:
+        with failing_alone(self._log), self._publishing:
             self._outputs.remove_all()
 
     def clear(self) -> None:
@@ -207,7 +205,7 @@ class RegionStage:
             job = self._next(stopping)
             if job is not None:
                 self._look(job)
-            with self._failing_alone(), self._publishing:
+            with failing_alone(self._log), self._publishing:
                 settings = self._settings()
                 self._outputs.remove_gone(self._clock.now(), settings.collision_timeout, settings.queries)
 
@@ -260,17 +258,9 @@ class RegionStage:
         """Tell once, whoever it is for; what fails fails alone."""
         if not job.take():
             return
-        with self._failing_alone():
+        with failing_alone(self._log):
             if job.tell is not None:
                 job.tell(found)
             else:
                 with self._publishing:
                     self._outputs.publish(found, self._clock.now())
-
-    @contextmanager
-    def _failing_alone(self) -> Iterator[None]:
-        """Nothing that fails on the way out ends the thread."""
-        try:
-            yield
-        except Exception:
-            self._log.error(traceback.format_exc(), throttle_duration_sec=FAILURES_LOGGED)
