@@ -44,6 +44,7 @@ SLOW = (
     "molmo/weights/test_tied_head.py",
     "molmo/weights/test_stored_names.py",
     "pick/test_main.py",
+    "regions/",
     "sim/test_camera_node.py",
     "sim/test_picking_table.py",
     "sim/test_true_grasps.py",
@@ -51,7 +52,8 @@ SLOW = (
     "tracking/test_simulated_camera.py",
     "train/",
 )
-"""Where processes are started, models trained or asked a lot, or engines built; and what has the fixture `domain`."""
+"""Where processes are started, models trained or asked a lot, scenes rendered by the dozen, or engines
+built; and what has the fixture `domain`."""
 CLAIMS = 32768
 """Whoever uses domain N for tests holds TCP port 32768 + N, by the agreement of ROS' `domain_coordinator`."""
 
