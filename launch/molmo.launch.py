@@ -67,7 +67,8 @@ TOPICS = [
 
 # Arguments that the node knows under another name, and what is between the items of those with several.
 PARAMETER_NAMES = {"query": "queries"}
-SEPARATORS = {"cameras": ",", "query": ";"}
+SEPARATORS = {"cameras": ",", "query": ";", "camera_matrix": ","}
+LISTS_OF_NUMBERS = ("camera_matrix",)
 
 
 def of_the_node(name):
@@ -93,6 +94,8 @@ PARAMETERS = [
             "dtype",
             "threads",
             "target_frame",
+            "optical_frame",
+            "camera_matrix",
             "tracking",
             "image_transport",
             "depth_transport",
@@ -185,14 +188,15 @@ def given_parameters(values):
 
 def converted(parameter, text):
     """The text of an argument as the parameter's kind."""
-    if parameter.kind is list:
-        return [item.strip() for item in text.split(SEPARATORS[parameter.name]) if item.strip()]
     if parameter.kind is bool:
         return text == "true"
     try:
-        return parameter.kind(text)
+        if parameter.kind is not list:
+            return parameter.kind(text)
+        items = [item.strip() for item in text.split(SEPARATORS[parameter.name]) if item.strip()]
+        return [*map(float, items)] if parameter.name in LISTS_OF_NUMBERS else items
     except ValueError:
-        kind = {int: "a whole number", float: "a number"}[parameter.kind]
+        kind = {int: "a whole number", float: "a number", list: "numbers, separated by commas"}[parameter.kind]
         raise ValueError(f"{parameter.name}:={text} is refused: it must be {kind}") from None
 
 

@@ -92,6 +92,8 @@ def test_the_arguments_of_the_nodes_parameters():
         "dtype": (str, ("float32", "bfloat16", "float16")),
         "threads": (int, ()),
         "target_frame": (str, ()),
+        "optical_frame": (str, ()),
+        "camera_matrix": (list, ()),
         "tracking": (bool, ("true", "false")),
         "image_transport": (str, ("raw", "compressed")),
         "depth_transport": (str, ("raw", "compressedDepth", "compressed")),
@@ -121,6 +123,8 @@ def test_arguments_become_values_that_the_node_accepts():
             engine="onnx",
             max_crops="4",
             latency_target="2",
+            optical_frame="wrist=wrist_optical head=head_optical",
+            camera_matrix="565.6, 565.6,319.5,239.5",
             tracking="true",
             autostart="false",
         )
@@ -132,6 +136,8 @@ def test_arguments_become_values_that_the_node_accepts():
         "engine": "onnx",
         "max_crops": 4,
         "latency_target": 2.0,
+        "optical_frame": "wrist=wrist_optical head=head_optical",
+        "camera_matrix": [565.6, 565.6, 319.5, 239.5],
         "tracking": True,
         "autostart": False,
     }
@@ -150,6 +156,7 @@ def test_empty_arguments_leave_the_parameter_file_alone():
         ({"max_crops": "four"}, "max_crops:=four is refused: it must be a whole number"),
         ({"max_crops": "1.5"}, "max_crops:=1.5 is refused"),
         ({"latency_target": "fast"}, "latency_target:=fast is refused: it must be a number"),
+        ({"camera_matrix": "1,f"}, "camera_matrix:=1,f is refused: it must be numbers, separated by commas"),
     ],
 )
 def test_arguments_of_the_wrong_kind(given, said):
