@@ -196,7 +196,9 @@ def converted(parameter, text):
         items = [item.strip() for item in text.split(SEPARATORS[parameter.name]) if item.strip()]
         return [*map(float, items)] if parameter.name in LISTS_OF_NUMBERS else items
     except ValueError:
-        kind = {int: "a whole number", float: "a number", list: "numbers, separated by commas"}[parameter.kind]
+        kind = {int: "a whole number", float: "a number", list: "numbers, separated by commas"}[
+            parameter.kind
+        ]
         raise ValueError(f"{parameter.name}:={text} is refused: it must be {kind}") from None
 
 
