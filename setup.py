@@ -39,6 +39,8 @@ setup(
         share("config", "*.*"),
         share("config/models", "*.yaml"),
         share("engines", "README.md"),
+        share("gazebo/harmonic", "*.*"),
+        share("gazebo/fortress", "*.*"),
     ],
     zip_safe=False,
     install_requires=requirements("core"),

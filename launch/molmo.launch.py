@@ -168,7 +168,7 @@ def make_nodes(context):
         package="rviz2",
         executable="rviz2",
         namespace=values["namespace"],
-        arguments=["-d", in_share("config", "molmo.rviz")],
+        arguments=["-d", in_share("config", "molmo.rviz"), *fixed_frame(parameters)],
         parameters=[{"use_sim_time": parameters.get("use_sim_time", False)}],
         remappings=rviz_remappings(values["node_name"], cameras, topics),
         condition=IfCondition(values["rviz"]),
@@ -232,6 +232,12 @@ def remappings(values, cameras):
             pairs.append((own, source))
             pairs += [(f"{own}/{transport}", f"{source}/{transport}") for transport in transports]
     return pairs
+
+
+def fixed_frame(parameters):
+    """RViz' option for the frame that the points are in; without one its configuration says which."""
+    frame = parameters.get("target_frame")
+    return ["-f", frame] if frame else []
 
 
 def rviz_remappings(node_name, cameras, topics):

@@ -25,6 +25,7 @@ SLOW = (
     "engine/",
     "interfaces/",
     "launch/",
+    "gazebo/test_recorded_tabletop.py",
     "geometry/test_registration.py",
     "molmo/answers/test_image_encoder.py",
     "molmo/answers/test_point_format.py",

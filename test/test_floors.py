@@ -21,7 +21,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bag", "train"),
         ("node",),
         ("manipulation",),
-        ("drawing", "engine", "regions", "sim"),
+        ("drawing", "engine", "gazebo", "regions", "sim"),
         ("geometry", "molmo", "pictures", "telemetry", "tracking"),
     ),
     "node": (

@@ -34,12 +34,15 @@ FOREIGN = {
     # Of ROS, and of a camera's driver.
     *("Marker.msg", "visualization_msgs/Marker.msg", "rs_launch.py", "imageRect"),
     *("bond_timeout", "service_timeout", "domain_coordinator"),
+    # Of Gazebo and what brings it to ROS.
+    *("rgbd_camera", "gz_frame_id", "JointPositionController", "parameter_bridge", "config_file"),
+    *("robot_state_publisher", "static_transform_publisher"),
     # Of MoveIt and of nav2.
     *("bt_navigator", "setIKFrame"),
     # Of Ai2's code, of transformers and of PEFT.
     *("patch_idx_arr", "encode_special_tokens", "base_model", "lora_A", "MODULE"),
     # A variable of make; what stands for any name.
-    *("ARGS", "red_cube_1", "red_cube_3", "mug_2", "query_3", "molmo_ros.part"),
+    *("ARGS", "red_cube_1", "red_cube_3", "mug_2", "query_3", "molmo_ros.part", "my_world", "coke_can"),
 }
 SAME_MEANING = {
     "errors": "of the models, and of engines",
