@@ -12,6 +12,11 @@ POSES = "/gazebo/poses"
 IMAGES = ("image", "depth_image")
 
 
+def frame_of(model: str) -> str:
+    """The frame of a model's pose in ROS: ros_gz writes `outer/inner` for a nested model's `outer::inner`."""
+    return model.replace("::", "/")
+
+
 class BridgedTopic(NamedTuple):
     """A topic from Gazebo to ROS, with its type there and without the release's prefix here."""
 

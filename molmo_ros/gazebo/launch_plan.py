@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from molmo_ros.gazebo.bridge_file import bridge_arguments
+from molmo_ros.gazebo.bridge_file import bridge_arguments, frame_of
 from molmo_ros.gazebo.release import Release
 from molmo_ros.gazebo.sdf_pose import WorldFileError
 from molmo_ros.gazebo.simulated_camera import SimulatedCamera
@@ -118,7 +118,7 @@ def _chosen(world: World, path: Path, wanted: list[str]) -> list[SimulatedCamera
 def _transforms(camera: SimulatedCamera, world: World) -> list[tuple[str, str, RigidTransform]]:
     """What TF lacks between the camera's optical frame and what tells where the camera is."""
     if camera.publishes_pose:  # Gazebo tells the model's place in the world, through the bridge
-        return [(camera.model, camera.optical_frame, camera.model_from_optical)]
+        return [(frame_of(camera.model), camera.optical_frame, camera.model_from_optical)]
     if camera.static:
         return [(world.name, camera.optical_frame, camera.world_from_optical)]
     link_from_optical = camera.model_from_link.inverse() @ camera.model_from_optical

@@ -55,7 +55,7 @@ class WorldUser:
         one: TransformStamped
         for one in message.transforms:
             if one.header.frame_id == self.questions.world.name:
-                self.poses[one.child_frame_id] = rigid(one.transform)
+                self.poses[one.child_frame_id.replace("/", "::")] = rigid(one.transform)
 
     def spin(self, until=lambda: False, patience=1.0):
         """Listen until a condition holds; whether it does."""
