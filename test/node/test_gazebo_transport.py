@@ -1,6 +1,7 @@
 """Pictures that Gazebo rendered come over Gazebo's own transport and messages to a bridge, and over DDS to the node.
 
-The tabletop's numbers are of the world that was rendered; what is true comes from its shapes.
+The bridge reads the configuration that is shipped with the tabletop, and places come from Gazebo's pose publishers. The
+numbers are those of the world that was rendered.
 """
 
 import array
@@ -9,12 +10,10 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("tf2_msgs")
 pytest.importorskip("google.protobuf")
@@ -23,9 +22,8 @@ from geometry_msgs.msg import TransformStamped  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
-from molmo_ros.geometry.quaternion import from_matrix  # noqa: E402
-
-HERE = Path(__file__).parent / "gazebo_transport"
+ROOT = Path(__file__).parents[2]
+HERE = ROOT / "test/node/gazebo_transport"
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 from gazebo_messages import LOOPBACK, NAMES, Relay, build, installed  # noqa: E402
@@ -36,26 +34,37 @@ pytestmark = pytest.mark.skipif(
     reason=f"Gazebo's transport is not installed (one of {', '.join(NAMES)}; Debian: libignition-transport-dev)",
 )
 NODE = "../../molmo_ros/node/process.py"
-TABLETOP = np.load(HERE.parents[1] / "gazebo/frames/tabletop.npz")
+TABLETOP = np.load(ROOT / "test/gazebo/frames/tabletop.npz")
 SENSOR_FRAME, OPTICAL_FRAME = "camera::link::rgbd", "camera_optical_frame"
 FOCAL = 320 / math.tan(1.0297 / 2)
 LENS = [FOCAL, 0.0, 320.0, 0.0, FOCAL, 240.0, 0.0, 0.0, 1.0]
 """K of the sensor's `<horizontal_fov>`."""
 SDF_DEFAULT = TABLETOP["k"].tolist()
-CAMERA, PITCH, YAW = np.array([0.3535, 0.0, 1.1913]), 0.872665, math.pi
-CUBE, SIDE, TURN = np.array([0.06, 0.07, 0.7775]), 0.055, 0.4
+CAMERA, PITCH = (0.3535, 0.0, 1.1913), 0.872665
+"""The camera's place in the world [m], and how far it looks down [rad]; it is turned by half a turn about z, too."""
+CUBE, SIDE, TURN = (0.06, 0.07, 0.7775), 0.055, 0.4
 """The red cube's centre in the world, its edge [m] and its yaw."""
 WITHOUT_METRES = ("NO_DEPTH", "NO_TRANSFORM")
+CAMERA_TURN = (-math.sin(PITCH / 2), 0.0, math.cos(PITCH / 2), 0.0)
+"""Half a turn about z after the pitch about y, as a quaternion."""
+IN_BODY = (-0.5, 0.5, -0.5, 0.5)
+"""An optical frame in its camera's body (REP-103): rpy (-pi/2, 0, -pi/2)."""
+WORLD = "tabletop"
+RELEASES = {"ignition": "fortress", "gz": "harmonic"}
 PIXEL_FORMATS = {"rgb8": 3, "32FC1": 13}
-BRIDGE = [
-    {"ros_topic_name": topic, "gz_topic_name": topic, "ros_type_name": ros, "gz_type_name": gz}
-    for topic, ros, gz in (
-        ("/clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock"),
-        ("/camera/image", "sensor_msgs/msg/Image", "gz.msgs.Image"),
-        ("/camera/depth_image", "sensor_msgs/msg/Image", "gz.msgs.Image"),
-        ("/camera/camera_info", "sensor_msgs/msg/CameraInfo", "gz.msgs.CameraInfo"),
-        ("/model/red_cube/pose", "tf2_msgs/msg/TFMessage", "gz.msgs.Pose_V"),
-    )
+
+
+def transform(parent, child, rotation):
+    one = TransformStamped(child_frame_id=child)
+    one.header.frame_id = parent
+    turn = one.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = rotation
+    return one
+
+
+FIXED = [
+    transform("camera", OPTICAL_FRAME, IN_BODY),
+    transform("camera", "camera/link/rgbd", (0.0, 0.0, 0.0, 1.0)),
 ]
 
 
@@ -65,32 +74,14 @@ def about_z(angle):
     )
 
 
-def transforms():
-    """World to the sensor's body by the camera's pose, and to its optical frame by REP-103."""
-    pitched = np.array(
-        [[math.cos(PITCH), 0, math.sin(PITCH)], [0, 1, 0], [-math.sin(PITCH), 0, math.cos(PITCH)]]
-    )
-    body_from_optical = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-    for parent, child, place, matrix in (
-        ("world", "camera/link/rgbd", CAMERA, about_z(YAW) @ pitched),
-        ("camera/link/rgbd", OPTICAL_FRAME, np.zeros(3), body_from_optical),
-    ):
-        one = TransformStamped(child_frame_id=child)
-        one.header.frame_id = parent
-        to, turn = one.transform.translation, one.transform.rotation
-        to.x, to.y, to.z = place
-        turn.x, turn.y, turn.z, turn.w = from_matrix(matrix)
-        yield one
-
-
 def from_surface(point):
     """How far a point of the world is from the cube's surface [m]."""
-    beyond = np.abs(about_z(-TURN) @ (np.array(point) - CUBE)) - SIDE / 2
+    beyond = np.abs(about_z(-TURN) @ (np.subtract(point, CUBE))) - SIDE / 2
     return np.linalg.norm(np.maximum(beyond, 0)) + abs(min(beyond.max(), 0))
 
 
 class Gazebo:
-    """A simulated world on Gazebo's transport: a clock every 10 ms, a camera at 10 Hz, the cube's pose with it.
+    """A simulated world on Gazebo's transport: clock, poses of camera and cube, and a camera at 10 Hz.
 
     Attributes:
         frame: What headers name.
@@ -110,25 +101,28 @@ class Gazebo:
         self.frame, self.k = frame, k
 
     def show(self, taken):
-        """One picture with depth, calibration and pose of that time [ms]."""
+        """One picture with depth and calibration of that time [ms]."""
         rgb, depth = TABLETOP["rgb"], TABLETOP["depth"]
         info = self._made("CameraInfo", taken, width=640, height=480)
         info.distortion.k.extend([0.0] * 5)
         info.intrinsics.k.extend(self.k)
         info.projection.p.extend([*self.k[:3], 0.0, *self.k[3:6], 0.0, 0.0, 0.0, 1.0, 0.0])
         info.rectification_matrix.extend(np.eye(3).ravel())
-        poses = self._relay.make("Pose_V")
-        pose = poses.pose.add()
-        self._head(pose.header, taken, "molmo_tabletop", child_frame_id="red_cube")
-        pose.position.x, pose.position.y, pose.position.z = CUBE
-        pose.orientation.z, pose.orientation.w = math.sin(TURN / 2), math.cos(TURN / 2)
         for topic, pixels, encoding in (("depth_image", depth, "32FC1"), ("image", rgb, "rgb8")):
             step = pixels[0].nbytes
             image = self._made("Image", taken, width=640, height=480, step=step, data=pixels.tobytes())
             image.pixel_format_type = PIXEL_FORMATS[encoding]
             self._relay.publish(f"/camera/{topic}", image)
         self._relay.publish("/camera/camera_info", info)
-        self._relay.publish("/model/red_cube/pose", poses)
+
+    def place(self, model, at, rotation):
+        """Where a model is, as its pose publisher tells it: a place in the world [m] and a quaternion."""
+        poses = self._relay.make("Pose_V")
+        pose = poses.pose.add()
+        self._head(pose.header, self.now, WORLD, child_frame_id=model)
+        pose.position.x, pose.position.y, pose.position.z = at
+        pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = rotation
+        self._relay.publish(f"/model/{model}/pose", poses)
 
     def close(self):
         self._over.set()
@@ -143,6 +137,9 @@ class Gazebo:
             clock = self._relay.make("Clock")
             clock.sim.sec, clock.sim.nsec = self.now // 1000, self.now % 1000 * 10**6
             self._relay.publish("/clock", clock)
+            if self.now % 20 == 0:
+                self.place("camera", CAMERA, CAMERA_TURN)
+                self.place("red_cube", CUBE, (0.0, 0.0, math.sin(TURN / 2), math.cos(TURN / 2)))
             if self.shows and self.now % 100 == 0:
                 self.show(self.now)
 
@@ -165,29 +162,29 @@ class Gazebo:
 def gazebo(robot, tmp_path_factory):
     """The world, with its bridge and the node running."""
     folder = tmp_path_factory.mktemp("gazebo")
-    config = folder / "bridge.yaml"
-    config.write_text(yaml.safe_dump(BRIDGE))
+    release = RELEASES[NAMES[installed()].package]
+    config = ROOT / "gazebo" / release / f"{WORLD}_bridge.yaml"
     partition = f"molmo_ros_{os.getpid()}"
     environment = os.environ | LOOPBACK | {"IGN_PARTITION": partition, "GZ_PARTITION": partition}
     topics = {"image": "/camera/image", "depth": "/camera/depth_image", "camera_info": "/camera/camera_info"}
     remapped = [word for ours, theirs in topics.items() for word in ("-r", f"{ours}:={theirs}")]
-    started = ["-p", "use_sim_time:=true", "-p", "target_frame:=world", *remapped]
-    with ThreadPoolExecutor() as pool:
-        relay = pool.submit(build, folder)
-        robot.start(*started, script=NODE, depth=True, sim_time=True, image="camera/image")
+    started = ["-p", "use_sim_time:=true", "-p", f"target_frame:={WORLD}", *remapped]
+    relay = build(folder)
+    robot.start(*started, script=NODE, depth=True, sim_time=True, image="camera/image")
     bridge = subprocess.Popen(
-        [sys.executable, HERE / "bridge.py", relay.result(), config],
+        [sys.executable, HERE / "bridge.py", relay, config],
+        stdin=subprocess.PIPE,
         env=environment | {"ROS_DOMAIN_ID": str(robot.domain)},
     )
-    world = Gazebo(relay.result(), environment)
+    world = Gazebo(relay, environment)
     try:
         fixed = robot.node.create_publisher(TFMessage, "/tf_static", LATCHED)
-        fixed.publish(TFMessage(transforms=[*transforms()]))
+        fixed.publish(TFMessage(transforms=[*FIXED]))
         world.now = 17_000
         yield world
     finally:
         world.close()
-        bridge.terminate()
+        bridge.stdin.close()
         bridge.wait(20)
 
 
@@ -208,9 +205,7 @@ def test_messages_arrive_as_gazebo_made_them(gazebo, robot):
         robot.node.create_subscription(kind, f"/camera/{name}", heard[name].append, 10)
         for name, kind in kinds.items()
     ]
-    subscriptions.append(
-        robot.node.create_subscription(TFMessage, "/model/red_cube/pose", heard["pose"].append, 10)
-    )
+    subscriptions.append(robot.node.create_subscription(TFMessage, "/gazebo/poses", heard["pose"].append, 10))
     robot.spin_until(lambda: all(heard.values()))
     for one in subscriptions:
         robot.node.destroy_subscription(one)
@@ -230,7 +225,7 @@ def test_messages_arrive_as_gazebo_made_them(gazebo, robot):
         assert message.header.frame_id == "camera/link/rgbd"
         assert message.header.stamp.sec >= 17 and message.header.stamp.nanosec % 100_000_000 == 0
     (pose,) = heard["pose"][-1].transforms
-    assert (pose.header.frame_id, pose.child_frame_id) == ("molmo_tabletop", "red_cube")
+    assert (pose.header.frame_id, pose.child_frame_id) == (WORLD, "red_cube")
     assert (pose.transform.translation.x, pose.transform.rotation.z) == (CUBE[0], math.sin(TURN / 2))
 
 
@@ -248,7 +243,7 @@ def test_the_point_lies_on_the_cube(gazebo, robot):
     """By the header, and by the parameter for the header's frame."""
     gazebo.set()
     result = answered(robot, "", "FOUND")
-    assert result["position_frame"] == "world"
+    assert result["position_frame"] == WORLD
     assert from_surface(result["points"][0]["xyz"]) < 0.01
     gazebo.set(frame=SENSOR_FRAME)
     assert robot.set(optical_frame=OPTICAL_FRAME) == ""

@@ -1,7 +1,7 @@
 """From Gazebo's transport to ROS, as ros_gz_bridge does it: bridge.py RELAY CONFIG.yaml
 
 CONFIG is ros_gz_bridge's own, of which the topics' names are read. Frames are named `model/link/sensor` for Gazebo's
-`model::link::sensor`, and publishers are reliable, as there.
+`model::link::sensor`, and publishers are reliable, as there. Ends with its stdin.
 """
 
 import array
@@ -15,7 +15,6 @@ import yaml
 from builtin_interfaces.msg import Time
 from gazebo_messages import Relay
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -92,14 +91,14 @@ CONVERTERS = {
 
 
 def main(program: str, config: str) -> None:
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # or it waits for the relay's next word
+    rclpy.init()
     node = rclpy.create_node("bridge")
     publishers: dict[str, Any] = {}
     for entry in yaml.safe_load(Path(config).read_text()):
         kind, _ = CONVERTERS[entry["gz_type_name"].rpartition(".")[2]]
         topic = entry.get("gz_topic_name") or entry["topic_name"]
         publishers[topic] = node.create_publisher(kind, entry.get("ros_topic_name") or topic, 10)
-    relay = Relay(Path(program), list(publishers), dict(os.environ))
+    relay = Relay(Path(program), list(publishers), dict(os.environ), stdin=None)
     while packet := relay.hear():
         _, convert = CONVERTERS[packet.type]
         publishers[packet.topic].publish(convert(packet.message))

@@ -8,14 +8,23 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-NAMES = {
-    "ignition-transport11": ("ignition", []),
-    "gz-transport13": ("gz", ["-DGZ"]),
-    "gz-transport12": ("gz", ["-DGZ"]),
-}
-"""What pkg-config calls the transport: the folder of its messages, and what the compiler is told."""
 LOOPBACK = {"IGN_IP": "127.0.0.1", "GZ_IP": "127.0.0.1"}
 """Of the environment: on this machine only."""
+
+
+class Naming(NamedTuple):
+    """What differs between the names of two generations: the folder of the messages, and what the compiler is told."""
+
+    package: str
+    told: tuple[str, ...]
+
+
+NAMES = {
+    "ignition-transport11": Naming("ignition", ()),
+    "gz-transport13": Naming("gz", ("-DGZ",)),
+    "gz-transport12": Naming("gz", ("-DGZ",)),
+}
+"""By what pkg-config calls the transport."""
 
 
 def installed() -> str:
@@ -67,16 +76,29 @@ class Packet(NamedTuple):
 
 
 class Relay:
-    """The process that a program of Gazebo's would be here: publishes what it is given, and gives what it hears."""
+    """The process that a program of Gazebo's would be here: publishes what it is given, and gives what it hears.
 
-    def __init__(self, program: Path, topics: list[str], environment: dict[str, str]) -> None:
+    Args:
+        program: The relay that was built, with the messages' definitions beside it.
+        topics: What it listens to.
+        environment: Its environment.
+        stdin: What it ends with: a pipe from here, or what this process has.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        topics: list[str],
+        environment: dict[str, str],
+        stdin: int | None = subprocess.PIPE,
+    ) -> None:
         definitions = FileDescriptorSet.FromString(program.with_name("definitions").read_bytes())
         self._pool = DescriptorPool()
         for one in definitions.file:
             self._pool.Add(one)
         self._package = definitions.file[-1].package
         self._process = subprocess.Popen(
-            [program, *topics], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [program, *topics], stdin=stdin, stdout=subprocess.PIPE, env=environment
         )
 
     def make(self, kind: str) -> Any:
