@@ -220,6 +220,7 @@ class Belonging:
         except CameraInfoError as error:
             raise MismatchError(
                 f"{error}; use the camera_info that is published beside the picture, or set camera_matrix"
+                f"{_scaled_matrix(camera, self.picture.size)}"
             ) from error
 
     def _require_frame(self, other: InputClaims, parameter: str, trusted: bool, cure: str) -> None:
@@ -236,6 +237,19 @@ class Belonging:
             raise MismatchError(
                 f"{other.name} is in the frame {shown(frame)}, {self.picture.name} in {own}: {cure}"
             )
+
+
+def _scaled_matrix(camera: PinholeCamera, size: tuple[int, int]) -> str:
+    """What camera_matrix would be if the picture were all of the view at another resolution; empty where it is not.
+
+    That it is all of it, and no crop, nothing says: so the user has to.
+    """
+    scale = size[0] / camera.width
+    if camera.distortion or abs(size[1] - scale * camera.height) > 1:
+        return ""
+    cx, cy = (camera.cx + 0.5) * scale - 0.5, (camera.cy + 0.5) * scale - 0.5
+    matrix = ", ".join(f"{value:.2f}" for value in (camera.fx * scale, camera.fy * scale, cx, cy))
+    return f", to [{matrix}] where the picture is the whole view at another resolution"
 
 
 @lru_cache(maxsize=8)

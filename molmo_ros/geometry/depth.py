@@ -118,7 +118,9 @@ def surface_at(
     """
     pixels = pixels_around(depth, column, row, window=window)
     if not len(pixels.depth):
-        raise NoDepthError(f"no valid depth within {window}x{window} px of the point")
+        raise NoDepthError(
+            f"no valid depth within {window}x{window} px of the point{_beyond_range(depth, column, row)}"
+        )
     inside = pixels.chosen((pixels.depth >= minimum) & (pixels.depth <= maximum))
     if not len(inside.depth):
         raise NoDepthError(
@@ -147,6 +149,17 @@ def pixels_around(depth: np.ndarray, column: float, row: float, *, window: int) 
     patch = metres(depth[top : v + half + 1, left : u + half + 1])
     rows, columns = np.nonzero(np.isfinite(patch))
     return DepthPixels(columns + left, rows + top, patch[rows, columns].astype(np.float64))
+
+
+def _beyond_range(depth: np.ndarray, column: float, row: float) -> str:
+    """What infinite depth at a pixel says (REP-117); empty where it says nothing."""
+    height, width = depth.shape
+    value = float(depth[min(max(round(row), 0), height - 1), min(max(round(column), 0), width - 1)])
+    if value == np.inf:
+        return ": it is infinite there, beyond the camera's far limit (a simulator's <clip><far>)"
+    if value == -np.inf:
+        return ": it is -infinite there, before the camera's near limit (a simulator's <clip><near>)"
+    return ""
 
 
 def _nearest_surface(values: np.ndarray) -> np.ndarray:

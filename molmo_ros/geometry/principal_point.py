@@ -38,12 +38,17 @@ def contradiction(
         trusted: The user vouches for the matrix: only `GROSS_OFFSET` is looked at.
     """
     off_x, off_y = (cx + 0.5) / width - 0.5, (cy + 0.5) / height - 0.5
+    if not trusted and is_sdf_default(fx, fy, cx, cy) and (width, height) != SDF_SIZE:
+        return (
+            f"K contradicts the image size {width}x{height}: fx={fx:g}, cx={cx:g}, cy={cy:g} are SDF's default, that "
+            "of about 320x240, which simulators publish at every size where <camera><lens><intrinsics> is not set; "
+            f"set it, or camera_matrix, to fx = fy = {width / 2:g} / tan(horizontal_fov / 2), "
+            f"cx = {width / 2 - 0.5:g}, cy = {height / 2 - 0.5:g}"
+        )
     if max(abs(off_x), abs(off_y)) >= (GROSS_OFFSET if trusted else LENS_OFFSET):
         why = f"its principal point is cx={cx:g}, cy={cy:g}, the centre is at {width / 2:g}, {height / 2:g}"
     elif trusted:
         return ""
-    elif is_sdf_default(fx, fy, cx, cy) and (width, height) != SDF_SIZE:
-        why = f"fx={fx:g}, cx={cx:g}, cy={cy:g} are what simulators publish where SDF's <lens><intrinsics> are not set"
     elif _is_scaled(off_x, off_y) or _is_of_another_aspect(off_x, off_y, width / height):
         why = f"its principal point is cx={cx:g}, cy={cy:g}, the centre is at {width / 2:g}, {height / 2:g}"
     else:

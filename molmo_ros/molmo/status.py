@@ -19,6 +19,7 @@ class _Facts:
     camera_failure: bool = False
     rank_of_labels: int | None = None
     rank_of_queries: int | None = None
+    severity: int = 0
 
 
 class Status(str, Enum):
@@ -36,6 +37,7 @@ class Status(str, Enum):
             decides. None where only the node can have it.
         rank_of_queries: Of several continuous queries about one image, the lowest rank is that of all: points decide,
             and NOT_FOUND only where nothing is there. None where it says nothing about an image.
+        severity: How bad it is for who watches the queries: the less is known, the higher; 0 is nothing to warn of.
     """
 
     meaning: str
@@ -46,6 +48,7 @@ class Status(str, Enum):
     camera_failure: bool
     rank_of_labels: int | None
     rank_of_queries: int | None
+    severity: int
 
     _value_: str
 
@@ -94,13 +97,16 @@ class Status(str, Enum):
             'Points were asked for, and the text holds neither points nor a "not found".',
             rank_of_labels=6,
             rank_of_queries=6,
+            severity=3,
         ),
     )
     """Of a count, no number either."""
-    NO_IMAGE = "NO_IMAGE", _Facts("No image has arrived.", node_only=True, camera_failure=True)
+    NO_IMAGE = "NO_IMAGE", _Facts("No image has arrived.", node_only=True, camera_failure=True, severity=7)
     STALE = (
         "STALE",
-        _Facts("The newest image is too old.", node_only=True, camera_failure=True, rank_of_queries=8),
+        _Facts(
+            "The newest image is too old.", node_only=True, camera_failure=True, rank_of_queries=8, severity=6
+        ),
     )
     NO_DEPTH = (
         "NO_DEPTH",
@@ -111,6 +117,7 @@ class Status(str, Enum):
             about_points=True,
             camera_failure=True,
             rank_of_queries=3,
+            severity=1,
         ),
     )
     NO_TRANSFORM = (
@@ -122,6 +129,7 @@ class Status(str, Enum):
             about_points=True,
             camera_failure=True,
             rank_of_queries=2,
+            severity=2,
         ),
     )
     CANCELLED = (
@@ -134,10 +142,11 @@ class Status(str, Enum):
             "The time limit ended the answer; points are those complete by then.",
             rank_of_labels=3,
             rank_of_queries=5,
+            severity=5,
         ),
     )
-    BUSY = "BUSY", _Facts("Too many queries are waiting.", node_only=True)
-    ERROR = "ERROR", _Facts("Anything else.", rank_of_labels=1, rank_of_queries=4)
+    BUSY = "BUSY", _Facts("Too many queries are waiting.", node_only=True, severity=4)
+    ERROR = "ERROR", _Facts("Anything else.", rank_of_labels=1, rank_of_queries=4, severity=8)
 
 
 def of_labels(statuses: Iterable[Status]) -> Status:

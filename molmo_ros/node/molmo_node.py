@@ -30,6 +30,7 @@ from molmo_ros.node.health.diagnostics import Diagnostics
 from molmo_ros.node.health.loading import LoadingLog
 from molmo_ros.node.health.memory import free_caches
 from molmo_ros.node.lifecycle.clock_jumps import ClockJumps
+from molmo_ros.node.lifecycle.clock_state import ClockState
 from molmo_ros.node.lifecycle.managed_node import ConfigureError, ManagedNode
 from molmo_ros.node.loaded import LoadedNode
 from molmo_ros.node.messages.object_outputs import ObjectOutputs
@@ -110,6 +111,9 @@ class MolmoNode(ManagedNode):
         )
         Services(self, intake)
         self._action = QueryActionServer(self, intake)
+        self._clock_state = ClockState(self)
+        for camera in cameras.values():
+            camera.clock = self._clock_state.standing
         self._clock_jumps = ClockJumps(self)
         self._clock_jumps.listeners.append(self._on_clock_jump)
 
@@ -185,6 +189,12 @@ class MolmoNode(ManagedNode):
         for camera in self._parts.cameras.values():
             diagnostics.record_problem(camera.name, camera.problem, camera.assumed)
             diagnostics.record_losses(camera.name, camera.image_gaps, camera.depth_gaps)
+            if self.state == "active" and camera.frames.peek()[0] is None:
+                diagnostics.record_silence(camera.name, camera.cleared, camera.silence_now())
+        self._clock_state.look()
+        diagnostics.record_clock(self._clock_state.standing(), self._clock_state.rivals())
+        for text in diagnostics.untold():
+            self.get_logger().warning(text)
         self._diagnostics_out.publish(
             diagnostics.message(
                 self.get_clock().now(),

@@ -115,3 +115,10 @@ def test_millimetres_and_metres_agree():
     assert metres(millimetres).dtype == np.float32
     with pytest.raises(TypeError, match="uint8"):
         metres(np.zeros((2, 2), np.uint8))
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.inf, "<clip><far>"), (-np.inf, "<clip><near>")])
+def test_infinite_depth_is_called_beyond_the_range(value, words):
+    sample = depth_at(np.full((20, 20), value, np.float32), 19.4, 10)
+    assert sample.depth is None and words in sample.reason
+    assert words not in depth_at(np.full((20, 20), np.nan, np.float32), 10, 10).reason

@@ -120,7 +120,7 @@ class World:
     def __init__(self, told: argparse.Namespace) -> None:
         self.told = told
         self.node = rclpy.create_node("ros_gz_bridge")
-        self.clock = self.node.create_publisher(Clock, "/clock", 10)
+        self.clock = None if "clock" in told.without else self.node.create_publisher(Clock, "/clock", 10)
         self.cameras = [Camera(self.node, name) for name in told.cameras]
         self.time, self.next_picture = told.begin, told.begin
         self.silent_until = 0.0
@@ -148,7 +148,7 @@ class World:
         self.silent_until = last if self.told.silent_after_reset else 0.0
 
     def _tell_time(self) -> None:
-        if "clock" in self.told.without:
+        if self.clock is None:
             return
         nanoseconds = round(self.time * 1e9)
         self.clock.publish(Clock(clock=Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)))
@@ -165,7 +165,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--frame", default="tabletop", help="name of a recorded frame")
     add("--frame-id", default="camera/link/rgbd", help="of all headers; Gazebo's own without a tag")
-    add("--cameras", nargs="+", default=["camera"], help="their <topic>s")
+    add("--cameras", nargs="*", default=["camera"], help="their <topic>s")
     add("--rate", type=float, default=10.0, help="of pictures, in the world's time [Hz]")
     add("--clock-hz", type=float, default=250.0, help="steps of the physics in a second of the world's time")
     add("--factor", type=float, default=1.0, help="real time factor")

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,12 +17,15 @@ pytest.importorskip("tf2_msgs")
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import Quaternion  # noqa: E402
 from rclpy.duration import Duration  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gazebo_player import TABLETOP_VIEW, lens  # noqa: E402
 from tf_broadcaster import LATCHED, transform  # noqa: E402
 
+PLAYER = Path(__file__).with_name("gazebo_player.py")
+NODE = "../../molmo_ros/node/process.py"
 BODY, OPTICAL = "camera/link/rgbd", "camera_optical_frame"
 CAMERA = (0.3535, 0.0, 1.1913)
 """Where the tabletop's camera is in the world [m]; it is turned by `PITCH`, then by half a turn about z."""
@@ -63,26 +67,29 @@ class Simulation:
         # The robot of other tests sends times of its own: a second source.
         robot.node.destroy_publisher(robot._out.pop("clock"))
         self.status, self.log = {}, ""
+        self.environment = os.environ | {"ROS_DOMAIN_ID": str(robot.domain)}
         robot.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.fixed = robot.node.create_publisher(TFMessage, "/tf_static", LATCHED)
 
     def _on_diagnostics(self, array):
         self.status |= {one.name.removeprefix("molmo_node: "): one for one in array.status}
 
-    def start(self, *node, play=(), topics=True, wait=True):
+    def start(self, *node, play=(), image="camera/image", script="fake_node.py"):
         """Gazebo with the player's options, and the node with these arguments."""
         self.close()
         self.status = {}
-        command = [sys.executable, str(Path(__file__).parent / "gazebo_player.py"), *map(str, play)]
-        environment = os.environ | {"ROS_DOMAIN_ID": str(self.robot.domain)}
         self.player = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, str(PLAYER), *play],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
         )
         assert self.player.stdout.readline() == "ready\n"
-        remaps = {"image": "image", "depth": "depth_image", "camera_info": "camera_info"} if topics else {}
-        arguments = [part for old, new in remaps.items() for part in ("-r", f"{old}:=/camera/{new}")]
-        arguments += ["-p", "use_sim_time:=true", *node]
-        self.robot.start(*arguments, depth=True, image="camera/image" if topics else "image", wait=wait)
+        topics = {"depth": "/camera/depth_image", "camera_info": "/camera/camera_info"}
+        topics |= {"image": f"/{image}"} if "cameras:=" not in "".join(node) else {}
+        remaps = [part for old, new in topics.items() for part in ("-r", f"{old}:={new}")]
+        self.robot.start(*remaps, "-p", "use_sim_time:=true", *node, depth=True, image=image, script=script)
 
     def tell(self, wait=True, **changes):
         """Change the player's options; returns once that holds, unless it is not to wait."""
@@ -110,6 +117,13 @@ class Simulation:
             if until is None or result["status"] == until or time.monotonic() > deadline:
                 return result
             self.robot.spin(0.1)
+
+    def reason(self, words, patience=15.0):
+        """Ask until the answer's reason has those words: others are discovered one after the other."""
+        deadline = time.monotonic() + patience
+        while words not in (said := self.ask()["reason"]) and time.monotonic() < deadline:
+            self.robot.spin(0.1)
+        return said
 
     def camera(self, name="camera"):
         """The camera's next diagnostics: its message, and all its values in one text."""
@@ -141,6 +155,7 @@ def live(simulation):
     simulation.start(play=["--frame-id", OPTICAL])
     body = ("camera_link", OPTICAL, (0.0, 0.0, 0.0), IN_BODY)
     simulation.place(("world", "camera_link", CAMERA, IN_WORLD), body, ("world", BODY, CAMERA, IN_WORLD))
+    assert simulation.ask(until="FOUND")["status"] == "FOUND"
     return simulation
 
 
@@ -150,8 +165,10 @@ def world(live):
     yield live
     defaults = {"frame_id": OPTICAL, "default_k": False, "k": None, "info_size": None, "factor": 1.0}
     defaults |= {"depth_encoding": "32FC1", "infinite_depth": False, "lose_depth": 0.0, "paused": False}
-    live.tell(**defaults, clock_hz=250.0, frame="tabletop")
-    live.robot.set(optical_frame="", target_frame="", trust_camera_info=False)
+    defaults |= {"silent_after_reset": False}
+    if live.player:
+        live.tell(**defaults, clock_hz=250.0, frame="tabletop")
+        live.robot.set(optical_frame="", target_frame="")
 
 
 def shown(world, result="FOUND", **changes):
@@ -185,8 +202,8 @@ def test_a_slow_world_and_a_fast_clock_are_ordinary(world, factor, clock_hz):
 def test_after_a_reset_no_picture_of_the_time_before_is_answered(world):
     shown(world)
     world.robot.spin(1.0)
-    world.tell(wait=False, reset=8)
     before = world.ask()["stamp"]["sec"]
+    world.tell(wait=False, reset=8)
     answers = []
     while len(answers) < 40 and not (answers and answers[-1]["stamp"]["sec"] == 2):
         answers.append(world.ask())
@@ -197,3 +214,178 @@ def test_after_a_reset_no_picture_of_the_time_before_is_answered(world):
     assert before > 3 and {one["status"] for one in later} == {"FOUND"}
     assert [one["stamp"]["sec"] for one in later] == sorted(one["stamp"]["sec"] for one in later)
     assert later[-1]["stamp"]["sec"] == 2
+
+
+def test_gazebos_own_frame_is_noticed_until_the_optical_one_is_named(world):
+    world.robot.set(target_frame="world")
+    result = shown(world, None, frame_id=BODY)
+    assert (result["status"], result["points"][0]["xyz"]) == ("NO_TRANSFORM", None)
+    assert f"set optical_frame to '{OPTICAL}'" in result["reason"]
+    assert "set optical_frame" in world.camera()[0]
+    world.robot.set(target_frame="")
+    assert world.ask()["status"] == "NO_DEPTH"
+    world.robot.set(target_frame="world", optical_frame=OPTICAL)
+    result = world.ask()
+    assert result["position_frame"] == "world" and off_the_cube(result["points"][0]["xyz"]) < 0.001
+
+
+def test_a_simulators_frame_that_nothing_knows_is_named_with_what_is_to_be_published(world):
+    world.robot.set(target_frame="world")
+    result = shown(world, None, frame_id="robot/head/rgbd")
+    assert result["status"] == "NO_TRANSFORM"
+    for word in (
+        "'robot/head/rgbd' is unknown",
+        "set optical_frame to 'robot/head/rgbd_optical",
+        "--roll -1.5708",
+    ):
+        assert word in result["reason"]
+
+
+def test_sdfs_default_calibration_is_named_with_what_to_write(world):
+    result = shown(world, None, default_k=True)
+    assert result["status"] == "NO_DEPTH"
+    for word in ("640x480", "<intrinsics>", "camera_matrix", "cx = 319.5", "tan(horizontal_fov / 2)"):
+        assert word in result["reason"]
+    assert "SDF's default" in world.camera()[0]
+
+
+def test_a_calibration_of_another_resolution_is_not_scaled_unasked(world):
+    fx, _, cx, cy = lens(1280, 960, TABLETOP_VIEW)
+    result = shown(world, None, info_size=[1280, 960], k=[fx, fx, cx, cy])
+    assert result["status"] == "NO_DEPTH"
+    given = re.search(r"to \[(.*?)\] where the picture is the whole view", result["reason"])
+    world.robot.set(camera_matrix=[float(one) for one in given[1].split(",")], target_frame="world")
+    result = world.ask()
+    world.robot.set(camera_matrix=[0.0] * 4)
+    assert off_the_cube(result["points"][0]["xyz"]) < 0.001
+
+
+def test_infinite_depth_is_called_that(world):
+    result = shown(world, None, infinite_depth=True)
+    assert result["status"] == "NO_DEPTH" and "<clip><far>" in result["reason"]
+
+
+def test_lost_depth_is_told_as_a_loss(world):
+    world.tell(lose_depth=0.3, clock_hz=500.0, factor=4.0)  # the less to wait
+    world.robot.spin(2.0)
+    world.tell(factor=1.0)
+    results = [world.ask() for _ in range(12) if world.robot.spin(0.1) is None]
+    lost = [one["reason"] for one in results if one["status"] == "NO_DEPTH"]
+    assert lost and len(lost) < 12
+    for reason in lost:
+        assert "the depth image of that moment never arrived" in reason and "tolerance" not in reason
+        assert "qos_overrides./camera/depth_image.subscription.reliability" in reason
+    assert "of the depth images do not arrive" in world.camera()[0]
+
+
+def test_what_was_there_is_located_where_it_was(world, gate):
+    """An object that falls off the table while the model thinks."""
+    world.robot.set(target_frame="world")
+    fx, _, cx, cy = lens(640, 480, TABLETOP_VIEW)
+    shown(world, k=[fx, fx, cx, cy])
+    before = len(world.robot.heard["result"])
+    world.robot.publish("query", String(data=f"{gate} {cube_query()}"))
+    world.robot.spin(0.3)
+    world.tell(frame="user_00")
+    world.robot.spin(0.5)
+    gate.open()
+    result = world.robot.next_result(before)
+    assert result["status"] == "FOUND"
+    assert off_the_cube(result["points"][0]["xyz"]) < 0.001
+    later = world.ask()
+    gone = later["points"][0]["xyz"]
+    assert gone is None or off_the_cube(gone) > 0.01
+    assert (later["stamp"]["sec"], later["stamp"]["nanosec"]) > (
+        result["stamp"]["sec"],
+        result["stamp"]["nanosec"],
+    )
+
+
+def test_a_paused_world_is_told(world):
+    shown(world, paused=True)
+    world.robot.spin(2.5)
+    assert world.ask()["status"] == "FOUND"  # nothing has moved since
+    message, _ = world.camera()
+    assert "no new image: the clock stands at" in message and "paused?" in message
+    world.tell(reset=0)
+    world.robot.spin(0.5)
+    result = world.ask()
+    assert result["status"] == "NO_IMAGE"
+    for said in (result["reason"], world.camera()[0]):
+        assert "since the clock went back by" in said and "the clock stands at 0.000 s" in said
+
+
+def test_cameras_that_are_silent_after_a_reset(world):
+    """As those of Gazebo Fortress, until the time comes again at which they were."""
+    shown(world)
+    world.robot.spin(1.5)
+    world.tell(reset=3, silent_after_reset=True)
+    world.robot.spin(0.3)
+    result = world.ask()
+    assert result["status"] == "NO_IMAGE" and "since the clock went back by" in result["reason"]
+    assert world.ask(until="FOUND")["status"] == "FOUND"
+
+
+def test_two_clocks_are_told(world):
+    command = [sys.executable, str(PLAYER), "--cameras", "--begin", "500"]
+    with subprocess.Popen(command, env=world.environment, stdin=subprocess.PIPE) as second:
+        said = lambda: "2 publishers set the time on /clock" in world.camera()[0]  # noqa: E731
+        world.robot.spin_until(said)
+        second.terminate()
+    world.tell(reset=0)
+    assert world.ask(until="FOUND")["status"] == "FOUND"
+
+
+def test_what_is_wrong_is_logged_once(world):
+    for _ in range(2):
+        shown(world, None, frame_id=BODY)
+        world.camera()
+        world.camera()
+        shown(world, frame_id=OPTICAL)
+        world.camera()
+    world.close()
+    assert world.log.count(f"the picture is in the frame '{BODY}', which is no optical frame") == 1
+    assert re.search(r"the clock went back from \d+\.\d{3} s to 0\.\d{3} s", world.log)
+
+
+def test_another_topic_and_a_world_that_never_ran(simulation):
+    simulation.start(play=["--paused"], image="image_raw")
+    reason = simulation.reason("clock stands")
+    for said in (reason, simulation.camera()[0]):
+        assert "nobody publishes it" in said and "/camera/image" in said and "remap it" in said
+        assert "the clock stands at 0.000 s: is the simulation paused?" in said
+
+
+def test_no_clock_and_a_world_without_the_sensor(simulation):
+    simulation.start(play=["--without", "image", "clock"])
+    reason = simulation.reason("is there a sensor")
+    for said in (reason, simulation.camera()[0]):
+        assert (
+            "no image has arrived" in said
+            and "is there a sensor" in said
+            and "nobody publishes /clock" in said
+        )
+
+
+def test_two_cameras_with_one_frame(simulation):
+    simulation.start(
+        *("-p", "cameras:=[left,right]", "-p", "target_frame:=world"),
+        *("-r", "left/depth:=left/depth_image", "-r", "right/depth:=right/depth_image"),
+        play=["--frame-id", OPTICAL, "--cameras", "left", "right"],
+        image="left/image",
+    )
+    result = simulation.ask(until="NO_TRANSFORM")
+    assert "set optical_frame to 'left=FRAME right=FRAME'" in result["reason"]
+    simulation.robot.set(target_frame="")
+    assert simulation.ask()["status"] == "FOUND"
+    assert "left, right all name the frame" in simulation.camera("left")[0]
+    simulation.robot.set(optical_frame=f"left={OPTICAL} right=elsewhere", target_frame="world")
+    result = simulation.ask()
+    assert off_the_cube(result["points"][0]["xyz"]) < 0.001
+
+
+def test_the_embedded_model_in_gazebos_picture(simulation):
+    simulation.start("-p", "target_frame:=world", play=["--frame-id", OPTICAL], script=NODE)
+    result = simulation.ask("the red cube", until="FOUND")
+    assert off_the_cube(result["points"][0]["xyz"]) < 0.01
+    assert simulation.ask("the screwdriver")["status"] == "NOT_FOUND"

@@ -170,9 +170,8 @@ class Answerer:
                 frame = newest
             else:
                 since = f" since {camera.cleared}" if camera.cleared else ""
-                reason = f"no image has arrived on {camera.topic}{since}"
-                if known := camera.silence():
-                    reason += f": {known}"
+                known = camera.silence_now()
+                reason = f"no image has arrived on {camera.topic}{since}" + (f": {known}" if known else "")
                 return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
             age = (self._now() - frame.stamp) * 1e-9
             if reason := self._too_old(frame, request):
@@ -267,8 +266,12 @@ class Answerer:
                 sight.depth, reason = sight.camera.depths.collect(
                     settings.depth_sync_tolerance, settings.depth_patience
                 )
-            lost = sight.camera.depth_gaps.told("depth images") if sight.depth is None else ""
-            return sight.depth, f"{reason}; {lost}" if lost else reason
+            if sight.depth is not None:
+                return sight.depth, ""
+            gaps = sight.camera.depth_gaps
+            if missing := gaps.missing(sight.frame.stamp, sight.camera.depths.what):
+                return None, missing
+            return None, "; ".join(filter(None, (reason, gaps.told(f"{sight.camera.depths.what}s"))))
 
         return Locator(
             sight.camera,

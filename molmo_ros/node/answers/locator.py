@@ -149,12 +149,45 @@ class Locator:
         )
         info = None if any(settings.camera_matrix) else input_.info
         belonging.require_calibration(info and InputClaims("camera_info", info.header.frame_id), camera)
+        if info is not None and max(info.binning_x, info.binning_y) > 1:
+            belonging.assumed.append(
+                f"K is scaled by camera_info's binning, {info.binning_x}x{info.binning_y}"
+            )
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
-        target_from_optical = self._target_from_optical(belonging.optical_frame)
-        self._require_picture_optical(belonging)
+        target_from_optical, doubtful = self._in_the_target_frame(input_, belonging)
         pixels = depth.pixels(camera, self._transforms, self._require_optical)
-        input_.problem, input_.assumed = "", "; ".join(belonging.assumed)
+        input_.problem, input_.assumed = doubtful, "; ".join(belonging.assumed)
         return Surroundings(pixels, camera, target_from_optical, self.frame_id, message, info)
+
+    def _in_the_target_frame(
+        self, input_: CameraInput, belonging: Belonging
+    ) -> tuple[RigidTransform | None, str]:
+        """The transform from the picture's optical frame, None where that is the target, and what is doubtful of it.
+
+        Raises:
+            MismatchError: The picture's frame is no optical one.
+            TransformError: The same, where the points are wanted in another frame; or the transform is not known; or
+                the frame is that of several cameras.
+        """
+        own, unknown = self.frame_id == belonging.optical_frame, ""
+        target_from_optical = None
+        try:
+            target_from_optical = self._target_from_optical(belonging.optical_frame)
+        except TransformError as error:  # the frame's own fault may be why
+            unknown = str(error)
+        try:
+            self._require_picture_optical(belonging)
+            doubtful = input_.shared_frame() if not belonging.rules.optical_frame else ""
+            if doubtful and not own:
+                raise MismatchError(doubtful)
+        except MismatchError as error:
+            if own:
+                raise
+            input_.problem = str(error)
+            raise TransformError("; ".join(filter(None, (unknown, str(error))))) from error
+        if unknown:
+            raise TransformError(unknown)
+        return target_from_optical, doubtful
 
     def _target_from_optical(self, optical: str) -> RigidTransform | None:
         """At the frame's stamp; None where the two are one.

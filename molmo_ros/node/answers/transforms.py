@@ -5,15 +5,17 @@ With tf2_ros, which every installed ROS has, its buffer is used; with tf2_msgs a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
-from geometry_msgs.msg import Transform
+from geometry_msgs.msg import Transform, TransformStamped
 from rclpy.callback_groups import CallbackGroup
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
+from std_msgs.msg import Header
 
 from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
@@ -80,8 +82,7 @@ class Transforms:
         """Forget the moving frames, because the clock jumped. Those of /tf_static stay.
 
         Args:
-            by: How far it went back [ns]: what comes late from before is not used, except by tf2_ros, which has no way
-                to refuse it. 0 where another clock took over.
+            by: How far it went back [ns]: what comes late from before is not used. 0 where another clock took over.
         """
         if self._listener:
             self._listener.clear(by)
@@ -112,12 +113,36 @@ def _listen(node: Node, group: CallbackGroup | None) -> _Listener | None:
         return None
 
 
+class _Present:
+    """Refuses moving transforms of the time before the clock went back, whenever they come."""
+
+    def __init__(self, node: Node) -> None:
+        self._now: Callable[[], int] = lambda: int(node.get_clock().now().nanoseconds)
+        self._past: PastTime | None = None
+
+    def jumped(self, by: int) -> None:
+        """The clock went back by so much [ns]; 0 where another one took over."""
+        if by > 0:
+            self._past = PastTime(self._now(), by, self._past, AHEAD)
+
+    def refuses(self, header: Header) -> bool:
+        """Whether a transform with this header is of the time before."""
+        return self._past is not None and self._past.holds(stamp_ns(header), self._now())
+
+
 class _Tf2Listener:
     """The buffer and the listener of tf2_ros."""
 
     def __init__(self, tf2_ros: Any, node: Node) -> None:
         self._failure = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer()
+        self._buffer, self._present = tf2_ros.Buffer(), _Present(node)
+        take = self._buffer.set_transform
+
+        def take_present(transform: TransformStamped, authority: str) -> None:
+            if not self._present.refuses(transform.header):
+                take(transform, authority)
+
+        self._buffer.set_transform = take_present  # what its listener calls
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def lookup(self, target: str, source: str, stamp_ns: int, patience_s: float) -> RigidTransform:
@@ -140,6 +165,7 @@ class _Tf2Listener:
         return {str(child): about["parent"] for child, about in frames.items()}
 
     def clear(self, by: int) -> None:
+        self._present.jumped(by)
         self._buffer.clear()
 
     def close(self) -> None:
@@ -150,8 +176,7 @@ class _TopicListener:
     """Own subscriptions, into the package's own buffer."""
 
     def __init__(self, message_type: type[TFMessage], node: Node, group: CallbackGroup | None) -> None:
-        self._node, self._buffer = node, TransformBuffer()
-        self._past: PastTime | None = None
+        self._node, self._buffer, self._present = node, TransformBuffer(), _Present(node)
         # The qualities of tf2's listener: every broadcaster is reliable, and a lost transform is a gap.
         moving = QoSProfile(depth=QUEUED, reliability=ReliabilityPolicy.RELIABLE)
         static = QoSProfile(
@@ -173,8 +198,7 @@ class _TopicListener:
         return self._buffer.parents()
 
     def clear(self, by: int) -> None:
-        if by > 0:
-            self._past = PastTime(self._now(), by, self._past, AHEAD)
+        self._present.jumped(by)
         self._buffer.clear()
 
     def close(self) -> None:
@@ -187,16 +211,9 @@ class _TopicListener:
     def _on_static(self, message: TFMessage) -> None:
         self._store(message, static=True)
 
-    def _now(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)
-
     def _store(self, message: TFMessage, static: bool) -> None:
         for stamped in message.transforms:
-            if (
-                not static
-                and self._past is not None
-                and self._past.holds(stamp_ns(stamped.header), self._now())
-            ):
+            if not static and self._present.refuses(stamped.header):
                 continue
             parent, child = plain(stamped.header.frame_id), plain(stamped.child_frame_id)
             try:

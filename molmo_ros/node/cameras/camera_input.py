@@ -15,6 +15,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from molmo_ros.geometry import CameraInfoError, PinholeCamera
+from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.node.cameras import camera_qos
 from molmo_ros.node.cameras.depth_sync import DepthSync
 from molmo_ros.node.cameras.intrinsics import camera_from_message
@@ -72,9 +73,12 @@ class CameraInput:
         registered: The last depth that was registered to its picture.
         cleared: Since when no picture has come, for people; empty once one has, and where nothing was forgotten.
         now: The node's time [ns].
+        others: The node's other cameras.
+        frame_id: The frame that the newest picture names.
         from_before: How many pictures and depth images were refused because they are from before a jump of the clock.
         image_gaps, depth_gaps: What of the pictures and the depth images is lost on the way.
         silence: Why no picture comes, as far as the graph of nodes knows.
+        clock: Why nothing may come as long as the node's time stands; empty where it goes on.
         topic: Name of the pictures' topic, remapped once it is subscribed to.
         problem: Why depth or calibration could not be used when they were last wanted; empty where they could.
         without_depth: Why there will never be depth, whatever is set; empty where there may be.
@@ -91,9 +95,12 @@ class CameraInput:
         self.registered = RegisteredDepth()
         self.topic = f"{prefix}image"
         self.problem = self.assumed = self.without_depth = self.cleared = ""
+        self.others: Sequence[CameraInput] = ()
+        self.frame_id = ""
         self.from_before = 0
         self.image_gaps, self.depth_gaps = StampGaps(), StampGaps()
         self.silence: Callable[[], str] = lambda: ""
+        self.clock: Callable[[], str] = lambda: ""
         self.now: Callable[[], int] = lambda: 0
         self._past: PastTime | None = None
         self._informed, self._waited_in_vain = threading.Condition(), False
@@ -120,16 +127,18 @@ class CameraInput:
             self.topic = listen(Image, f"{self._prefix}image", self.on_image)
         else:
             self.topic = listen(CompressedImage, f"{self._prefix}image/{transport.image}", self.on_image)
+        self.image_gaps.topic = self.topic
         self.silence = partial(silence, node, self._subscriptions[0])
         if not transport.depth:
             return
         if transport.depth == "points":
             self.depths.what = "cloud"
-            listen(PointCloud2, f"{self._prefix}points", self.on_depth)
+            self.depth_gaps.topic = listen(PointCloud2, f"{self._prefix}points", self.on_depth)
         elif transport.depth == "raw":
-            listen(Image, f"{self._prefix}depth", self.on_depth)
+            self.depth_gaps.topic = listen(Image, f"{self._prefix}depth", self.on_depth)
         else:
-            listen(CompressedImage, f"{self._prefix}depth/{transport.depth}", self.on_depth)
+            topic = f"{self._prefix}depth/{transport.depth}"
+            self.depth_gaps.topic = listen(CompressedImage, topic, self.on_depth)
         for topic, callback in (("camera_info", self.on_info), ("depth/camera_info", self.on_depth_info)):
             if topic == "camera_info" or transport.depth != "points":
                 listen(CameraInfo, f"{self._prefix}{topic}", callback)
@@ -145,6 +154,7 @@ class CameraInput:
             for subscription in self._subscriptions:
                 node.destroy_subscription(subscription)
             self._subscriptions.clear()
+        self.silence = lambda: ""
         self.clear()
 
     def clear(self, reason: str = "") -> None:
@@ -197,6 +207,21 @@ class CameraInput:
             way_out = "" if any(matrix) else "; the parameter camera_matrix is used instead of camera_info"
             raise CameraInfoError(f"{error}{way_out}") from error
 
+    def shared_frame(self) -> str:
+        """What is wrong where other cameras' pictures name the same frame; empty where none does."""
+        twins = [other.name for other in self.others if self.frame_id and other.frame_id == self.frame_id]
+        if not twins:
+            return ""
+        names = [self.name, *twins]
+        return (
+            f"the pictures of the cameras {', '.join(names)} all name the frame {shown(self.frame_id)}, where only one "
+            f"can be: set optical_frame to '{' '.join(f'{name}=FRAME' for name in names)}'"
+        )
+
+    def silence_now(self) -> str:
+        """Why no picture comes, as far as the graph of nodes and the clock know."""
+        return "; ".join(filter(None, (self.silence(), self.clock())))
+
     def _listen_latched(self) -> None:
         """Looks now and then for a calibration that was published once, until one has come."""
         with self._informed:
@@ -223,6 +248,7 @@ class CameraInput:
             return
         self._listen_latched()
         frame = Frame(message)
+        self.frame_id = plain(message.header.frame_id)
         self.cleared = ""
         self.depths.expect(frame.stamp)
         self.image_gaps.add(frame.stamp)
@@ -258,4 +284,7 @@ def camera_inputs(
     names: Sequence[str], on_frame: Callable[[CameraInput, Frame], None]
 ) -> dict[str, CameraInput]:
     """The cameras by name, the first one first. A single one has no prefix before its topics."""
-    return {name: CameraInput(name, f"{name}/" if len(names) > 1 else "", on_frame) for name in names}
+    cameras = {name: CameraInput(name, f"{name}/" if len(names) > 1 else "", on_frame) for name in names}
+    for camera in cameras.values():
+        camera.others = [other for other in cameras.values() if other is not camera]
+    return cameras

@@ -47,7 +47,7 @@ def silence(node: Node, subscription: Subscription) -> str:
             f"{_names(matching)} it, and there is shared memory of user {other} here, which user {os.getuid()} may "
             "not use: run both as one user, or let both use a FastDDS profile without shared memory"
         )
-    return f"{_names(matching)} it, but nothing has been sent, or nothing gets here"
+    return f"{_names(matching)} it, but nothing has been sent, or nothing gets here{_of_a_bridge(matching)}"
 
 
 def type_name(kind: Any) -> str:
@@ -59,6 +59,16 @@ def type_name(kind: Any) -> str:
 def _names(infos: list[TopicEndpointInfo]) -> str:
     names = sorted({f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos})
     return f"{', '.join(names[:MOST_NAMED])} publish{'es' if len(names) == 1 else ''}"
+
+
+def _of_a_bridge(infos: list[TopicEndpointInfo]) -> str:
+    """What a simulator needs to send something: its bridge publishes a topic, whether there is such a sensor or not."""
+    if not any("bridge" in info.node_name for info in infos):
+        return ""
+    return (
+        ": is there a sensor with the <topic> that the bridge names in the world, has the world the plugin of the "
+        "system Sensors, and does it run?"
+    )
 
 
 def _elsewhere(node: Node, topic: str, wanted: str) -> str:

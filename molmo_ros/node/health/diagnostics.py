@@ -6,6 +6,7 @@ memory that this takes does not grow.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ OBJECT_STAGES = ("regions", "grasps")
 """The stages of looking for the objects at points that are followed."""
 ANSWER_SPAN = 60.0
 """Over how long answers are counted and timed [s]."""
+MOST_TOLD = 100
+"""So many sentences of the log are remembered."""
 LONGEST_TEXT = 500
 """Longer texts are cut [characters]."""
 
@@ -62,6 +65,8 @@ class Diagnostics:
         self._memory = MemoryByState()
         self._memory.enter("unconfigured")
         self._model = ModelRecord(choice.engine)
+        self._clock_stands = self._clock_rivals = ""
+        self._told: list[str] = []
         self._cameras = {name: CameraRecord(RateWindow(clock=clock)) for name in cameras}
         self._queries = QueryRecord(
             answers=RateWindow(ANSWER_SPAN, clock=clock),
@@ -126,6 +131,33 @@ class Diagnostics:
         with self._lock:
             self._cameras[camera].problem = text[:LONGEST_TEXT]
             self._cameras[camera].assumed = assumed[:LONGEST_TEXT]
+
+    def record_silence(self, camera: str, since: str, why: str) -> None:
+        """No picture of a camera is there: since when, and why; both may be empty."""
+        with self._lock:
+            record = self._cameras[camera]
+            record.stamp = None
+            record.silence = (f" since {since}" if since else "") + (f": {why}" if why else "")
+
+    def record_clock(self, standing: str, rivals: str) -> None:
+        """Why the node's time stands, and who else sets it; "" where neither is so."""
+        with self._lock:
+            self._clock_stands, self._clock_rivals = standing, rivals
+
+    def untold(self) -> list[str]:
+        """What is wrong with the cameras and the clock, and was not returned before, for the log."""
+        with self._lock:
+            found = [self._clock_rivals] + [
+                f"camera {name}: {text}"
+                for name, record in self._cameras.items()
+                for text in (record.problem, record.losses)
+                if text
+            ]
+            # The same sentence with other numbers is no news.
+            news = {re.sub(r"[\d.]+", "#", text): text for text in found if text}
+            new = [text for key, text in news.items() if key not in self._told]
+            self._told = [*self._told, *news][-MOST_TOLD:] if new else self._told
+            return new
 
     def record_queries(self, names: Mapping[str, str]) -> None:
         """These are the continuous queries that ask for points: what was written, and their names in topic names."""
@@ -264,14 +296,8 @@ class Diagnostics:
         slowest = queries.continuous.p95
         if not self._active:
             return self._status("queries", STALE, self._model.state, values)
-        if queries.failing:
-            (camera, query), (status, reason) = next(iter(queries.failing.items()))
-            several = f" (and {len(queries.failing) - 1} more)" if len(queries.failing) > 1 else ""
-            failing = f"{query[:LONGEST_TEXT]!r} about {camera} ended with {status}: {reason}{several}"
+        if failing := _worst(queries):
             return self._status("queries", WARN, failing, values)
-        status, reason = queries.asked
-        if status and not _is_no_failure(Status(status)):
-            return self._status("queries", WARN, f"the last query ended with {status}: {reason}", values)
         if period is not None and slowest > period:
             late = f"continuous queries take {slowest:.2f} s (p95), and are due every {period:.2f} s"
             return self._status("queries", WARN, late, values)
@@ -298,10 +324,14 @@ class Diagnostics:
         if not self._active:
             return self._status(part, STALE, self._model.state, values)
         if age is None:
-            return self._status(part, WARN, "no image has arrived", values)
+            return self._status(part, WARN, f"no image has arrived{record.silence}", values)
+        if self._clock_rivals:
+            return self._status(part, WARN, self._clock_rivals, values)
         assert record.stamp is not None
         if stale := refusal(record.stamp, now, max_frame_age):
             return self._status(part, WARN, stale, values)
+        if self._clock_stands and problem == record.losses:  # those are of the time before
+            return self._status(part, WARN, f"no new image: {self._clock_stands}", values)
         if problem:
             return self._status(part, WARN, problem, values)
         return self._status(part, OK, f"{rate:.1f} Hz", values)
@@ -331,6 +361,22 @@ def _has_answer(array: ObjectPointArray) -> bool:
 def _is_no_failure(status: Status) -> bool:
     """Whether a query that ended so is nothing to warn of: what was cancelled was not wanted any more."""
     return status.success or status is Status.CANCELLED
+
+
+def _worst(queries: QueryRecord) -> str:
+    """Of the continuous queries and the last one that was asked, how the one ended that ended worst; empty where none
+    ended badly."""
+    failing = [
+        (Status(status), f"{query[:LONGEST_TEXT]!r} about {camera} ended with {status}: {reason}")
+        for (camera, query), (status, reason) in queries.failing.items()
+    ]
+    status, reason = queries.asked
+    if status and not _is_no_failure(Status(status)):
+        failing.append((Status(status), f"the last query ended with {status}: {reason}"))
+    if not failing:
+        return ""
+    _, worst = max(failing, key=lambda one: one[0].severity)
+    return worst + (f" (and {len(failing) - 1} more)" if len(failing) > 1 else "")
 
 
 def _seconds(duration: Duration) -> float:

@@ -20,6 +20,7 @@ class CameraRecord:
         problem: As reported, until it is reported gone.
         assumed: What no header says and was taken for granted for the last points in metres.
         images_lost, depths_lost: Shares of those that never arrived, 0 to 1.
+        silence: Since when no picture has come, and why, where there is none.
         losses: What is lost, and what cures it; "" where it is next to nothing.
         failure: Why the last query that looked through it got no points in space; "" where that was not so.
     """
@@ -35,6 +36,7 @@ class CameraRecord:
     images_lost: float = 0.0
     depths_lost: float = 0.0
     losses: str = ""
+    silence: str = ""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import deque
 
 KEPT = 61
@@ -15,7 +16,7 @@ TOLD_FROM = 0.1
 """Share that is worth a word: now and then one is lost everywhere."""
 CURE = (
     "large best-effort messages are lost between processes: set the parameter "
-    "qos_overrides./TOPIC.subscription.reliability to reliable, or FASTRTPS_DEFAULT_PROFILES_FILE to "
+    "qos_overrides.{topic}.subscription.reliability to reliable, or FASTRTPS_DEFAULT_PROFILES_FILE to "
     "config/fastdds_shm.xml for camera and node"
 )
 
@@ -25,11 +26,15 @@ class StampGaps:
 
     A camera's period is the shortest gap that is common, and a gap of n periods means that n - 1 were lost. A stream
     without a steady period, such as a triggered camera's, has lost nothing.
+
+    Attributes:
+        topic: Where the pictures come from.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stamps: deque[int] = deque(maxlen=KEPT)
+        self.topic = "/TOPIC"
 
     def add(self, stamp: int) -> None:
         """A picture of that stamp [ns] has come; one from before the last, and from another time, begins anew."""
@@ -46,18 +51,45 @@ class StampGaps:
     @property
     def lost(self) -> float:
         """The share of the last pictures that are missing, 0 to 1."""
+        multiples = self._multiples()
+        return 1 - len(multiples) / sum(multiples) if multiples else 0.0
+
+    def missing(self, stamp: int, what: str) -> str:
+        """That the picture of a stamp [ns] never arrived, with the cure; empty where that is not known.
+
+        One was due at that moment: it is whole periods from its neighbours, and others are lost, too.
+
+        Args:
+            what: Such as `depth image`.
+        """
+        multiples = self._multiples()
         with self._lock:
             stamps = list(self._stamps)
-        gaps = sorted(after - before for before, after in zip(stamps, stamps[1:], strict=False))
+        after = bisect_left(stamps, stamp)
+        if not multiples or not after or not (lost := self.lost):
+            return ""
+        period = (stamps[-1] - stamps[0]) / sum(multiples)
+        neighbours = [abs(one - stamp) / period for one in stamps[after - 1 : after + 1]]
+        if any(round(one) < 1 or abs(one - round(one)) > TOLERANCE for one in neighbours):
+            return ""
+        share = f"{lost:.0%} of them are lost"
+        return f"the {what} of that moment never arrived (a gap in their stamps; {share}): {self._cure}"
+
+    def _multiples(self) -> list[int]:
+        """How many periods are between the stamps that arrived; empty where that is not known."""
+        with self._lock:
+            stamps = list(self._stamps)
+        gaps = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
         if len(gaps) < LEAST:
-            return 0.0
-        period = gaps[len(gaps) // 10]
-        multiples = [gap / period for gap in gaps]
-        steady = sum(abs(one - max(1, round(one))) <= TOLERANCE for one in multiples)
-        if steady < 0.8 * len(gaps):
-            return 0.0
-        sent = sum(max(1, round(one)) for one in multiples)
-        return 1 - len(gaps) / sent
+            return []
+        period = sorted(gaps)[len(gaps) // 10]
+        multiples = [max(1, round(gap / period)) for gap in gaps]
+        steady = [abs(gap / period - many) <= TOLERANCE for gap, many in zip(gaps, multiples, strict=True)]
+        return multiples if sum(steady) >= 0.8 * len(gaps) else []
+
+    @property
+    def _cure(self) -> str:
+        return CURE.format(topic=self.topic)
 
     def told(self, what: str) -> str:
         """The loss in a sentence with its cure; empty where it is not worth one.
@@ -67,7 +99,7 @@ class StampGaps:
         """
         lost = self.lost
         return (
-            f"{lost:.0%} of the {what} do not arrive (gaps in their stamps): {CURE}"
+            f"{lost:.0%} of the {what} do not arrive (gaps in their stamps): {self._cure}"
             if lost >= TOLD_FROM
             else ""
         )

@@ -9,9 +9,10 @@ from rclpy.clock import ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
+from molmo_ros.node.lifecycle.clock_state import CLOCK_TOPIC, ClockState
+
 TOLD_EVERY = 10.0
 """How often the log tells of a jump [s]: between two sources of the time it jumps with every message."""
-CLOCK_TOPIC = "/clock"
 
 
 class ClockJumps:
@@ -24,7 +25,7 @@ class ClockJumps:
 
     def __init__(self, node: Node) -> None:
         self.listeners: list[Callable[[int], None]] = []
-        self._node = node
+        self._node, self._state = node, ClockState(node)
         self._untold, self._due = 0, 0.0
         # rclpy keeps no reference to the handle's owner: without the attribute the callback would vanish.
         self._handle = node.get_clock().create_jump_callback(
@@ -62,8 +63,4 @@ class ClockJumps:
 
     def _who(self) -> str:
         """Who sets the time, where there are several."""
-        infos = self._node.get_publishers_info_by_topic(CLOCK_TOPIC)
-        if len(infos) < 2:
-            return ""
-        names = ", ".join(sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)[:5])
-        return f". {len(infos)} publishers set the time on {CLOCK_TOPIC} ({names}): end all but one of them"
+        return f". {rivals}" if (rivals := self._state.rivals()) else ""

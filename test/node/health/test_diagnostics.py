@@ -361,3 +361,51 @@ def test_how_long_objects_are_looked_for_and_how_often_in_vain(active):
     assert float(values["regions_median_s"]) == 0.03 and float(values["grasps_median_s"]) == 0.01
     assert values["regions_failed"] == "1"
     assert read(active)["model"][2]["last_error"] == "no plane of any size"
+
+
+def test_queries_are_as_bad_as_the_worst_of_them(active):
+    """Whatever the order in which they ended, and though the last one ended well."""
+    active.record_queries({name: name for name in ("cup", "ball", "box")})
+    ends = {"cup": "NO_DEPTH", "ball": "ERROR", "box": "NO_TRANSFORM"}
+    for order in (["cup", "ball", "box"], ["ball", "box", "cup"], ["box", "cup", "ball"]):
+        for query in order:
+            array = outcome(ends[query], source=ObjectPointArray.CONTINUOUS)
+            array.query, array.reason = query, f"of {query}"
+            active.record_outcome(array)
+        active.record_outcome(outcome())
+        level, text, _ = read(active)["queries"]
+        assert (level, text) == (WARN, "'ball' about wrist ended with ERROR: of ball (and 2 more)")
+    good = outcome(source=ObjectPointArray.CONTINUOUS)
+    good.query = "ball"
+    active.record_outcome(good)
+    assert "'box' about wrist ended with NO_TRANSFORM" in read(active)["queries"][1]
+    active.record_outcome(outcome("TIMEOUT"))
+    assert read(active)["queries"][1].startswith("the last query ended with TIMEOUT")
+
+
+def test_after_a_jump_of_the_clock_no_image_is_there_until_one_comes(active):
+    active.record_silence("wrist", "the clock went back by 3 s", "nobody publishes it")
+    said = "no image has arrived since the clock went back by 3 s: nobody publishes it"
+    assert read(active)["camera wrist"][:2] == (WARN, said)
+    active.record_frame("wrist", NOW.nanoseconds)
+    assert read(active)["camera wrist"][0] == OK
+
+
+def test_a_clock_that_stands_and_a_second_one(active):
+    active.record_clock("the clock stands at 3 s", "")
+    assert read(active)["camera head"][:2] == (WARN, "no new image: the clock stands at 3 s")
+    active.record_clock("", "2 publishers set the time")
+    assert read(active)["camera head"][:2] == (WARN, "2 publishers set the time")
+    assert active.untold() == ["2 publishers set the time"] and active.untold() == []
+    active.record_clock("", "")
+    assert read(active)["camera head"][0] == OK
+
+
+def test_what_is_wrong_is_for_the_log_once_whatever_its_numbers(active):
+    active.record_problem("head", "depth is 12 mm off")
+    assert active.untold() == ["camera head: depth is 12 mm off"]
+    active.record_problem("head", "depth is 13.5 mm off")
+    assert active.untold() == []
+    active.record_problem("head", "")
+    active.record_problem("wrist", "depth is 12 mm off")
+    assert active.untold() == ["camera wrist: depth is 12 mm off"]

@@ -58,4 +58,21 @@ def test_what_people_are_told_names_the_share_and_the_cure():
     assert stream(0.0)[0].told("images") == ""
     gaps, truth = stream(0.5)
     assert gaps.told("depth images").startswith(f"{gaps.lost:.0%} of the depth images do not arrive")
-    assert CURE in gaps.told("depth images") and truth > 0.3
+    assert CURE.format(topic="/TOPIC") in gaps.told("depth images") and truth > 0.3
+
+
+def test_a_lost_one_is_told_from_one_that_was_never_due():
+    gaps = StampGaps()
+    gaps.topic = "/camera/depth"
+    lost = [number for number in range(100) if number % 7 == 3]
+    for number in range(100):
+        if number not in lost:
+            gaps.add(10**18 + number * PERIOD)
+    for number in lost[10:]:
+        said = gaps.missing(10**18 + number * PERIOD + 1000, "depth image")
+        assert "never arrived" in said and "qos_overrides./camera/depth.subscription" in said
+    assert "never arrived" in gaps.missing(10**18 + 100 * PERIOD, "depth image")  # its time is over
+    for between in (90.5, 99.5, 100.4):
+        assert gaps.missing(10**18 + round(between * PERIOD), "depth image") == ""
+    assert gaps.missing(10**18 + 90 * PERIOD, "depth image") == ""  # it is there
+    assert stream(0.0)[0].missing(10**18 + 200 * PERIOD, "depth image") == ""
