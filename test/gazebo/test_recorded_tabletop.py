@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tf2_msgs")
@@ -93,6 +94,7 @@ def user(domain):
     try:
         assert played.stdout.readline() == b"ready\n"
         assert user.spin(lambda: set(QUESTIONS.queries) < set(user.poses), 30)
+        assert user.answer("red cube", patience=150).status == "FOUND"  # loading takes long on a busy machine
         yield user
     finally:
         for process in (asked, played):
@@ -104,6 +106,27 @@ def user(domain):
 @pytest.mark.parametrize("name", QUESTIONS.queries)
 def test_each_object_is_found_where_it_is(user, name):
     assert user.faults(name) == []
+
+
+@pytest.mark.parametrize("name", QUESTIONS.queries)
+def test_fingers_close_on_what_stands_there(user, name):
+    """The best grasp against the true shape: its width, and room for the open fingers on both sides."""
+    user.answer(QUESTIONS.queries[name])
+    offered = user.response(QUESTIONS.queries[name], grasps=True).grasps
+    assert offered.header.frame_id == "tabletop"
+    grasp = max(offered.objects[0].grasps, key=lambda one: one.score)
+    place, turn = grasp.pose.position, grasp.pose.orientation
+    world_from_hand = RigidTransform((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
+    one = QUESTIONS.world.object_named(name)
+    model_from_hand = one.world_from_model.inverse() @ world_from_hand
+    away = 0.2
+    reached = []  # from the middle to the surface on either side, along the fingers' way
+    for side in (1.0, -1.0):
+        start = model_from_hand.apply(np.array([[0.0, side * away, 0.0]]))[0]
+        inward = model_from_hand.rotate(np.array([[0.0, -side, 0.0]]))
+        reached.append(away - one.solids[0].hit(start, inward)[0])
+    assert sum(reached) == pytest.approx(grasp.width, abs=0.006)
+    assert max(reached) < grasp.opening / 2
 
 
 @pytest.mark.parametrize("words", QUESTIONS.absent)

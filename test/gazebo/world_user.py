@@ -66,14 +66,18 @@ class WorldUser:
 
     def ask(self, words, patience=60.0):
         """One answer of the node."""
+        return self.response(words, patience).result
+
+    def response(self, words, patience=60.0, **more):
+        """What the node's service says; `more` of its request."""
         assert self.spin(self.client.service_is_ready, patience), (
             "the service molmo_node/point_at is not there"
         )
         several = len(self.questions.world.cameras) > 1
         camera = self.questions.camera.name if several else ""
-        future = self.client.call_async(Point.Request(labels=[words], camera=camera))
+        future = self.client.call_async(Point.Request(labels=[words], camera=camera, **more))
         assert self.spin(future.done, patience), f"no answer about {words} within {patience:g} s"
-        return future.result().result
+        return future.result()
 
     def answer(self, words, after=0.0, patience=30.0):
         """The first answer about a picture of this time [s] or later that is no matter of waiting, or the last one."""
