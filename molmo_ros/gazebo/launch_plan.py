@@ -103,6 +103,8 @@ def transform_arguments(parent: str, child: str, parent_from_child: RigidTransfo
 def _chosen(world: World, path: Path, wanted: list[str]) -> list[SimulatedCamera]:
     if not world.cameras:
         included = f" (what it includes is not read: {', '.join(world.included)})" if world.included else ""
+        if world.other_cameras:
+            included += f", which gives colour and depth, but {', '.join(world.other_cameras)}"
         raise WorldFileError(
             f"{path} has no <sensor type='rgbd_camera'>{included}: docs/gazebo.md has the lines of one, "
             "and how to start bridge and node for a camera of a robot"
@@ -112,7 +114,13 @@ def _chosen(world: World, path: Path, wanted: list[str]) -> list[SimulatedCamera
         raise WorldFileError(f"cameras:={','.join(missing)} is refused: {path} has {', '.join(by_topic)}")
     if len(by_topic) < len(world.cameras):
         raise WorldFileError(f"two cameras of {path} have one <topic>: give each its own")
-    return [by_topic[topic] for topic in wanted or by_topic]
+    chosen = [by_topic[topic] for topic in wanted or by_topic]
+    frames = [camera.optical_frame for camera in chosen]
+    if shared := sorted({frame for frame in frames if frames.count(frame) > 1}):
+        raise WorldFileError(
+            f"cameras of {path} have one <optical_frame_id>, {shared[0]}: give each its own, or choose one by cameras:="
+        )
+    return chosen
 
 
 def _transforms(camera: SimulatedCamera, world: World) -> list[tuple[str, str, RigidTransform]]:

@@ -17,6 +17,7 @@ from molmo_ros.geometry.rigid_transform import RigidTransform
 DEFAULT_STEP = 0.001
 """Of the physics where a world does not say [s] (SDF)."""
 DEFAULT_FOV = 1.047
+SEEING = {"camera", "depth", "depth_camera", "wideanglecamera", "boundingbox_camera", "segmentation_camera"}
 FRAME_ELEMENTS = ("camera/optical_frame_id", "gz_frame_id", "ignition_frame_id")
 """What names the frame of a sensor's messages, the strongest first."""
 
@@ -48,6 +49,7 @@ class World:
         systems: The systems that it loads, without what is Gazebo's: `sensors`, `physics`, ...; none means Gazebo's own
             choice, which has no `sensors`.
         included: Models that it includes, by their URIs.
+        other_cameras: Types of the sensors that see colour or depth alone.
     """
 
     name: str
@@ -56,6 +58,7 @@ class World:
     cameras: tuple[SimulatedCamera, ...]
     objects: tuple[SimulatedObject, ...]
     included: tuple[str, ...]
+    other_cameras: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path) -> World:
@@ -82,6 +85,7 @@ class World:
             cameras=cameras,
             objects=tuple(_object(model) for model in placed if model.name not in seeing),
             included=tuple(include.findtext("uri", "").strip() for include in world.iter("include")),
+            other_cameras=tuple(sorted({sensor.get("type", "") for sensor in world.iter("sensor")} & SEEING)),
         )
 
     def object_named(self, name: str) -> SimulatedObject:

@@ -108,7 +108,7 @@ def test_several_cameras(plan):
 
 
 def test_several_lenses_leave_the_calibration_to_camera_info(plan):
-    made = plan(model(sensor("wrist"), "a"), model(sensor("head", fov=1.2), "b"))
+    made = plan(model(sensor("wrist"), "a"), model(sensor("head", frame="", fov=1.2), "b"))
     assert "camera_matrix" not in made.molmo
     assert any("several lenses" in said for said in made.warnings)
 
@@ -134,7 +134,15 @@ def test_what_costs_points_is_said(plan, systems, said):
         ([model(sensor(topic=""))], "sensor 'rgbd' of 'rig' has no <topic>: give it <topic>camera</topic>"),
         ([model(sensor(), "a"), model(sensor(), "b")], "two cameras of .* have one <topic>"),
         (
-            [model(sensor("a/b"), "a"), model(sensor("c"), "b")],
+            [model(sensor("wrist"), "a"), model(sensor("head"), "b")],
+            "cameras of .* have one <optical_frame_id>, eye_optical: give each its own, or choose one by cameras:=",
+        ),
+        (
+            [model(sensor().replace("rgbd_camera", "depth_camera"))],
+            "has no <sensor type='rgbd_camera'>, which gives colour and depth, but depth_camera: docs/gazebo.md",
+        ),
+        (
+            [model(sensor("a/b", frame=""), "a"), model(sensor("c"), "b")],
             "the topic 'a/b' is refused beside other cameras",
         ),
         ([model(sensor(fov="wide"))], "<horizontal_fov> is 'wide': it takes a number"),
