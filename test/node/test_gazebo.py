@@ -323,6 +323,7 @@ def test_cameras_that_are_silent_after_a_reset(world):
     world.robot.spin(0.3)
     result = world.ask()
     assert result["status"] == "NO_IMAGE" and "since the clock went back by" in result["reason"]
+    assert "start it anew" in result["reason"]
     assert world.ask(until="FOUND")["status"] == "FOUND"
 
 

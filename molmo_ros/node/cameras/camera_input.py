@@ -220,7 +220,15 @@ class CameraInput:
 
     def silence_now(self) -> str:
         """Why no picture comes, as far as the graph of nodes and the clock know."""
-        return "; ".join(filter(None, (self.silence(), self.clock())))
+        return "; ".join(filter(None, (self.silence(), self.clock(), self._after_a_jump())))
+
+    def _after_a_jump(self) -> str:
+        if self._past is None or not self._past.lasts(self.now()):
+            return ""
+        return (
+            "some simulators' cameras send nothing until the time of before comes again (Gazebo Fortress): start it "
+            "anew instead of resetting it"
+        )
 
     def _listen_latched(self) -> None:
         """Looks now and then for a calibration that was published once, until one has come."""

@@ -83,6 +83,10 @@ class PastTime:
         if before is not None and before._end > now:
             self._end = max(self._end, before._end)
 
+    def lasts(self, now: int) -> bool:
+        """Whether the clock [ns] is still before the time that it had."""
+        return now < self._end
+
     def holds(self, stamp: int, now: int) -> bool:
         """Whether a message that comes now is of the time before the jump; never once the clock has caught up.
 
@@ -90,4 +94,4 @@ class PastTime:
             stamp: Of the message [ns].
             now: The node's time [ns].
         """
-        return now < self._end and not self._start - self._skew <= stamp <= now + self._skew
+        return self.lasts(now) and not self._start - self._skew <= stamp <= now + self._skew

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from molmo_ros.geometry import CameraInfoError  # noqa: E402
-from molmo_ros.node.cameras.camera_input import CameraInput  # noqa: E402
+from molmo_ros.node.cameras.camera_input import CameraInput, camera_inputs  # noqa: E402
 
 S = 10**9
 
@@ -70,6 +70,25 @@ def test_depth_from_before_a_reset_is_not_used_whenever_it_comes(clocked):
     assert found is None and "since the clock went back" in reason
     clocked.camera.on_depth(stamped(5.001))
     assert clocked.camera.depths.nearest(5 * S, 0.02, 0.0)[0] is not None
+
+
+def test_that_cameras_may_be_silent_until_the_time_comes_again_is_told_that_long(clocked):
+    assert clocked.camera.silence_now() == ""
+    clocked.back_to(0.1)
+    assert "start it anew" in clocked.camera.silence_now()
+    clocked.now = 20 * S
+    assert clocked.camera.silence_now() == ""
+
+
+def test_cameras_that_name_one_frame(clocked):
+    left, right, other = cameras = [*camera_inputs(["left", "right", "other"], lambda *_: None).values()]
+    for camera, frame in zip(cameras, ("/head_optical", "head_optical", "wrist_optical"), strict=True):
+        message = stamped(1.0)
+        message.header.frame_id = frame
+        camera.on_image(message)
+    assert "left, right all name the frame 'head_optical'" in left.shared_frame()
+    assert "'right=FRAME left=FRAME'" in right.shared_frame()
+    assert other.shared_frame() == ""
 
 
 def test_without_a_jump_the_clock_is_not_asked(clocked):
