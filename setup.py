@@ -55,6 +55,7 @@ setup(
         "console_scripts": [
             "molmo-ros = molmo_ros.cli.main:main",
             "molmo_node = molmo_ros.node.process:main",
+            "check_camera = molmo_ros.check.check_process:main",
             "molmo_sim_camera = molmo_ros.sim.camera_node:main",
         ],
     },

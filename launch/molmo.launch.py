@@ -20,6 +20,7 @@ from launch_ros.utilities import prefix_namespace
 
 from launch import LaunchDescription
 from molmo_ros.node.parameters.declaration import SPECS
+from molmo_ros.node.parameters.topic_arguments import remappings
 
 
 class Argument(NamedTuple):
@@ -148,7 +149,7 @@ def make_nodes(context):
     }
     parameters = given_parameters(values)
     cameras = parameters.get("cameras", [])
-    topics = remappings(values, cameras)
+    topics = [("query", values["query_topic"]), *remappings(values, cameras)]
     # Loggers are named after the full namespace, with dots.
     namespace = prefix_namespace(context.launch_configurations.get("ros_namespace"), values["namespace"])
     logger = ".".join([*filter(None, namespace.split("/")), values["node_name"]])
@@ -200,38 +201,6 @@ def converted(parameter, text):
             parameter.kind
         ]
         raise ValueError(f"{parameter.name}:={text} is refused: it must be {kind}") from None
-
-
-def remappings(values, cameras):
-    """From the node's topics to those of the arguments.
-
-    A topic of image_transport, such as image/compressed, is one of its own and goes where its image goes.
-    """
-    pairs = [("query", values["query_topic"])]
-    for argument, topic, transports in (
-        ("image", "image", ("compressed",)),
-        ("depth", "depth", ("compressedDepth", "compressed")),
-        ("depth_camera_info", "depth/camera_info", ()),
-        ("points", "points", ()),
-        ("camera_info", "camera_info", ()),
-    ):
-        wanted = values[argument]
-        if "{camera}" in wanted and not cameras:
-            raise ValueError(
-                f"{argument}:={wanted} is refused: the argument cameras must say for which cameras"
-            )
-        if len(cameras) > 1 and wanted == topic:  # not given: NAME/image and so on, as the node has them
-            continue
-        if len(cameras) > 1 and "{camera}" not in wanted:
-            raise ValueError(
-                f"{argument}:={wanted} is refused: of several cameras it must contain {{camera}}"
-            )
-        for camera in cameras or [""]:
-            own = f"{camera}/{topic}" if len(cameras) > 1 else topic
-            source = wanted.replace("{camera}", camera)
-            pairs.append((own, source))
-            pairs += [(f"{own}/{transport}", f"{source}/{transport}") for transport in transports]
-    return pairs
 
 
 def fixed_frame(parameters):

@@ -15,6 +15,7 @@ import molmo_ros  # noqa: F401  # before any test imports onnxruntime: it switch
 
 SLOW = (
     "bag/",
+    "check/test_check_process.py",
     "benchmarks/",
     "cli/test_bag.py",
     "cli/test_command_process.py",
@@ -140,7 +141,7 @@ def pytest_xdist_auto_num_workers():
     return max(1, min(4, 1 + len(os.sched_getaffinity(0)), *map(int, room)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def claim():
     """A claim of a ROS domain as a context manager, as every run and module makes one."""
     return claimed_domain

@@ -34,6 +34,7 @@ ROS = {
 }
 ALONE = ("molmo/", "geometry/", "tracking/", "pictures/")
 WITH_ROS = (
+    "check/",
     "node/",
     "bag/",
     "demo/",

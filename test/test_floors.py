@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "molmo_ros"
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (
-        ("pick",),
+        ("check", "pick"),
         ("cli", "demo"),
         ("bag", "train"),
         ("node",),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from molmo_ros.node.parameters.declaration import SPECS
+from molmo_ros.node.parameters.topic_arguments import remappings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch" / "molmo.launch.py"
@@ -165,11 +166,11 @@ def test_arguments_of_the_wrong_kind(given, said):
 
 
 def remapped(cameras=(), **given):
-    return dict(PLAIN["remappings"](values(**given), list(cameras)))
+    return dict(remappings(values(**given), list(cameras)))
 
 
 def test_topics_of_one_camera():
-    given = {"depth_camera_info": "/d/info", "points": "/p", "query_topic": "/ask"}
+    given = {"depth_camera_info": "/d/info", "points": "/p"}
     pairs = remapped(image="/camera/color/image_raw", depth="/d", camera_info="/i", **given)
     assert pairs == {
         "image": "/camera/color/image_raw",
@@ -180,7 +181,6 @@ def test_topics_of_one_camera():
         "depth/camera_info": "/d/info",
         "points": "/p",
         "camera_info": "/i",
-        "query": "/ask",
     }
     assert remapped(["wrist"], image="/{camera}/rgb")["image"] == "/wrist/rgb"
 
@@ -192,7 +192,6 @@ def test_topics_of_several_cameras():
         "wrist/image/compressed": "/wrist/rgb/compressed",
         "head/image": "/head/rgb",
         "head/image/compressed": "/head/rgb/compressed",
-        "query": "query",
     }
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from std_msgs.msg import Header
 
 from molmo_ros.geometry import CameraInfoError
-from molmo_ros.geometry.belonging import Belonging, InputClaims, MismatchError, Rules
-from molmo_ros.geometry.frame_names import is_named_optical, plain, shown
-from molmo_ros.geometry.optical_frame import doubt
+from molmo_ros.geometry.belonging import Belonging, InputClaims, MismatchError
+from molmo_ros.geometry.frame_names import plain, shown
 from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locate import DepthReading, locate_points
+from molmo_ros.node.answers.picture_belonging import belonging_of, require_optical, require_picture_optical
 from molmo_ros.node.answers.picture_depth import PictureDepth
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.parameters.declaration import Settings
-from molmo_ros.node.parameters.optical_frames import optical_frame_of
 from molmo_ros.node.records.frame import stamp_ns
 from molmo_ros.node.records.located_point import LocatedPoint
 from molmo_ros.node.records.surroundings import Surroundings
@@ -123,16 +123,7 @@ class Locator:
             TransformError: The transform is not known.
         """
         settings, header = self._settings, self._header
-        belonging = Belonging(
-            InputClaims("the picture", header.frame_id, stamp_ns(header), self._size),
-            Rules(
-                tolerance=settings.depth_sync_tolerance,
-                optical_frame=optical_frame_of(settings.optical_frame, input_.name),
-                depth_is_aligned=settings.depth_is_aligned,
-                depth_frame=optical_frame_of(settings.depth_frame, input_.name),
-                trust_camera_info=settings.trust_camera_info,
-            ),
-        )
+        belonging = belonging_of(header, self._size, settings, input_.name)
         belonging.require_stamp()
         span = (settings.max_frame_age or NO_LIMIT) + settings.depth_sync_tolerance + settings.depth_patience
         input_.depths.keep(span)
@@ -155,7 +146,7 @@ class Locator:
             )
         self.frame_id = plain(self._target_frame) or belonging.optical_frame
         target_from_optical, doubtful = self._in_the_target_frame(input_, belonging)
-        pixels = depth.pixels(camera, self._transforms, self._require_optical)
+        pixels = depth.pixels(camera, self._transforms, partial(require_optical, belonging, self._transforms))
         input_.problem, input_.assumed = doubtful, "; ".join(belonging.assumed)
         return Surroundings(pixels, camera, target_from_optical, self.frame_id, message, info)
 
@@ -176,7 +167,7 @@ class Locator:
         except TransformError as error:  # the frame's own fault may be why
             unknown = str(error)
         try:
-            self._require_picture_optical(belonging)
+            require_picture_optical(belonging, self._transforms)
             doubtful = input_.shared_frame() if not belonging.rules.optical_frame else ""
             if doubtful and not own:
                 raise MismatchError(doubtful)
@@ -209,40 +200,3 @@ class Locator:
         return self._transforms.lookup(
             self.frame_id, optical, stamp_ns(self._header), self._settings.transform_patience
         )
-
-    def _require_picture_optical(self, belonging: Belonging) -> None:
-        """Nothing that TF knows says that the picture's frame is another than its optical one.
-
-        Raises:
-            MismatchError: Something does, and `optical_frame` does not name one.
-        """
-        frame = belonging.optical_frame
-        if belonging.rules.optical_frame:
-            belonging.assumed.append(f"the optical frame is {shown(frame)} (optical_frame)")
-        elif frame and not is_named_optical(frame):
-            self._require_optical(frame, "the picture", "optical_frame")
-            belonging.assumed.append(f"the frame {shown(frame)} is optical")
-
-    def _require_optical(self, frame: str, of: str, parameter: str) -> None:
-        """Nothing that TF knows says that a frame is not an optical one.
-
-        Raises:
-            MismatchError: Something does; the message names the parameter that names another frame.
-        """
-
-        def relate(target: str, source: str) -> RigidTransform | None:
-            try:
-                return self._transforms.lookup(target, source, stamp_ns(self._header), 0.0)
-            except TransformError:
-                return None
-
-        why, beside = doubt(frame, self._transforms.parents(), relate)
-        if not why:
-            return
-        cure = f"set {parameter} to {shown(beside or frame + '_optical_frame')}"
-        if not beside:
-            cure += (
-                f" and publish that (static_transform_publisher --roll -1.5708 --yaw -1.5708 --frame-id {frame} "
-                f"--child-frame-id {frame}_optical_frame), or to {shown(frame)} where that is optical"
-            )
-        raise MismatchError(f"{of} is in the frame {shown(frame)}, which is no optical frame: {why}; {cure}")
