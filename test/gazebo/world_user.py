@@ -79,7 +79,7 @@ class WorldUser:
         assert self.spin(future.done, patience), f"no answer about {words} within {patience:g} s"
         return future.result()
 
-    def answer(self, words, after=0.0, patience=30.0):
+    def answer(self, words, after=0.0, patience=60.0):
         """The first answer about a picture of this time [s] or later that is no matter of waiting, or the last one."""
         end = time.monotonic() + patience
         while True:
