@@ -194,8 +194,11 @@ def converted(parameter, text):
     try:
         if parameter.kind is not list:
             return parameter.kind(text)
+        numbers = parameter.name in LISTS_OF_NUMBERS
+        if numbers:  # with the brackets of YAML or without
+            text = text.strip("[] ")
         items = [item.strip() for item in text.split(SEPARATORS[parameter.name]) if item.strip()]
-        return [*map(float, items)] if parameter.name in LISTS_OF_NUMBERS else items
+        return [*map(float, items)] if numbers else items
     except ValueError:
         kind = {int: "a whole number", float: "a number", list: "numbers, separated by commas"}[
             parameter.kind

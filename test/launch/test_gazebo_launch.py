@@ -79,7 +79,7 @@ def test_the_pages_commands_give_arguments_that_exist():
 def test_the_pages_numbers_are_those_of_the_world():
     plan = plan_launch(ROOT / "gazebo/harmonic/tabletop.sdf", HARMONIC)
     lens = [f"{float(value):.7g}" for value in plan.molmo["camera_matrix"].split(",")]
-    assert f"of the camera above {','.join(lens)}" in PAGE
+    assert f"of the camera above\n[{','.join(lens)}]" in PAGE
 
 
 def test_the_pages_sensor_is_the_tabletops():

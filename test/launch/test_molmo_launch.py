@@ -147,6 +147,12 @@ def test_arguments_become_values_that_the_node_accepts():
         assert SPECS[name].error(value) == "", name
 
 
+def test_numbers_may_stand_in_brackets():
+    """As `check_camera` and ROS' own command line write them."""
+    given = PLAIN["given_parameters"](values(camera_matrix="[565.6, 565.6, 319.5, 239.5]"))
+    assert given == {"camera_matrix": [565.6, 565.6, 319.5, 239.5]}
+
+
 def test_empty_arguments_leave_the_parameter_file_alone():
     assert PLAIN["given_parameters"](values()) == {}
 
