@@ -241,6 +241,17 @@ def test_a_simulators_frame_that_nothing_knows_is_named_with_what_is_to_be_publi
         assert word in result["reason"]
 
 
+def test_a_links_name_is_a_warning_until_the_user_says_that_it_is_optical(world):
+    assert shown(world, frame_id="head_link")["position_frame"] == "head_link"
+    assert "'head_link', a link's name" in world.camera()[0] and "set optical_frame to" in world.camera()[0]
+    world.robot.set(target_frame="world")
+    result = world.ask()
+    assert result["status"] == "NO_TRANSFORM" and "set optical_frame to" in result["reason"]
+    world.robot.set(target_frame="", optical_frame="head_link")
+    assert world.ask()["status"] == "FOUND"
+    assert "link's name" not in world.camera()[0]
+
+
 def test_sdfs_default_calibration_is_named_with_what_to_write(world):
     result = shown(world, None, default_k=True)
     assert result["status"] == "NO_DEPTH"

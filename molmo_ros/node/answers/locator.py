@@ -15,7 +15,12 @@ from molmo_ros.geometry.rigid_transform import RigidTransform, TransformError
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locate import DepthReading, locate_points
-from molmo_ros.node.answers.picture_belonging import belonging_of, require_optical, require_picture_optical
+from molmo_ros.node.answers.picture_belonging import (
+    belonging_of,
+    require_optical,
+    require_picture_optical,
+    unknown_link,
+)
 from molmo_ros.node.answers.picture_depth import PictureDepth
 from molmo_ros.node.cameras.camera_input import CameraInput
 from molmo_ros.node.cameras.images import ImageMessageError
@@ -160,7 +165,7 @@ class Locator:
             TransformError: The same, where the points are wanted in another frame; or the transform is not known; or
                 the frame is that of several cameras.
         """
-        own, unknown = self.frame_id == belonging.optical_frame, ""
+        own, unknown, doubtful = self.frame_id == belonging.optical_frame, "", ""
         target_from_optical = None
         try:
             target_from_optical = self._target_from_optical(belonging.optical_frame)
@@ -168,7 +173,8 @@ class Locator:
             unknown = str(error)
         try:
             require_picture_optical(belonging, self._transforms)
-            doubtful = input_.shared_frame() if not belonging.rules.optical_frame else ""
+            if not belonging.rules.optical_frame:
+                doubtful = input_.shared_frame() or unknown_link(belonging, self._transforms)
             if doubtful and not own:
                 raise MismatchError(doubtful)
         except MismatchError as error:

@@ -73,6 +73,18 @@ def require_picture_optical(belonging: Belonging, transforms: TransformSource) -
         belonging.assumed.append(f"the frame {shown(frame)} is optical")
 
 
+def unknown_link(belonging: Belonging, transforms: TransformSource) -> str:
+    """What makes the picture's frame doubtful where TF does not know it, with the cure: it is called a link; empty
+    where it is not."""
+    frame, parents = belonging.optical_frame, transforms.parents()
+    if not frame.endswith("_link") or frame in parents or frame in parents.values():
+        return ""
+    return (
+        f"the picture is in the frame {shown(frame)}, a link's name, which TF does not know: a link's x axis points "
+        f"forward; set optical_frame to its optical frame, or to {shown(frame)} where that is optical"
+    )
+
+
 def require_optical(
     belonging: Belonging, transforms: TransformSource, frame: str, of: str, parameter: str
 ) -> None:
