@@ -9,6 +9,7 @@ every finding by which the check fails.
 from __future__ import annotations
 
 import argparse
+import html
 import os
 import re
 import subprocess
@@ -21,6 +22,8 @@ from pathlib import Path
 from benchmarks.broken_camera import FAULTS, SIMULATED
 
 ROOT = Path(__file__).parents[1]
+LONGEST = 300
+"""Of a cell's texts [characters]."""
 OTHER_ARGUMENTS: dict[str, list[str]] = {
     "fastdds_defaults": [],
     "wrong_topic": ["image:=/camera/image_raw"],
@@ -106,6 +109,11 @@ def check(
     return Checked(done.returncode, done.stdout, time.monotonic() - began, done.stderr)
 
 
+def _cell(text: str) -> str:
+    """A text in a table, cut where it is long."""
+    return html.escape(text if len(text) <= LONGEST else f"{text[:LONGEST]}...", quote=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="how long each check looks [s]")
@@ -123,12 +131,9 @@ def main() -> None:
         if options.verbose:
             print(checked.text, checked.errors, file=sys.stderr)
         counting = [one for one in checked.findings if one[0] != "NOTE"]
-        said = (
-            "<br>".join(f"{grade} {subject}: {text}" for grade, subject, text, _ in counting)
-            or "nothing is wrong"
-        )
-        change = "<br>".join(change for *_, change in counting)
-        print(f"| {what[fault]} | {checked.code} | {said} | {change} |", flush=True)
+        said = "<br>".join(_cell(f"{grade} {subject}: {text}") for grade, subject, text, _ in counting)
+        change = "<br>".join(_cell(change) for *_, change in counting)
+        print(f"| {what[fault]} | {checked.code} | {said or 'nothing is wrong'} | {change} |", flush=True)
 
 
 if __name__ == "__main__":

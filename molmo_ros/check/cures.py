@@ -26,6 +26,8 @@ STAMP = (
 )
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE=.../share/molmo_ros/config/fastdds_shm.xml for camera and node"
 TRANSFORM = "ros2 run tf2_ros static_transform_publisher"
+RECENT = 600
+"""How many stamps are held against each other."""
 SDF_FRAME = "camera_optical_frame"
 USUAL_SIZES = (
     240,
@@ -142,15 +144,20 @@ def transform(target: str, optical_frame: str, parents: Mapping[str, str]) -> st
 
 def apart(camera: WatchedCamera, settings: Settings) -> str:
     """Depth that has no picture's stamp."""
-    images, depths = camera.records["image"].stamps, camera.records["depth"].stamps
+    images = camera.records["image"].stamps[-RECENT:]
+    depths = camera.records["depth"].stamps[-RECENT:]
     if camera.records["depth"].unstamped:
         return STAMP
-    if camera.depth_gaps.lost >= 0.1:
-        return losses(camera, "depth")
+    steps = np.diff(np.unique(depths))
+    uneven = len(steps) > 1 and steps.max() > 1.5 * steps.min()
     nearest = np.abs(images[:, None] - depths[None]).min(axis=1) * 1e-9
-    usual = float(np.median(nearest))
-    period = camera.records["depth"].period
-    if usual > settings.depth_sync_tolerance and (not period or usual < period):
+    within = float((nearest <= settings.depth_sync_tolerance).mean())
+    if camera.depth_gaps.lost >= 0.1 or (
+        uneven and within > 0.05
+    ):  # those that come are of a picture's moment
+        return losses(camera, "depth")
+    spread = float(np.percentile(nearest, 90) - np.percentile(nearest, 10))
+    if within < 0.5 and spread <= settings.depth_sync_tolerance:
         tolerance = math.ceil(float(np.percentile(nearest, 90)) * 1e3 + 1) / 1e3
         return f"depth_sync_tolerance:={tolerance:g} (points of what moves are then late by that)"
     return "one rate, and one trigger, for pictures and depth (RealSense: enable_sync:=true)"
