@@ -27,7 +27,7 @@ from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES, load_checkpoint
-from molmo_ros.train.evaluate import HELD_OUT
+from molmo_ros.train.held_out import HELD_OUT
 from molmo_ros.train.precision import compare, table
 
 FOLDER = EMBEDDED / "tiny"

@@ -24,8 +24,8 @@ from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-from molmo_ros.train.evaluate import HELD_OUT
 from molmo_ros.train.examples import simulated_examples
+from molmo_ros.train.held_out import HELD_OUT
 from molmo_ros.train.precision import scenes_with_queries
 
 DTYPE = torch.bfloat16

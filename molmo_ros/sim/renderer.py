@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import mujoco
 import numpy as np
 
 from molmo_ros.sim.scene import Scene
 
 FAR = 20.0
-SPECULAR, SHININESS = 0.22, 24.0
+CHECK = 0.02
+"""Side of the squares of an object's texture [m]."""
 
 
 @dataclass(frozen=True)
@@ -85,35 +87,42 @@ def _lit(scene: Scene, points: np.ndarray, hit: np.ndarray, width: int, height: 
     )
     if step > 1:
         open_sky = np.repeat(np.repeat(open_sky, step, axis=0), step, axis=1)[:height, :width]
-    return open_sky.reshape(-1)
+    lighting = scene.look.lighting
+    if (sigma := lighting.softness * width) > 0:
+        open_sky = cv2.GaussianBlur(open_sky, (0, 0), sigma)
+    return (1 - lighting.shadow * (1 - open_sky)).reshape(-1)
 
 
 def _shade(scene: Scene, points, normal, geom, rays, lit) -> np.ndarray:
-    look = scene.look
+    look, lighting = scene.look, scene.look.lighting
     albedo = scene.model.geom_rgba[geom, :3].astype(np.float64)
     table, floor = scene.model.geom("table").id, scene.model.geom("floor").id
     on_table = geom == table
     albedo[on_table] = look.table * _pattern(look, points[on_table, :2])[:, None]
     albedo[geom == floor] = look.floor
     albedo[geom < 0] = look.floor
+    named = scene.geom_object[geom] >= 0
+    if look.texture:
+        albedo[named] *= _chequered(look.texture, points[named])[:, None]
     toward_light = look.light - points
     toward_light /= np.linalg.norm(toward_light, axis=1, keepdims=True)
     view = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
     normal = np.where((normal * view).sum(1, keepdims=True) < 0, -normal, normal)
-    diffuse = np.clip((normal * toward_light).sum(1), 0, None) * lit
+    facing = (normal * toward_light).sum(1)
+    diffuse = np.clip(facing, 0, None) * lit + lighting.fill * np.clip(0.5 - 0.5 * facing, 0, None)
     half = toward_light + view
     half /= np.linalg.norm(half, axis=1, keepdims=True)
-    shine = (
-        SPECULAR
-        * np.clip((normal * half).sum(1), 0, None) ** SHININESS
-        * lit
-        * (scene.geom_object[geom] >= 0)
-    )
+    shine = lighting.specular * np.clip((normal * half).sum(1), 0, None) ** lighting.shininess * lit * named
     # A little sky light from above keeps faces that look away from the lamp apart.
     sky = 0.85 + 0.15 * normal[:, 2]
     light = look.ambient * sky + (1.05 - look.ambient) * diffuse
     color = (albedo * light[:, None] + shine[:, None]) * look.tint
-    return (np.clip(color, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(color, 0, 1) ** (1 / lighting.gamma) * 255 + 0.5).astype(np.uint8)
+
+
+def _chequered(contrast: float, points: np.ndarray) -> np.ndarray:
+    """Brightness factor [n] of the objects' texture at points [n, 3] of the world."""
+    return 1 - contrast * (np.floor(points / CHECK).sum(1) % 2)
 
 
 def _pattern(look, xy: np.ndarray) -> np.ndarray:

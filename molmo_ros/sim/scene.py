@@ -25,15 +25,24 @@ class Camera:
         world_from_optical: [3, 3] rotation; its columns are the optical frame's axes in the world (x right, y down, z
             forward; REP-103).
         fovy: Vertical field of view [rad].
+        sensor: Width and height of the picture, whose pixels are square [px]; other sizes are stretched from it.
     """
 
     position: np.ndarray
     world_from_optical: np.ndarray
     fovy: float
+    sensor: tuple[int, int] = SENSOR
 
     @classmethod
     def looking_at(
-        cls, target: np.ndarray, azimuth: float, elevation: float, distance: float, roll: float, fovy: float
+        cls,
+        target: np.ndarray,
+        azimuth: float,
+        elevation: float,
+        distance: float,
+        roll: float,
+        fovy: float,
+        sensor: tuple[int, int] = SENSOR,
     ) -> Camera:
         """A camera that looks at a target [3] [m] from a direction [rad] and a distance [m], turned by a roll [rad]."""
         back = np.array(
@@ -51,18 +60,50 @@ class Camera:
             math.cos(roll) * right + math.sin(roll) * down,
             math.cos(roll) * down - math.sin(roll) * right,
         )
-        return cls(target + distance * back, np.stack([right, down, forward], axis=1), fovy)
+        return cls(target + distance * back, np.stack([right, down, forward], axis=1), fovy, sensor)
 
     def intrinsics(self, width: int, height: int) -> np.ndarray:
         """K [3, 3] for an image of that size; pixel indices at pixel centres, as in CameraInfo."""
-        focal = SENSOR[1] / 2 / math.tan(self.fovy / 2)
-        fx, fy = focal * width / SENSOR[0], focal * height / SENSOR[1]
+        focal = self.sensor[1] / 2 / math.tan(self.fovy / 2)
+        fx, fy = focal * width / self.sensor[0], focal * height / self.sensor[1]
         return np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
 
 
 @dataclass(frozen=True)
+class Lighting:
+    """How light becomes colour.
+
+    Attributes:
+        specular, shininess: Of the objects' highlights; the table has none.
+        shadow: Share of the lamp that a shadow takes away.
+        softness: Width of a shadow's edge [share of the picture's width].
+        fill: A second lamp opposite the first, without shadows, as a share of it.
+        gamma: Exponent between light and gray levels; 1 as in renderers that shade in display values.
+    """
+
+    specular: float = 0.22
+    shininess: float = 24.0
+    shadow: float = 1.0
+    softness: float = 0.0
+    fill: float = 0.0
+    gamma: float = 2.2
+
+
+@dataclass(frozen=True)
 class Look:
-    """What the light and the surfaces look like; nothing here moves anything."""
+    """What the light and the surfaces look like; but for `table_half` nothing here moves anything.
+
+    Attributes:
+        light: [3] the lamp's place [m].
+        ambient: Share of the light that comes from everywhere.
+        tint: [3] factor of each channel.
+        table, floor: [3] their colours; the background has the floor's.
+        table_pattern: "plain", "checker", "planks" or "speckle".
+        pattern_scale, pattern_angle, pattern_contrast: Of that pattern [m], [rad], share.
+        lighting: How light becomes colour.
+        texture: Contrast of a chequered pattern on the objects.
+        table_half: Half of the table's side [m].
+    """
 
     light: np.ndarray
     ambient: float
@@ -73,6 +114,9 @@ class Look:
     pattern_angle: float
     pattern_contrast: float
     floor: np.ndarray
+    lighting: Lighting = Lighting()
+    texture: float = 0.0
+    table_half: float = 0.45
 
 
 class Scene:
@@ -97,7 +141,7 @@ class Scene:
         """Settles the objects; `sections` are further ones of the MJCF, such as a hand's."""
         self.objects = tuple(objects)
         self.camera, self.look = camera, look
-        self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter, sections))
+        self.model = mujoco.MjModel.from_xml_string(_mjcf(objects, poses, clutter, sections, look.table_half))
         self.data = mujoco.MjData(self.model)
         body_object = np.full(self.model.nbody, -1, np.int32)
         for index in range(len(objects)):
@@ -127,13 +171,13 @@ class Scene:
         """[3] centre of mass of an object in the world frame [m]."""
         return self.data.body(f"object{index}").xipos.copy()
 
-    def all_in_view(self) -> bool:
-        """True where every object's centre projects well inside the image and none of them fell over an edge."""
+    def all_in_view(self, left: int = 40, top: int = 50, bottom: int = 40) -> bool:
+        """True where every object's centre is so far inside a picture of 640x480 [px]: none fell over an edge."""
         k = self.camera.intrinsics(*SENSOR)
         for index in range(len(self.objects)):
             point = self.camera.world_from_optical.T @ (self.object_position(index) - self.camera.position)
             u, v = (k @ (point / point[2]))[:2]
-            if not (40 < u < SENSOR[0] - 40 and 50 < v < SENSOR[1] - 40):
+            if not (left < u < SENSOR[0] - left and top < v < SENSOR[1] - bottom):
                 return False
         return True
 
@@ -149,7 +193,11 @@ def random_camera(rng: np.random.Generator) -> tuple[Camera, float]:
 
 
 def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
-    """Half of the scenes hold a group that shares its shape or its colour, so that counting is worth asking."""
+    return [make_object(color, shape, rng) for color, shape in random_names(rng)]
+
+
+def random_names(rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Colours and shapes. Half of the scenes hold a group that shares one, so that counting is worth asking."""
     pairs: list[tuple[str, str]] = []
     colors, shapes = list(COLORS), list(SHAPES)
     kind = rng.random()
@@ -164,8 +212,7 @@ def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
     total = max(len(pairs), int(rng.integers(1, MAX_OBJECTS + 1)))
     while len(pairs) < total:
         pairs.append((str(rng.choice(colors)), str(rng.choice(shapes))))
-    pairs = [("yellow", "banana") if shape == "banana" else (color, shape) for color, shape in pairs]
-    return [make_object(color, shape, rng) for color, shape in pairs]
+    return [("yellow", "banana") if shape == "banana" else (color, shape) for color, shape in pairs]
 
 
 def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.ndarray] | None:
@@ -187,7 +234,7 @@ def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.nda
     return placed
 
 
-def _to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
+def to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
     """Camera-aligned table coordinates (right, away) to world x, y [m]."""
     right, away = place
     return -away * math.cos(azimuth) - right * math.sin(azimuth), -away * math.sin(
@@ -196,7 +243,7 @@ def _to_world(place: np.ndarray, azimuth: float) -> tuple[float, float]:
 
 
 def object_pose(rng: np.random.Generator, thing: SceneObject, place: np.ndarray, azimuth: float) -> str:
-    x, y = _to_world(place, azimuth)
+    x, y = to_world(place, azimuth)
     yaw = rng.uniform(0, 2 * math.pi)
     if thing.shape == "mug":  # the handle stays in view, left or right: without it a mug is a cylinder
         side = 0.5 * math.pi * (1 if rng.random() < 0.5 else -1)
@@ -208,7 +255,7 @@ def loose_sheets(rng: np.random.Generator, azimuth: float) -> str:
     """Up to two sheets of paper flat on the table: things with no name, under and between the objects."""
     sheets = []
     for index in range(rng.integers(0, 3)):
-        x, y = _to_world(np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.17, 0.2)]), azimuth)
+        x, y = to_world(np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.17, 0.2)]), azimuth)
         half = rng.uniform(0.03, 0.10, 2)
         base = rng.uniform(0.25, 0.8)
         color = " ".join(f"{value:.3f}" for value in np.clip(base + rng.normal(0, 0.05, 3), 0.05, 0.95))
@@ -247,19 +294,22 @@ def random_look(rng: np.random.Generator) -> Look:
     )
 
 
-def _mjcf(objects: list[SceneObject], poses: list[str], clutter: str, sections: str) -> str:
+def _mjcf(
+    objects: list[SceneObject], poses: list[str], clutter: str, sections: str, table_half: float
+) -> str:
     assets = "".join({cone_mesh(thing.geoms) for thing in objects})
     bodies = "".join(
         f'<body name="object{i}" {pose}><freejoint/>{thing.geoms}</body>'
         for i, (thing, pose) in enumerate(zip(objects, poses, strict=True))
     )
+    half = f"{table_half:.4g}"
     return f"""<mujoco>
       <compiler angle="radian"/>
       <option timestep="0.004" integrator="implicitfast"/>
       <default><geom density="600" condim="6" friction="1 0.02 0.01"/></default>
       <asset>{assets}</asset>
       <worldbody>
-        <geom name="table" type="box" size="0.45 0.45 0.02" pos="0 0 -0.02" rgba="0.5 0.5 0.5 1"/>
+        <geom name="table" type="box" size="{half} {half} 0.02" pos="0 0 -0.02" rgba="0.5 0.5 0.5 1"/>
         <geom name="floor" type="plane" size="5 5 0.1" pos="0 0 -0.75" rgba="0.3 0.3 0.3 1"/>
         {clutter}{bodies}
       </worldbody>

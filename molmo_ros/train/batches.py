@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from tokenizers import Tokenizer
@@ -22,6 +23,8 @@ from molmo_ros.train.shape import GRID, PATCH, POOLED
 from molmo_ros.train.vocabulary import make_tokenizer, number_values
 
 CELL = VIEW // POOLED
+OTHER_NAMES = 0.2
+"""How often a shape is called by another of its names."""
 IGNORE = -100
 
 
@@ -128,13 +131,15 @@ def _cell(x: float, y: float) -> int:
 def augment(
     rgb: np.ndarray, segmentation: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirrors, shifts brightness, contrast and tint, and adds sensor noise. The names of things stay true."""
+    """Mirrors, shifts brightness, contrast and tint, softens, adds sensor noise. The names of things stay true."""
     if rng.random() < 0.5:
         rgb, segmentation = rgb[:, ::-1], segmentation[:, ::-1]
     gain = rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.025, 3))
     levels = np.arange(256)[:, None] / 255
     table = np.clip(levels ** rng.uniform(0.85, 1.18) * gain * 255, 0, 255).astype(np.uint8)
     rgb = np.stack([table[rgb[..., channel], channel] for channel in range(3)], axis=-1)
+    if rng.random() < 0.5:  # a larger picture that was made smaller has softer edges than a view of this size
+        rgb = cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), rng.uniform(0.3, 0.8))
     return add_noise(rgb, rng, rng.uniform(0, 6)), segmentation
 
 
@@ -199,7 +204,7 @@ class BatchStream(IterableDataset[Batch]):
             patches.append(patchify(rgb))
             dense.append(dense_labels(segmentation, names, points))
             visible = [i for i in range(len(names)) if np.isfinite(points[i, 0])]
-            maker = QueryMaker([names[i] for i in visible], points[visible], rng)
+            maker = QueryMaker([names[i] for i in visible], points[visible], rng, OTHER_NAMES)
             encoded = [encoder.encode(maker.draw()) for _ in range(self.queries)]
             blurred = [(encoder.blur(ids, rng), *rest) for ids, *rest in encoded]
             packed.append(_pack(blurred, encoder.prefix))

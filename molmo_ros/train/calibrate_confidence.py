@@ -34,7 +34,8 @@ from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.train.disturbance import DISTURBANCES, visible
-from molmo_ros.train.evaluate import HEIGHT, WIDTH, ask, hits
+from molmo_ros.train.evaluate import ask, hits
+from molmo_ros.train.held_out import HEIGHT, WIDTH
 from molmo_ros.train.queries import QueryMaker, mask_points
 from molmo_ros.train.reliability import (
     area_under_roc,

@@ -10,7 +10,7 @@ from molmo_ros.engine.quality_gate import AskedPicture
 from molmo_ros.engine.quantisation.decoder_prompts import Example
 from molmo_ros.sim.renderer import add_noise, render
 from molmo_ros.sim.scene import Scene
-from molmo_ros.train.evaluate import HEIGHT, HELD_OUT, WIDTH
+from molmo_ros.train.held_out import HEIGHT, HELD_OUT, WIDTH
 from molmo_ros.train.precision import scenes_with_queries
 from molmo_ros.train.queries import QueryMaker, mask_points
 

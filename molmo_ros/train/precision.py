@@ -21,7 +21,8 @@ from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Scene
-from molmo_ros.train.evaluate import HEIGHT, HELD_OUT, WHAT, WIDTH, Score, ask, judge
+from molmo_ros.train.evaluate import WHAT, Score, ask, judge
+from molmo_ros.train.held_out import HEIGHT, HELD_OUT, WIDTH
 from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 from molmo_ros.train.scenes import FIRST_SEED
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molmo_ros.sim.objects import COLORS, PLURALS, SHAPES
+from molmo_ros.sim.objects import COLORS, OTHER_NAMES, PLURALS, SHAPES
 
 ABSENT_NOUNS = (
     "apple", "dog", "cat", "phone", "fork", "knife", "spoon", "hammer", "book", "shoe", "car", "person", "keyboard",
@@ -105,10 +105,17 @@ class QueryMaker:
         names: (color, shape) of every object.
         points: [n, 2] from `mask_points`.
         rng: Source of every choice.
+        other_names: How often a shape is called by another of its names.
     """
 
-    def __init__(self, names: Sequence[tuple[str, str]], points: np.ndarray, rng: np.random.Generator):
-        self.names, self.points, self.rng = list(names), points, rng
+    def __init__(
+        self,
+        names: Sequence[tuple[str, str]],
+        points: np.ndarray,
+        rng: np.random.Generator,
+        other_names: float = 0.0,
+    ):
+        self.names, self.points, self.rng, self.other_names = list(names), points, rng, other_names
 
     def draw(self) -> SceneQuery:
         kinds: list[tuple[Callable[[], SceneQuery], float]] = [
@@ -162,7 +169,7 @@ class QueryMaker:
         color, shape = self.names[index]
         return SceneQuery(
             "color",
-            self._pick(COLOR_OF).format(x=shape),
+            self._pick(COLOR_OF).format(x=self._noun(shape)),
             f"{color.capitalize()}.",
             np.zeros((0, 2)),
             shape,
@@ -202,17 +209,17 @@ class QueryMaker:
         color, shape = self.names[self.rng.integers(len(self.names))]
         form = self.rng.random()
         if form < 0.6:
-            return f"{color} {shape}", self._matching(color, shape)
+            return f"{color} {self._noun(shape)}", self._matching(color, shape)
         if form < 0.85:
-            return shape, self._matching(None, shape)
+            return self._noun(shape), self._matching(None, shape)
         return f"{color} {self._pick(GENERIC)}", self._matching(color, None)
 
     def _group_label(self) -> tuple[str, tuple[int, ...]]:
         """A plural label; drawn so that groups of several are likely where there are any."""
         options = []
         for color, shape in sorted(set(self.names)):  # a set's own order changes from process to process
-            options += [(f"{color} {PLURALS[shape]}", self._matching(color, shape))]
-            options += [(PLURALS[shape], self._matching(None, shape))]
+            options += [(f"{color} {self._noun(shape, plural=True)}", self._matching(color, shape))]
+            options += [(self._noun(shape, plural=True), self._matching(None, shape))]
             options += [(f"{color} {self._pick(GENERIC)}s", self._matching(color, None))]
         if len(self.names) <= 5:
             options.append((f"{self._pick(GENERIC)}s", tuple(range(len(self.names)))))
@@ -225,7 +232,6 @@ class QueryMaker:
         colors = sorted({color for color, _ in present}) if self.rng.random() < 0.7 else list(COLORS)
         shapes = sorted({shape for _, shape in present}) if self.rng.random() < 0.7 else list(SHAPES)
         form = self.rng.random()
-        noun = PLURALS.get if plural else (lambda shape: shape)
         free = [
             (c, s)
             for c in colors
@@ -234,10 +240,10 @@ class QueryMaker:
         ]
         if form < 0.62 and free:
             color, shape = free[self.rng.integers(len(free))]
-            return f"{color} {noun(shape)}"
+            return f"{color} {self._noun(shape, plural)}"
         gone = [shape for shape in SHAPES if not self._matching(None, shape)]
         if form < 0.76 and gone:
-            return str(noun(str(self.rng.choice(gone))))
+            return self._noun(str(self.rng.choice(gone)), plural)
         missing = [color for color in COLORS if not self._matching(color, None)]
         if form < 0.86 and missing:
             return f"{self.rng.choice(missing)} {self._pick(GENERIC)}" + ("s" if plural else "")
@@ -245,6 +251,12 @@ class QueryMaker:
         if self.rng.random() < 0.3:
             word = f"{self.rng.choice(list(COLORS))} {word}"
         return word + ("s" if plural else "")
+
+    def _noun(self, shape: str, plural: bool = False) -> str:
+        """What a shape is called."""
+        if self.other_names and shape in OTHER_NAMES and self.rng.random() < self.other_names:
+            return OTHER_NAMES[shape][int(self.rng.integers(len(OTHER_NAMES[shape])))][plural]
+        return PLURALS[shape] if plural else shape
 
     def _gibberish(self) -> str:
         """A word that the vocabulary does not hold, so that unknown words are met in training."""

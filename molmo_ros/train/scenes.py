@@ -16,12 +16,15 @@ import numpy as np
 
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
+from molmo_ros.sim.wide_scenes import wide_scene
 
-VIEW = 196
+VIEW = 252
 """Side [px] of a stored view: the tower's crop size, so that training resizes nothing."""
 SHARD = 1000
 FIRST_SEED = 1_000_000
 """Seeds from here on are for training; those below are held out."""
+NARROW = 3
+"""Every so many-th scene of a shard is a `Scene.random`, the others are wide ones."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def write_shard(folder: Path, number: int) -> None:
     segmentation = np.empty((SHARD, VIEW, VIEW), np.int8)
     names = []
     for i in range(SHARD):
-        scene = Scene.random(FIRST_SEED + number * SHARD + i)
+        seed = FIRST_SEED + number * SHARD + i
+        scene = wide_scene(seed) if i % NARROW else Scene.random(seed)
         frame = render(scene, VIEW, VIEW)
         rgb[i], segmentation[i] = frame.rgb, frame.segmentation
         names.append([(thing.color, thing.shape) for thing in scene.objects])

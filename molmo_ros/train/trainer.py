@@ -17,17 +17,22 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families.table import parse_config
 from molmo_ros.molmo.network.model import MolmoModel
-from molmo_ros.molmo.weights.checkpoint import save_checkpoint
+from molmo_ros.molmo.weights.checkpoint import load_checkpoint, save_checkpoint
 from molmo_ros.train.batches import Batch, BatchStream
 from molmo_ros.train.losses import Trainee
+from molmo_ros.train.muon import Muon
 from molmo_ros.train.scenes import VIEW
 from molmo_ros.train.shape import PATCH, config_json
 from molmo_ros.train.vocabulary import make_tokenizer, number_values, write_tokenizer
+
+HALF = torch.backends.cpu.get_cpu_capability() != "AVX2"
+"""Whether matrices are multiplied in bfloat16; processors of AVX2 have none, and take eighty times as long."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Stage:
         dense_views: Further views per step for the dense labels alone: telling a mug from a cylinder takes the
             tower far more views than the decoder needs, and they cost a quarter without queries.
         peak: Highest learning rate (AdamW's scale).
+        blur: How much wider than in the end the targets of coordinates are at first [per mille].
     """
 
     name: str
@@ -49,10 +55,17 @@ class Stage:
     queries: int
     dense_views: int
     peak: float
+    blur: float = 14.0
 
 
 def stages(tower_steps: int, text_steps: int) -> list[Stage]:
+    """From nothing."""
     return [Stage("tower", tower_steps, 48, 0, 0, 2e-3), Stage("text", text_steps, 12, 6, 24, 1.5e-3)]
+
+
+def further_stages(steps: int) -> list[Stage]:
+    """From a trained checkpoint on."""
+    return [Stage("further", steps, 12, 6, 12, 8e-4, blur=6.0)]
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -69,7 +82,7 @@ def make_optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
         inside = parameter.ndim == 2 and (".blocks." in name or "model.connector" in name)
         (matrices if inside else rest).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=1e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=1e-3, weight_decay=0.05),
         torch.optim.AdamW(rest, lr=1e-3, weight_decay=0.01, betas=(0.9, 0.98)),
     ]
 
@@ -106,19 +119,34 @@ def sine_positions(rows: int, columns: int, width: int) -> torch.Tensor:
     return 0.4 * torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
 
 
+def trained_weights(folder: Path, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """Weights of a checkpoint, in float32, with its places stretched to a tower of another grid of patches."""
+    model = load_checkpoint(folder, dtype="float32")
+    state = dict(model.state_dict())
+    places = state["vision.position_embedding"]
+    before = places.reshape(1, *model.config.vision.grid, -1).permute(0, 3, 1, 2)
+    after = functional.interpolate(before, size=grid, mode="bicubic")
+    state["vision.position_embedding"] = after.permute(0, 2, 3, 1).reshape(-1, places.shape[1])
+    return state
+
+
 class TrainingRun:
     """A training run that can stop after any step.
 
     Args:
         folder: Where everything is kept.
         seed: Of initial weights and of the batches.
+        start: Checkpoint whose weights it starts with; None: with random ones.
     """
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, start: Path | None = None):
         self.folder, self.seed = folder, seed
         torch.manual_seed(seed)
         model = MolmoModel(training_config(), attention="explicit")
-        initialise(model)
+        if start is None:
+            initialise(model)
+        else:
+            model.load_state_dict(trained_weights(start, model.config.vision.grid))
         self.trainee = Trainee(model, torch.from_numpy(number_values(make_tokenizer())))
         self.optimizers = make_optimizers(self.trainee)
         self.done: dict[str, int] = {}
@@ -180,13 +208,13 @@ class TrainingRun:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=HALF):
             if stage.queries == 0:
                 loss, metrics = self.trainee.dense(self.trainee.features(batch), batch)
                 metrics["dense"] = loss.item()
             else:
                 # Coordinates start blurred and get sharper as they are learned.
-                sigma = 6 + 14 * (1 - step / stage.steps)
+                sigma = 6 + stage.blur * (1 - step / stage.steps)
                 losses = self.trainee(batch, sigma)
                 loss = losses.text + 2 * losses.place + 0.5 * losses.pointing + losses.dense
                 metrics = losses.metrics
@@ -240,10 +268,14 @@ def main() -> None:
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a trained checkpoint to go on from")
+    parser.add_argument("--further-steps", type=int, default=2400, help="steps from --start on")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    run = TrainingRun(args.folder, args.seed)
-    for stage in stages(args.tower_steps, args.text_steps):
+    run = TrainingRun(args.folder, args.seed, args.start)
+    fresh = args.start is None
+    todo = stages(args.tower_steps, args.text_steps) if fresh else further_stages(args.further_steps)
+    for stage in todo:
         run.train(stage, args.save_every)
 
 

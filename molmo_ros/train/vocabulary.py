@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from molmo_ros.sim.objects import COLORS, PLURALS, SHAPES
+from molmo_ros.sim.objects import COLORS, OTHER_NAMES, PLURALS, SHAPES
 from molmo_ros.train import queries
 
 BASE_SIZE = 2304
@@ -52,7 +52,11 @@ def _words() -> set[str]:
     )
     nouns = [*COLORS, *SHAPES, *PLURALS.values(), *queries.GENERIC, *(g + "s" for g in queries.GENERIC)]
     nouns += [word for name in queries.ABSENT_NOUNS for word in name.split()]
-    plain = set(re.findall(r"[A-Za-z]+", text)) | set(nouns) | set(EVERYDAY.split())
+    return _spellings(set(re.findall(r"[A-Za-z]+", text)) | set(nouns) | set(EVERYDAY.split()))
+
+
+def _spellings(plain: set[str]) -> set[str]:
+    """Words with and without a capital, and with and without a space before them."""
     words = plain | {word.capitalize() for word in plain}
     return words | {" " + word for word in words}
 
@@ -69,7 +73,9 @@ def make_tokenizer() -> Tokenizer:
         [f" {n}" for n in range(100)] + [f" {n:02d}" for n in range(10)] + [f" {n:03d}" for n in range(1000)]
     )
     punctuation = ['="', '">', "</", " <", " '", "?<", ".<"]
-    wanted = [*numbers, *sorted(_words()), *punctuation]
+    # Behind all others, since these words came later and no token may change its id under trained weights.
+    later = _spellings({word for names in OTHER_NAMES.values() for both in names for word in both})
+    wanted = [*numbers, *sorted(_words()), *punctuation, *sorted(later)]
     for text in wanted:
         symbol = _byte_symbols(text)
         if symbol not in entries:

@@ -15,7 +15,7 @@ from molmo_ros.sim.scene import Scene
 from molmo_ros.train.batches import IGNORE, BatchStream, QueryEncoder, attention_mask, dense_labels, patchify
 from molmo_ros.train.queries import QueryMaker, mask_points
 from molmo_ros.train.scenes import VIEW
-from molmo_ros.train.shape import POOLED, config_json
+from molmo_ros.train.shape import GRID, POOLED, config_json
 from molmo_ros.train.trainer import write_processor
 from molmo_ros.train.vocabulary import make_tokenizer, write_tokenizer
 
@@ -108,7 +108,8 @@ def test_stream_makes_batches_from_shards(tmp_path, monkeypatch):
     write_shard(tmp_path, 1)
     batch = next(iter(BatchStream(tmp_path, views=3, queries=2, seed=0)))
     assert (
-        batch.patches.shape == (3, 196, 588) and batch.ids.shape == batch.labels.shape == batch.segment.shape
+        batch.patches.shape == (3, GRID**2, 588)
+        and batch.ids.shape == batch.labels.shape == batch.segment.shape
     )
     assert set(batch.segment.unique().tolist()) >= {0, 1, 2}
     assert int((batch.ids == parse_config(config_json()).token_ids["im_patch"]).sum()) == 3 * 2 * POOLED**2

@@ -16,7 +16,7 @@ from molmo_ros.train.calibrate_confidence import (
     report,
     scaled,
 )
-from molmo_ros.train.evaluate import HELD_OUT
+from molmo_ros.train.held_out import HELD_OUT
 from molmo_ros.train.reliability import area_under_roc, brier
 from molmo_ros.train.scenes import FIRST_SEED
 

@@ -8,6 +8,7 @@ from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Rendering
 from molmo_ros.train.evaluate import TARGETS, evaluate, judge, table
+from molmo_ros.train.held_out import narrow_scenes
 from molmo_ros.train.queries import SceneQuery
 
 SEGMENTATION = np.full((48, 64), -1, np.int32)
@@ -49,8 +50,8 @@ def test_answers_in_words_must_be_the_right_ones():
 
 
 def test_embedded_checkpoint_points_counts_and_says_no():
-    scores, distances, _ = evaluate(Molmo.from_pretrained("tiny"), scenes=40, queries=8)
+    result = evaluate(Molmo.from_pretrained("tiny"), narrow_scenes(40), queries=8)
     for row, target in TARGETS.items():
         # 40 scenes say little about a percent; a broken pipeline or checkpoint costs tens of them.
-        assert scores[row].total >= 30 and scores[row].share > target - 0.06, table(scores, distances)
-    assert np.median(distances) < 10
+        assert result.scores[row].total >= 30 and result.scores[row].share > target - 0.06, table(result)
+    assert np.median(result.off) < 10

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from molmo_ros.train.evaluate import HELD_OUT
 from molmo_ros.train.examples import SIMULATED_SEED, simulated_examples, simulated_questions
+from molmo_ros.train.held_out import HELD_OUT
 from molmo_ros.train.precision import scenes_with_queries
 from molmo_ros.train.scenes import FIRST_SEED
 

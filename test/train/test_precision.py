@@ -7,7 +7,8 @@ from molmo_ros import Molmo
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.sim.renderer import Rendering
-from molmo_ros.train.evaluate import HELD_OUT, evaluate
+from molmo_ros.train.evaluate import evaluate
+from molmo_ros.train.held_out import HELD_OUT, narrow_scenes
 from molmo_ros.train.precision import FORMATS, Agreement, compare, drift, table
 from molmo_ros.train.queries import SceneQuery
 
@@ -46,7 +47,7 @@ def results():
 
 
 def test_the_same_queries_as_the_evaluation(results):
-    scores, _, _ = evaluate(Molmo.from_pretrained("tiny"), 8, 4)
+    scores = evaluate(Molmo.from_pretrained("tiny"), narrow_scenes(8), 4).scores
     assert results["float32"].scores == scores
     assert results["float32"].identical == results["float32"].answers == 32
     assert set(results["float32"].drifts) == {0.0}

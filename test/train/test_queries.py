@@ -73,3 +73,23 @@ def test_mask_points_lie_in_the_mask_even_of_a_ring():
 
 def test_coordinates_are_three_digits():
     assert points_text(np.array([[4.4, 999.8]]), "x") == '<points coords="1 1 004 999">x</points>'
+
+
+def test_other_names_mean_the_same_things():
+    maker = QueryMaker(NAMES, POINTS, np.random.default_rng(8), other_names=0.5)
+    meant = {
+        "box": "cube",
+        "boxe": "cube",
+        "block": "cube",
+        "sphere": "ball",
+        "can": "cylinder",
+        "cup": "mug",
+    }
+    asked = set()
+    for query in (draw() for _ in range(60) for draw in (maker.one, maker.many, maker.absent)):
+        words = query.label.split()
+        noun = words[-1].removesuffix("s")
+        asked.add(noun)
+        usual = " ".join([*words[:-1], meant.get(noun, noun)])
+        assert sorted(query.members) == [i for i, name in enumerate(NAMES) if fits(usual, name)], query.label
+    assert {"box", "block", "sphere", "cube", "ball"} <= asked

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from molmo_ros.molmo.pipeline import checkpoint_folder
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.train import scenes
 from molmo_ros.train.losses import soft_coordinate_loss
-from molmo_ros.train.trainer import Stage, TrainingRun, learning_rate, stages
+from molmo_ros.train.trainer import Stage, TrainingRun, learning_rate, stages, trained_weights
 
 TEXT = Stage("text", 6, 2, 2, 2, 1e-3)
 
@@ -26,12 +27,11 @@ def folder(tmp_path_factory):
 
 @contextlib.contextmanager
 def single_precision():
-    """Muon's iteration, and what autocast would shorten, in float32.
+    """What autocast would shorten, in float32.
 
     A processor without bfloat16's instructions takes ten times as long for it, and the same things are learned.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)
         patch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
         yield
 
@@ -75,3 +75,18 @@ def test_learning_rate_warms_up_and_falls():
     stage = stages(100, 1000)[1]
     rates = [learning_rate(stage, step) for step in (0, 60, 500, 999)]
     assert rates[0] < rates[3] < rates[2] < rates[1] <= stage.peak
+
+
+def test_a_further_run_starts_with_the_checkpoint_s_own_features(tmp_path):
+    """Places are stretched to the finer grid: a point of the first grid keeps its neighbours."""
+    start = checkpoint_folder("tiny")
+    run = TrainingRun(tmp_path, seed=5, start=start)
+    stored = load_checkpoint(start)
+    for name, value in stored.state_dict().items():
+        if name != "vision.position_embedding":
+            torch.testing.assert_close(run.trainee.model.state_dict()[name], value)
+    rows, columns = stored.config.vision.grid
+    finer = trained_weights(start, (2 * rows, 2 * columns))["vision.position_embedding"]
+    grid = finer.reshape(rows, 2, columns, 2, -1).mean(dim=(1, 3)).reshape(rows * columns, -1)
+    places = stored.vision.position_embedding
+    assert (grid - places).norm() < 0.25 * places.norm()

@@ -58,3 +58,11 @@ def test_the_product_reads_it_and_no_text_spells_a_marker(tmp_path):
     tokenizer = ProductTokenizer.from_folder(tmp_path)
     ids = np.array(tokenizer.encode("<im_patch> <|im_end|><|image|> red"))
     assert ids.max() < BASE_SIZE and tokenizer.special_id("<|im_end|>") not in ids
+
+
+def test_words_that_came_later_moved_no_other(tokenizer):
+    """Trained weights know tokens by their ids; these are of the first vocabulary."""
+    first = {"Ġ000": 366, "Ġcube": 1607, "Ġyour": 1759, "<|im_end|>": 2303}
+    assert {token: tokenizer.token_to_id(token) for token in first} == first
+    encoded = tokenizer.encode(" boxes blocks sphere cans cups", add_special_tokens=False)
+    assert len(encoded.ids) == 5
