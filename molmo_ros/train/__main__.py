@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from molmo_ros.train.trainer import TrainingRun, stages
+from molmo_ros.train.trainer import TrainingRun, further_stages, stages
 
 
 def main() -> None:
@@ -20,6 +20,10 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=26, help="shards of 1000 scenes")
     parser.add_argument("--tower-steps", type=int, default=500)
     parser.add_argument("--text-steps", type=int, default=4400)
+    parser.add_argument(
+        "--start", type=Path, help="a trained checkpoint to go on from, instead of from nothing"
+    )
+    parser.add_argument("--further-steps", type=int, default=750, help="steps from --start on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=200, help="held-out scenes of the evaluation")
     args = parser.parse_args()
@@ -29,11 +33,13 @@ def main() -> None:
         check=True,
     )
     torch.set_num_threads(1)
-    run = TrainingRun(args.folder, args.seed)
-    for stage in stages(args.tower_steps, args.text_steps):
+    run = TrainingRun(args.folder, args.seed, args.start)
+    fresh = args.start is None
+    for stage in stages(args.tower_steps, args.text_steps) if fresh else further_stages(args.further_steps):
         run.train(stage, save_every=100)
-    checkpoint = str(args.folder / "checkpoint")
-    subprocess.run([*here, "molmo_ros.train.evaluate", checkpoint, "--scenes", str(args.scenes)], check=True)
+    for kind in ("narrow", "wide"):
+        asked = [str(args.folder / "checkpoint"), "--scenes", str(args.scenes), "--kind", kind]
+        subprocess.run([*here, "molmo_ros.train.evaluate", *asked], check=True)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from molmo_ros.molmo.scoring.confidence_calibration import (
 from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens, WrittenPointScorer
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
+from molmo_ros.sim.wide_scenes import wide_scene
 from molmo_ros.train.disturbance import DISTURBANCES, visible
 from molmo_ros.train.evaluate import ask, hits
 from molmo_ros.train.held_out import HEIGHT, WIDTH
@@ -131,12 +132,15 @@ class Observed(TextPoints):
 
 
 def collect(model: Molmo, first: int, scenes: int) -> Part:
-    """Asks about the scenes with seeds from `first` on; `model` has raw scores from here on."""
+    """Asks about the scenes with seeds from `first` on, each second a wide one; `model` has raw scores from here on.
+
+    A picture of another shape is stretched to 4:3, as the network's square view stretches it anyway.
+    """
     part, observed = Part(), Observed(model.runtime, model.tokenizer)
     model.calibration, model.point_format = None, observed
     for seed in range(first, first + scenes):
         rng = np.random.default_rng(seed)
-        scene = Scene.random(seed)
+        scene = wide_scene(seed) if seed % 2 else Scene.random(seed)
         view = (
             "plain"
             if rng.random() < PLAIN
