@@ -78,12 +78,14 @@ DISTURBANCES: dict[str, Callable[[Rendering, np.random.Generator], Rendering]] =
 }
 
 
-def visible(frame: Rendering, names: list[tuple[str, str]]) -> tuple[Rendering, list[tuple[str, str]]]:
-    """The frame and its objects' names without those of which (nearly) nothing is to be seen.
+def visible(
+    frame: Rendering, names: list[tuple[str, str]], least: int = LEAST_PIXELS
+) -> tuple[Rendering, list[tuple[str, str]]]:
+    """The frame and its objects' names without those of which fewer than `least` pixels are to be seen.
 
     Object indices in the segmentation are numbered anew.
     """
-    kept = [i for i in range(len(names)) if np.count_nonzero(frame.segmentation == i) >= LEAST_PIXELS]
+    kept = [i for i in range(len(names)) if np.count_nonzero(frame.segmentation == i) >= least]
     renumbered = np.full(len(names) + 1, -1, frame.segmentation.dtype)  # the last entry is index -1's
     renumbered[kept] = np.arange(len(kept))
     return replace(frame, segmentation=renumbered[frame.segmentation]), [names[i] for i in kept]

@@ -12,6 +12,7 @@ import numpy as np
 from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.sim.wide_scenes import wide_scene
+from molmo_ros.train.disturbance import visible
 
 WIDTH, HEIGHT = 640, 480
 HELD_OUT = 10_000
@@ -73,8 +74,9 @@ def recorded_scenes(folder: Path, kind: str = "") -> Iterator[HeldOutScene]:
 
 def _seen(seed: int, scene: Scene, size: tuple[int, int]) -> HeldOutScene:
     rng = np.random.default_rng(seed)
-    frame = render(scene, *size)
-    names = tuple((thing.color, thing.shape) for thing in scene.objects)
-    places = np.array([scene.object_position(index) for index in range(len(names))])
+    frame, seen = visible(
+        render(scene, *size), [(thing.color, thing.shape) for thing in scene.objects], least=1
+    )
+    places = np.array([scene.object_position(index) for index in range(len(scene.objects))])
     distance = float(np.linalg.norm(places - scene.camera.position, axis=1).mean())
-    return HeldOutScene(str(seed), add_noise(frame.rgb, rng), frame, names, distance, rng)
+    return HeldOutScene(str(seed), add_noise(frame.rgb, rng), frame, tuple(seen), distance, rng)
