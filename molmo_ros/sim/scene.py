@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -196,22 +197,27 @@ def _random_objects(rng: np.random.Generator) -> list[SceneObject]:
     return [make_object(color, shape, rng) for color, shape in random_names(rng)]
 
 
-def random_names(rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Colours and shapes. Half of the scenes hold a group that shares one, so that counting is worth asking."""
+def random_names(rng: np.random.Generator, shares: Sequence[float] | None = None) -> list[tuple[str, str]]:
+    """Colours and shapes. Half of the scenes hold a group that shares one, so that counting is worth asking.
+
+    Args:
+        rng: Source of every choice.
+        shares: How often each of `SHAPES` comes; None: equally often.
+    """
     pairs: list[tuple[str, str]] = []
     colors, shapes = list(COLORS), list(SHAPES)
     kind = rng.random()
     if kind < 0.35:
-        shape = str(rng.choice(shapes))
+        shape = str(rng.choice(shapes, p=shares))
         pairs += [(str(rng.choice(colors)), shape) for _ in range(rng.integers(2, 6))]
     elif kind < 0.5:
         color = str(rng.choice(colors))
         pairs += [(color, str(rng.choice(shapes[:-1]))) for _ in range(rng.integers(2, 6))]
     elif kind < 0.62:
-        pairs += [(str(rng.choice(colors)), str(rng.choice(shapes)))] * int(rng.integers(2, 6))
+        pairs += [(str(rng.choice(colors)), str(rng.choice(shapes, p=shares)))] * int(rng.integers(2, 6))
     total = max(len(pairs), int(rng.integers(1, MAX_OBJECTS + 1)))
     while len(pairs) < total:
-        pairs.append((str(rng.choice(colors)), str(rng.choice(shapes))))
+        pairs.append((str(rng.choice(colors)), str(rng.choice(shapes, p=shares))))
     return [("yellow", "banana") if shape == "banana" else (color, shape) for color, shape in pairs]
 
 

@@ -30,6 +30,8 @@ SENSORS = (SENSOR, SENSOR, (1280, 720), (1920, 1080))
 LEAST_VIEW = 0.023
 """Least width of a thing as a share of the picture's: some six pixels of the network's view."""
 SIZES = 0.4, 1.6
+SHARES = (0.22, 0.22, 0.22, 0.08, 0.1, 0.08, 0.08)
+"""How often each of `SHAPES` comes: what somebody types first are boxes, spheres and cylinders."""
 PLAIN_COLORS: dict[str, tuple[float, float, float]] = {
     "red": (1.0, 0.0, 0.0),
     "green": (0.0, 1.0, 0.0),
@@ -78,7 +80,7 @@ def _objects(rng: np.random.Generator, view: float) -> list[SceneObject]:
     common = _kind_of_color(rng)
     size = rng.uniform(min(smallest, SIZES[1]), SIZES[1])
     objects = []
-    for color, shape in random_names(rng):
+    for color, shape in random_names(rng, SHARES):
         own = float(np.clip(size * rng.uniform(0.8, 1.25), smallest, max(SIZES[1], smallest)))
         build = Build(own, rng.uniform(0.7, 1.4) if rng.random() < 0.5 else 1.0)
         kind = common if one_kind else _kind_of_color(rng)
