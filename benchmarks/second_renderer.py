@@ -1,7 +1,7 @@
 """The embedded checkpoint on pictures of a renderer that it was never trained on: MuJoCo's own, by OpenGL.
 
-`MUJOCO_GL=osmesa python -m benchmarks.second_renderer --scenes 150` (a machine without a display needs Debian's
-`libosmesa6`). The scenes are held-out wide ones; shading, shadows, highlights and edges are the rasteriser's, the truth
+`MUJOCO_GL=osmesa python -m benchmarks.second_renderer --scenes 150` (a machine without a display needs Debian's package
+libosmesa6). The scenes are held-out wide ones; shading, shadows, highlights and edges are the rasteriser's, the truth
 is the ray caster's, which sees the same geometry from the same place.
 """
 
