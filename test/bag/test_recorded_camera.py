@@ -70,7 +70,7 @@ def test_a_body_frame_is_seen_by_the_recorded_transforms(table, tmp_path):
         "/tf_static", transform("base", "cam", START, (0.0, 0.0, 1.0), (0.0, 0.0, half, half)), START
     )
     result = asked(recording, tmp_path, "--target-frame", "base")
-    assert result.status == "NO_DEPTH" and "'base'" in result.reason and "optical_frame" in result.reason
+    assert result.status == "NO_TRANSFORM" and "'base'" in result.reason and "optical_frame" in result.reason
 
 
 def test_a_picture_without_a_stamp_has_no_depth(table, tmp_path):

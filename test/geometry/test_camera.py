@@ -178,7 +178,7 @@ def test_no_inverse_outside_the_lens_model_is_nan():
         ({"k": [float("nan")] * 9}, "not finite"),
         ({"k": K[:4]}, "9 values"),
         # A simulator's default K with another image size.
-        ({"k": [277.0, 0, 160.0, 0, 277.0, 120.0, 0, 0, 1]}, "640x480.*K of an image of about 320x240"),
+        ({"k": [277.0, 0, 160.0, 0, 277.0, 120.0, 0, 0, 1]}, "640x480.*SDF's default, that of about 320x240"),
         ({"k": [615.0, 0, 640.0, 0, 615.0, 360.0, 0, 0, 1]}, "contradicts the image size"),
         ({"width": 0}, "positive"),
         ({"model": "mystery", "d": (0.1, 0, 0, 0)}, "plumb_bob, rational_polynomial, equidistant"),
