@@ -23,6 +23,8 @@ from molmo_ros.train.shape import GRID, PATCH, POOLED
 from molmo_ros.train.vocabulary import make_tokenizer, number_values
 
 CELL = VIEW // POOLED
+WINDOW = 5
+"""Side of a window [pooled cells]: a thing and what is around it, for a third of the work of a whole view."""
 OTHER_NAMES = 0.2
 """How often a shape is called by another of its names."""
 IGNORE = -100
@@ -43,6 +45,8 @@ class Batch:
         labels: int64 [B, L]: next token to predict, IGNORE where none.
         coordinate: float32 [B, L]: per-mille value that the label stands for, NaN where the label is no coordinate.
         cell: int64 [B, L]: pooled cell of the point whose x comes next, IGNORE elsewhere.
+        corner: int64 [B, 2]: row and column of the first pooled cell that is there; (0, 0) of whole views. Patches
+            and cells of a window are those of `WINDOW` cells a side from there on.
     """
 
     patches: Tensor
@@ -56,6 +60,7 @@ class Batch:
     labels: Tensor
     coordinate: Tensor
     cell: Tensor
+    corner: Tensor
 
 
 def patchify(rgb: np.ndarray) -> np.ndarray:
@@ -171,10 +176,20 @@ class BatchStream(IterableDataset[Batch]):
         queries: Queries per view; 0 for dense labels only.
         seed: Of every random choice.
         shards: Which shard files; None for all but the first, which is kept for validation.
+        windows: Whether a view is cut down to a window around one of its things.
     """
 
-    def __init__(self, folder: Path, views: int, queries: int, seed: int, shards: list[int] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        views: int,
+        queries: int,
+        seed: int,
+        shards: list[int] | None = None,
+        windows: bool = False,
+    ):
         self.folder, self.views, self.queries, self.seed, self.shards = folder, views, queries, seed, shards
+        self.windows = windows
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(self.seed)
@@ -197,12 +212,16 @@ class BatchStream(IterableDataset[Batch]):
                 )
 
     def _batch(self, scenes, encoder: QueryEncoder, rng: np.random.Generator) -> Batch:
-        patches, dense, packed = [], [], []
+        patches, dense, packed, corners = [], [], [], []
         for rgb, segmentation, names in scenes:
             rgb, segmentation = augment(rgb, segmentation, rng)
             points = mask_points(segmentation, len(names))
-            patches.append(patchify(rgb))
-            dense.append(dense_labels(segmentation, names, points))
+            corner = window_corner(points, rng) if self.windows else (0, 0)
+            side = WINDOW if self.windows else POOLED
+            patches.append(_cut(patchify(rgb), GRID, 2 * corner[0], 2 * corner[1], 2 * side))
+            labels = dense_labels(segmentation, names, points)
+            dense.append([_cut(column, POOLED, *corner, side) for column in labels])
+            corners.append(corner)
             visible = [i for i in range(len(names)) if np.isfinite(points[i, 0])]
             maker = QueryMaker([names[i] for i in visible], points[visible], rng, OTHER_NAMES)
             encoded = [encoder.encode(maker.draw()) for _ in range(self.queries)]
@@ -217,7 +236,24 @@ class BatchStream(IterableDataset[Batch]):
             torch.tensor([column + [fill] * (length - len(column)) for column in rows])
             for rows, fill in zip(zip(*packed, strict=True), fills, strict=True)
         ]
-        return Batch(torch.from_numpy(np.stack(patches)), shape, color, center, peak, *columns)
+        seen = torch.from_numpy(np.stack(patches))
+        return Batch(seen, shape, color, center, peak, *columns, corner=torch.tensor(corners))
+
+
+def window_corner(points: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """First row and column [pooled cells] of a window that holds one of the points [n, 2], x and y per mille."""
+    shown = points[np.isfinite(points[:, 0])]
+    x, y = shown[rng.integers(len(shown))] if len(shown) else rng.uniform(0, 1000, 2)
+    row, column = divmod(_cell(x, y), POOLED)
+    first = np.array((row, column)) - rng.integers(0, WINDOW, 2)
+    row, column = first.clip(0, POOLED - WINDOW).tolist()
+    return row, column
+
+
+def _cut(values: np.ndarray, grid: int, row: int, column: int, side: int) -> np.ndarray:
+    """A square of `side` out of values [grid * grid, ...]."""
+    square = values.reshape(grid, grid, *values.shape[1:])[row : row + side, column : column + side]
+    return square.reshape(side * side, *values.shape[1:])
 
 
 def _pack(queries, prefix: list[int]):

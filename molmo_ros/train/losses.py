@@ -5,18 +5,26 @@ Only the text loss concerns the released weights' own outputs; the heads of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from molmo_ros.molmo.network.model import MolmoModel
+from molmo_ros.molmo.network.vision import VisionTower
 from molmo_ros.sim.objects import COLORS, SHAPES
-from molmo_ros.train.batches import IGNORE, Batch, attention_mask
-from molmo_ros.train.shape import POOLED
+from molmo_ros.train.batches import IGNORE, WINDOW, Batch, attention_mask
+from molmo_ros.train.shape import GRID, POOLED
 
 BINS = 1000
+POSITIONS = "position_embedding"
+
+
+def pooling_table(side: int) -> Tensor:
+    """int64 [1, side * side, 4]: the patches of every cell, of a square of so many cells a side."""
+    return torch.arange(4 * side**2).view(side, 2, side, 2).transpose(1, 2).reshape(1, side**2, 4)
 
 
 class DenseHeads(nn.Module):
@@ -82,14 +90,28 @@ class Trainee(nn.Module):
         self.pointing_heads = nn.ModuleDict({str(layer): PointingHead(width) for layer in (1, 2)})
         self.register_buffer("number_ids", number_ids, persistent=False)
         self.number_ids: Tensor
+        seen = replace(model.config.vision, grid=(2 * WINDOW, 2 * WINDOW))
+        self._window_tower = (VisionTower(seen, "explicit").to("meta"),)  # a tuple: no part of the trainee
 
     def features(self, batch: Batch) -> Tensor:
         """[B, cells, width] image features; global view and tile are the same picture, so one run serves both."""
         crops = batch.patches.to(torch.float32) / 127.5 - 1
-        table = (
-            torch.arange(4 * POOLED**2).view(POOLED, 2, POOLED, 2).transpose(1, 2).reshape(1, POOLED**2, 4)
+        table = pooling_table(POOLED).expand(len(crops), -1, -1)
+        return self.model.encode_images(crops.unsqueeze(1), table)
+
+    def window_features(self, batch: Batch) -> Tensor:
+        """[B, WINDOW * WINDOW, width] image features of windows: the tower sees nothing but these patches."""
+        crops = batch.patches.to(torch.float32) / 127.5 - 1
+        side = 2 * WINDOW
+        rows, columns = (2 * batch.corner[:, axis, None] + torch.arange(side) for axis in (0, 1))
+        places = self.model.vision.position_embedding[
+            (rows[:, :, None] * GRID + columns[:, None, :]).flatten(1)
+        ]
+        tower = self._window_tower[0]
+        seen = functional_call(
+            tower, {**dict(self.model.vision.named_parameters()), POSITIONS: places}, crops
         )
-        return self.model.encode_images(crops.unsqueeze(1), table.expand(len(crops), -1, -1))
+        return self.model.connector(seen, pooling_table(WINDOW).expand(len(crops), -1, -1))
 
     def dense(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         heads = self.dense_heads

@@ -47,6 +47,7 @@ class Stage:
             tower far more views than the decoder needs, and they cost a quarter without queries.
         peak: Highest learning rate (AdamW's scale).
         blur: How much wider than in the end the targets of coordinates are at first [per mille].
+        windows: Whether those further views are cut down to a window around a thing, at a third of the cost.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stage:
     dense_views: int
     peak: float
     blur: float = 14.0
+    windows: bool = False
 
 
 def stages(tower_steps: int, text_steps: int) -> list[Stage]:
@@ -65,7 +67,7 @@ def stages(tower_steps: int, text_steps: int) -> list[Stage]:
 
 def further_stages(steps: int) -> list[Stage]:
     """From a trained checkpoint on."""
-    return [Stage("further", steps, 12, 6, 12, 8e-4, blur=6.0)]
+    return [Stage("further", steps, 12, 6, 40, 8e-4, blur=6.0, windows=True)]
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -168,8 +170,8 @@ class TrainingRun:
         (self.folder / "state.partial").replace(self.folder / "state.pt")
         write_checkpoint(self.trainee.model, self.folder / "checkpoint")
 
-    def batches(self, views: int, queries: int, seed: int) -> Iterator[Batch]:
-        stream = BatchStream(self.folder / "scenes", views, queries, seed)
+    def batches(self, views: int, queries: int, seed: int, windows: bool = False) -> Iterator[Batch]:
+        stream = BatchStream(self.folder / "scenes", views, queries, seed, windows=windows)
         return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
 
     def train(self, stage: Stage, save_every: int) -> None:
@@ -178,7 +180,9 @@ class TrainingRun:
             return
         seed = 1000 * self.seed + start
         batches = self.batches(stage.views, stage.queries, seed)
-        further = self.batches(stage.dense_views, 0, seed + 500_000) if stage.dense_views else None
+        further = (
+            self.batches(stage.dense_views, 0, seed + 500_000, stage.windows) if stage.dense_views else None
+        )
         log = (self.folder / "log.jsonl").open("a")
         sums: dict[str, float] = {}
         began = time.monotonic()
@@ -224,7 +228,8 @@ class TrainingRun:
                     "dense": losses.dense.item(),
                 }
             if further is not None:
-                dense, dense_metrics = self.trainee.dense(self.trainee.features(further), further)
+                see = self.trainee.window_features if stage.windows else self.trainee.features
+                dense, dense_metrics = self.trainee.dense(see(further), further)
                 loss = loss + 2 * dense
                 metrics |= dense_metrics
         loss.backward()
