@@ -39,14 +39,14 @@ class Batch:
         shape, color: int64 [B, cells]: class of the object that fills most of a pooled cell, 0 = none, else 1 + index.
         center: float32 [B, cells, 2]: that object's point, per mille of the view (NaN where none).
         peak: float32 [B, cells]: 1 where the cell holds an object's point.
+        corner: int64 [B, 2]: row and column of the first pooled cell that is there; (0, 0) of whole views. Patches
+            and cells of a window are those of `WINDOW` cells a side from there on.
         ids: int64 [B, L] tokens: BOS, image, then the queries one after another.
         segment: int64 [B, L]: 0 for the image prefix, the query's number from 1, -1 for padding.
         positions: int64 [B, L]: every query starts where the image ends.
         labels: int64 [B, L]: next token to predict, IGNORE where none.
         coordinate: float32 [B, L]: per-mille value that the label stands for, NaN where the label is no coordinate.
         cell: int64 [B, L]: pooled cell of the point whose x comes next, IGNORE elsewhere.
-        corner: int64 [B, 2]: row and column of the first pooled cell that is there; (0, 0) of whole views. Patches
-            and cells of a window are those of `WINDOW` cells a side from there on.
     """
 
     patches: Tensor
@@ -54,13 +54,13 @@ class Batch:
     color: Tensor
     center: Tensor
     peak: Tensor
+    corner: Tensor
     ids: Tensor
     segment: Tensor
     positions: Tensor
     labels: Tensor
     coordinate: Tensor
     cell: Tensor
-    corner: Tensor
 
 
 def patchify(rgb: np.ndarray) -> np.ndarray:
@@ -237,7 +237,7 @@ class BatchStream(IterableDataset[Batch]):
             for rows, fill in zip(zip(*packed, strict=True), fills, strict=True)
         ]
         seen = torch.from_numpy(np.stack(patches))
-        return Batch(seen, shape, color, center, peak, *columns, corner=torch.tensor(corners))
+        return Batch(seen, shape, color, center, peak, torch.tensor(corners), *columns)
 
 
 def window_corner(points: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
