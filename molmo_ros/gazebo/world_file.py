@@ -1,4 +1,7 @@
-"""A world's SDF file: its cameras and its objects. Included models and meshes are not followed."""
+"""A world's SDF file: its cameras and its objects.
+
+Of an included model it knows the name and the place alone, and no mesh is read.
+"""
 
 from __future__ import annotations
 
@@ -104,9 +107,9 @@ class _Model(NamedTuple):
 
 
 def _models(parent: Element, above: str, place: RigidTransform | None, static: bool) -> Iterator[_Model]:
-    """The models in an element, with those inside of them."""
-    for element in parent.findall("model"):
-        name = above + element.get("name", "")
+    """The models in an element, included ones too, with those inside of them."""
+    for element in (*parent.findall("model"), *parent.findall("include")):
+        name = above + (element.get("name") or _name_of_included(element))
         here: RigidTransform | WorldFileError
         try:
             here = pose_of(element) if place is None else place @ pose_of(element)
@@ -116,6 +119,13 @@ def _models(parent: Element, above: str, place: RigidTransform | None, static: b
         yield _Model(name, element, here, stands)
         inner = here if isinstance(here, RigidTransform) else RigidTransform()
         yield from _models(element, f"{name}::", inner, stands)
+
+
+def _name_of_included(include: Element) -> str:
+    """What an included model is called: `<name>`, or that of its folder."""
+    return (
+        include.findtext("name", "").strip() or include.findtext("uri", "").strip().rstrip("/").split("/")[-1]
+    )
 
 
 def _cameras(model: _Model) -> Iterator[SimulatedCamera]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from molmo_ros.gazebo.__main__ import generated_files
+from molmo_ros.gazebo.bridge_file import bridged_topics
 from molmo_ros.gazebo.launch_plan import plan_launch, transform_arguments, world_path
 from molmo_ros.gazebo.question_list import QuestionList
 from molmo_ros.gazebo.release import FORTRESS, HARMONIC, fortress_world, release_of
@@ -242,6 +243,27 @@ def test_an_own_list_of_questions(questions):
 def test_a_meshs_collision_is_its_shape(questions):
     made = questions(START, model(MESH + BOX, "can", static=False, more=POSES))
     assert made.solids["can"][0].size == (0.1, 0.2, 0.3)
+
+
+def included(inside, name="<name>can</name>"):
+    """An include as Gazebo's own pages have it, with what is beside its address."""
+    uri = "<uri>https://fuel.example/1.0/somebody/models/Coke Can</uri>"
+    return f"<include>{uri}{name}<pose>1 2 3 0 0 0</pose>{inside}</include>"
+
+
+def test_an_included_model_is_asked_about_where_it_was_put(questions):
+    made = questions(START + "boxes: {can: [0.1, 0.2, 0.3]}", included(POSES))
+    assert made.view().off_surface("can", (1.05, 2.0, 3.0)) == pytest.approx(0.0, abs=1e-9)
+    assert "/model/can/pose" in [topic.gz_topic for topic in bridged_topics(made.world)]
+    unnamed = questions(
+        "world: lab.sdf\nobjects: {Coke Can: can}\nboxes: {Coke Can: [1, 1, 1]}", included(POSES, name="")
+    )
+    assert list(unnamed.queries) == ["Coke Can"]
+    assert questions(START + "boxes: {can: [1, 1, 1]}", included("<static>true</static>")).queries
+    with pytest.raises(WorldFileError, match="can has no box, sphere or cylinder: boxes takes its size"):
+        questions(START, included(POSES))
+    with pytest.raises(WorldFileError, match="can moves and has no PosePublisher"):
+        questions(START + "boxes: {can: [1, 1, 1]}", included(""))
 
 
 @pytest.mark.parametrize(
