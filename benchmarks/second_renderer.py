@@ -15,12 +15,10 @@ import mujoco
 import numpy as np
 
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
 from molmo_ros.sim.wide_scenes import wide_scene
-from molmo_ros.train.disturbance import visible
 from molmo_ros.train.evaluate import evaluate, table
-from molmo_ros.train.held_out import HEIGHT, HELD_OUT, WIDTH, HeldOutScene
+from molmo_ros.train.held_out import HEIGHT, HELD_OUT, WIDTH, HeldOutScene, held_out
 
 NEAR, FAR = 0.05, 20.0
 
@@ -62,12 +60,8 @@ def _look_through(eye: mujoco.MjvGLCamera, scene: Scene) -> None:
 def rasterised_scenes(count: int, first: int = HELD_OUT) -> Iterator[HeldOutScene]:
     """Held-out wide scenes, drawn by OpenGL."""
     for seed in range(first, first + count):
-        scene, rng = wide_scene(seed), np.random.default_rng(seed)
-        names = [(thing.color, thing.shape) for thing in scene.objects]
-        frame, seen = visible(render(scene, WIDTH, HEIGHT), names, least=1)
-        places = np.array([scene.object_position(index) for index in range(len(names))])
-        distance = float(np.linalg.norm(places - scene.camera.position, axis=1).mean())
-        yield HeldOutScene(str(seed), rasterised(scene, rng), frame, tuple(seen), distance, rng)
+        scene = wide_scene(seed)
+        yield held_out(seed, scene, (WIDTH, HEIGHT), lambda _, rng, scene=scene: rasterised(scene, rng))
 
 
 def main() -> None:

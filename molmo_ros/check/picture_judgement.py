@@ -4,7 +4,6 @@ node ends with the first that is wrong."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -172,7 +171,6 @@ class PictureJudgement:
 
     def _judge_places(self, size: tuple[int, int], depth: DepthMessage | None, reason: str) -> None:
         """What the node itself would say about points all over the picture."""
-        find_depth: Callable[[], tuple[DepthMessage | None, str]] = lambda: (depth, reason)  # noqa: E731
         locator = Locator(
             self.camera,
             self.frame.message.header,
@@ -180,7 +178,7 @@ class PictureJudgement:
             "",
             settings=self.settings,
             transforms=self.transforms,
-            find_depth=find_depth,
+            find_depth=lambda: (depth, reason),
         )
         columns = (np.arange(COLUMNS) + 0.5) / COLUMNS * size[0]
         rows = (np.arange(ROWS) + 0.5) / ROWS * size[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -13,6 +13,7 @@ from molmo_ros.sim.objects import COLORS, SHAPES, SceneObject, cone_mesh, make_o
 
 MAX_OBJECTS = 7
 SETTLE_STEPS = 120
+ATTEMPTS = 60
 SENSOR = (640, 480)
 """Width and height [px] of the camera whose intrinsics a scene draws."""
 
@@ -223,16 +224,32 @@ def random_names(rng: np.random.Generator, shares: Sequence[float] | None = None
 
 def _places(rng: np.random.Generator, objects: list[SceneObject]) -> list[np.ndarray] | None:
     """Positions [m] right of and away from the camera, apart enough that each object is well visible."""
+
+    def apart(between: np.ndarray, sizes: float) -> bool:
+        # Depth is foreshortened, so things in line with the camera need more room than things side by side.
+        return math.hypot(*(between * (1.0, 0.62))) > sizes + 0.016
+
+    return scattered(objects, lambda: np.array([rng.uniform(-0.20, 0.20), rng.uniform(-0.13, 0.14)]), apart)
+
+
+def scattered(
+    objects: Sequence[SceneObject],
+    draw: Callable[[], np.ndarray],
+    apart: Callable[[np.ndarray, float], bool],
+) -> list[np.ndarray] | None:
+    """A position [2] [m] for each object, drawn until it is apart from all before it; None where that takes too long.
+
+    Args:
+        objects: What is to be placed.
+        draw: Draws a position.
+        apart: Whether two objects are, by the vector [2] between them and the sum of their sizes [m].
+    """
     placed: list[np.ndarray] = []
     for index, thing in enumerate(objects):
-        for _ in range(60):
-            place = np.array([rng.uniform(-0.20, 0.20), rng.uniform(-0.13, 0.14)])
-            # Depth is foreshortened, so things in line with the camera need more room than things side by side.
-            apart = [
-                math.hypot(*((place - other) * (1.0, 0.62))) > thing.size + objects[i].size + 0.016
-                for i, other in enumerate(placed)
-            ]
-            if all(apart):
+        for _ in range(ATTEMPTS):
+            place = draw()
+            between = [apart(place - other, thing.size + objects[i].size) for i, other in enumerate(placed)]
+            if all(between):
                 placed.append(place)
                 break
         if len(placed) != index + 1:

@@ -20,6 +20,7 @@ from molmo_ros.sim.scene import (
     object_pose,
     random_look,
     random_names,
+    scattered,
 )
 
 NEAREST, FARTHEST = 0.35, 1.4
@@ -112,21 +113,13 @@ def _places(
     rng: np.random.Generator, objects: list[SceneObject], reach: float, foreshortening: float
 ) -> list[np.ndarray] | None:
     """Positions [m] right of and away from the camera within a reach [m], apart enough to be told apart."""
-    placed: list[np.ndarray] = []
-    for index, thing in enumerate(objects):
-        for _ in range(60):
-            place = rng.uniform(-reach, reach, 2)
-            apart = [
-                math.hypot(*((place - other) * (1.0, min(0.95, foreshortening))))
-                > (thing.size + objects[i].size) * rng.uniform(0.9, 1.2) + 0.006
-                for i, other in enumerate(placed)
-            ]
-            if all(apart):
-                placed.append(place)
-                break
-        if len(placed) != index + 1:
-            return None
-    return placed
+
+    def apart(between: np.ndarray, sizes: float) -> bool:
+        return (
+            math.hypot(*(between * (1.0, min(0.95, foreshortening)))) > sizes * rng.uniform(0.9, 1.2) + 0.006
+        )
+
+    return scattered(objects, lambda: rng.uniform(-reach, reach, 2), apart)
 
 
 def _look(rng: np.random.Generator) -> Look:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +43,14 @@ class HeldOutScene:
 def narrow_scenes(count: int, first: int = HELD_OUT) -> Iterator[HeldOutScene]:
     """Tables half a metre away, 640x480, with sensor noise."""
     for seed in range(first, first + count):
-        yield _seen(seed, Scene.random(seed), (WIDTH, HEIGHT))
+        yield held_out(seed, Scene.random(seed), (WIDTH, HEIGHT))
 
 
 def wide_scenes(count: int, first: int = HELD_OUT) -> Iterator[HeldOutScene]:
     """Scenes of `molmo_ros.sim.wide_scenes`, 640x480 to 1920x1080, with sensor noise."""
     for seed in range(first, first + count):
         scene = wide_scene(seed)
-        yield _seen(seed, scene, scene.camera.sensor)
+        yield held_out(seed, scene, scene.camera.sensor)
 
 
 def recorded_scenes(folder: Path, kind: str = "") -> Iterator[HeldOutScene]:
@@ -72,11 +72,25 @@ def recorded_scenes(folder: Path, kind: str = "") -> Iterator[HeldOutScene]:
         yield HeldOutScene(entry["file"], rgb, frame, names, entry["distance"], rng)
 
 
-def _seen(seed: int, scene: Scene, size: tuple[int, int]) -> HeldOutScene:
+def held_out(
+    seed: int,
+    scene: Scene,
+    size: tuple[int, int],
+    draw: Callable[[Rendering, np.random.Generator], np.ndarray] = lambda frame, rng: add_noise(
+        frame.rgb, rng
+    ),
+) -> HeldOutScene:
+    """A scene of the simulator with its truth.
+
+    Args:
+        seed: Of the noise and of the queries.
+        scene: What is seen.
+        size: Width and height of the picture [px].
+        draw: Makes the picture of what the ray caster saw.
+    """
     rng = np.random.default_rng(seed)
-    frame, seen = visible(
-        render(scene, *size), [(thing.color, thing.shape) for thing in scene.objects], least=1
-    )
-    places = np.array([scene.object_position(index) for index in range(len(scene.objects))])
+    names = [(thing.color, thing.shape) for thing in scene.objects]
+    frame, seen = visible(render(scene, *size), names, least=1)
+    places = np.array([scene.object_position(index) for index in range(len(names))])
     distance = float(np.linalg.norm(places - scene.camera.position, axis=1).mean())
-    return HeldOutScene(str(seed), add_noise(frame.rgb, rng), frame, tuple(seen), distance, rng)
+    return HeldOutScene(str(seed), draw(frame, rng), frame, tuple(seen), distance, rng)

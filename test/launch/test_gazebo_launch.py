@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from molmo_ros.gazebo.launch_plan import plan_launch
 from molmo_ros.gazebo.release import HARMONIC, RELEASES
 from molmo_ros.node.parameters.declaration import SPECS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from launch_source import keys_used  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch" / "gazebo.launch.py"
@@ -52,13 +56,7 @@ def test_the_arguments():
 
 
 def test_every_argument_is_used():
-    used = {
-        node.slice.value
-        for node in ast.walk(TREE)
-        if isinstance(node, ast.Subscript)
-        and getattr(node.value, "id", "") == "given"
-        and isinstance(node.slice, ast.Constant)
-    }
+    used = keys_used(TREE, "given")
     assert used | set(HANDED_ON) == set(ROWS)
 
 

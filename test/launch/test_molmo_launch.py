@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ import pytest
 
 from molmo_ros.node.parameters.declaration import SPECS
 from molmo_ros.node.parameters.topic_arguments import remappings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from launch_source import keys_used  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch" / "molmo.launch.py"
@@ -71,13 +75,7 @@ def test_arguments_are_documented():
 
 
 def test_every_argument_of_a_process_is_used_and_every_use_is_declared():
-    used = {
-        node.slice.value
-        for node in ast.walk(TREE)
-        if isinstance(node, ast.Subscript)
-        and getattr(node.value, "id", "") == "values"
-        and isinstance(node.slice, ast.Constant)
-    }
+    used = keys_used(TREE, "values")
     assert used == {entry[0] for entry in process_arguments()} | {"query_topic"}
 
 

@@ -1,23 +1,12 @@
 """Windows: a part of a view has the labels of its place, and the tower sees it as it sees the whole."""
 
 import numpy as np
-import pytest
 import torch
 
-from molmo_ros.train import losses, scenes
+from molmo_ros.train import losses
 from molmo_ros.train.batches import WINDOW, BatchStream, window_corner
 from molmo_ros.train.shape import GRID, POOLED
 from molmo_ros.train.trainer import TrainingRun
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("windows")
-    (folder / "scenes").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scenes, "SHARD", 4)
-        scenes.write_shard(folder / "scenes", 1)
-    return folder
 
 
 def batch_of(folder, windows):

@@ -8,21 +8,10 @@ import torch
 
 from molmo_ros.molmo.pipeline import checkpoint_folder
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
-from molmo_ros.train import scenes
 from molmo_ros.train.losses import soft_coordinate_loss
 from molmo_ros.train.trainer import Stage, TrainingRun, learning_rate, stages, trained_weights
 
 TEXT = Stage("text", 6, 2, 2, 2, 1e-3)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("training")
-    (folder / "scenes").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scenes, "SHARD", 6)
-        scenes.write_shard(folder / "scenes", 1)
-    return folder
 
 
 @contextlib.contextmanager

@@ -8,22 +8,9 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from molmo_ros.node.lifecycle.clock_jumps import ClockJumps  # noqa: E402
-
-
-@pytest.fixture
-def node(domain):
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    node = rclpy.create_node(
-        "molmo_node", context=context, parameter_overrides=[Parameter("use_sim_time", value=True)]
-    )
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 def test_two_sources_are_named_and_told_once(node, monkeypatch):

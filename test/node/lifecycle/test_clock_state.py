@@ -13,18 +13,6 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from molmo_ros.node.lifecycle.clock_state import ClockState  # noqa: E402
 
 
-@pytest.fixture
-def node(domain):
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    node = rclpy.create_node(
-        "molmo_node", context=context, parameter_overrides=[Parameter("use_sim_time", value=True)]
-    )
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
 def test_a_time_that_stands_until_it_goes_on(node):
     real = [100.0]
     state = ClockState(node, lambda: real[0])
