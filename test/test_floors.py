@@ -42,7 +42,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engine_build",),
         ("build_plan", "load", "quality_gate"),
         ("quality", "runtimes", "targets"),
-        ("graphs", "store", "tensorrt"),
+        ("cost", "graphs", "store", "tensorrt"),
         ("quantisation", "shapes"),
         ("errors", "runtime_table"),
     ),

@@ -3,6 +3,9 @@
 With --image-size also what a picture of that size becomes: tiles, crops (the global view included) and image
 tokens, for the model's default and for every lower limit on the crops that makes a difference. Fewer crops and
 tokens are a faster answer with less detail.
+
+With --device also what each model takes there as a TensorRT engine, before it is bought: memory, time to a first point,
+tokens per second. These are computed from the model's shape and the device's data sheet, not measured.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from molmo_ros.cli.device_table import Costs, device_costs, device_text
 from molmo_ros.cli.printable import aligned, complain, say
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
@@ -27,6 +31,8 @@ from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.crop_budget import ImageCost, shapes
 
 LARGEST_SIDE = 65535
+PICTURE = (1280, 720)
+"""(width, height) [px] of the picture that costs on a device are about, where none is given."""
 COLUMNS = (
     "name",
     "on the hub",
@@ -56,6 +62,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="WxH",
         help="say what a picture of this size becomes, such as 1280x720",
     )
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help="say what the models would take there, such as agx-orin or rtx4060; a wrong one lists all",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object with every field")
     parser.set_defaults(run=run)
 
@@ -79,11 +90,15 @@ def run(args: argparse.Namespace) -> int:
     """Prints the table, or one model; returns the exit code."""
     try:
         entries = [find_model(args.name)] if args.name else list(registry().values())
+        costs = device_costs(entries, args.device, args.image_size or PICTURE) if args.device else None
     except MolmoError as error:
         complain(error)
-        return 2 if args.name else 1
+        return 2 if args.name or args.device else 1
     if args.json:
-        print(json.dumps({"models": [_plain(entry, args.image_size) for entry in entries]}))
+        print(json.dumps({"models": [_plain(entry, args.image_size, costs) for entry in entries]}))
+        return 0
+    if costs is not None:
+        say(device_text(costs))
         return 0
     parts = [details(entries[0]) if args.name else overview(entries)]
     if args.image_size:
@@ -162,9 +177,11 @@ def budget_table(entries: Sequence[ModelEntry], size: tuple[int, int]) -> str:
     return "\n\n".join(parts)
 
 
-def _plain(entry: ModelEntry, size: tuple[int, int] | None) -> dict[str, Any]:
-    """The entry as JSON has it, with what a picture of `size` becomes."""
+def _plain(entry: ModelEntry, size: tuple[int, int] | None, costs: Costs | None) -> dict[str, Any]:
+    """The entry as JSON has it, with what a picture of `size` becomes, and what it takes on a device."""
     plain = asdict(entry)
+    if costs is not None:
+        plain["device"] = costs.record(entry.name)
     if size is not None:
         plain["image"] = {
             "width": size[0],

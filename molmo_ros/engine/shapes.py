@@ -81,7 +81,7 @@ class Shapes:
             max_crops=most,
             max_context=context,
             max_prompt=min(_rounded(largest), context),
-            max_image_tokens=max(_features(images, tiling) for tiling in _tilings(most)),
+            max_image_tokens=max(image_features(images, tiling) for tiling in _tilings(most)),
             slots=config.connector.pool[0] * config.connector.pool[1],
         )
 
@@ -119,7 +119,7 @@ def _tilings(most: int) -> Iterator[tuple[int, int]]:
         yield rows, most // rows
 
 
-def _features(images: ImageProcessorConfig, tiling: tuple[int, int]) -> int:
+def image_features(images: ImageProcessorConfig, tiling: tuple[int, int]) -> int:
     """Image features of an image: the cells of the global view, and those of the mosaic of tiles."""
     grid = images.grid
     rows, columns = grid.pooled((grid.patches, grid.patches))
