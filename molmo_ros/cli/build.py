@@ -9,6 +9,10 @@ The language model is quantised (int8, int4, fp8, nvfp4), calibrated on pictures
 simulator's. Vision tower, connector, output head and point head stay at 16 bit. At the end the engine's answers are
 compared with those of the 16-bit model on pictures that calibration has not seen; answers that moved too far fail the
 build, unless --force is given.
+
+--dry-run builds nothing. It says what the build would take, and what the engine would on the known devices of its
+target: memory, time to a first point, tokens per second, all computed. It does so for a Jetson on any machine, and ends
+with status 2 where the build itself would be refused.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molmo_ros.cli.arguments import given_path
+from molmo_ros.cli.device_table import engine_text
 from molmo_ros.cli.printable import complain, printable, say
-from molmo_ros.engine.targets import PRECISIONS, TARGET_NAMES
+from molmo_ros.engine.targets import GPU_TARGETS, PRECISIONS, TARGET_NAMES, TensorRTTarget
 from molmo_ros.molmo.errors import MolmoError
 
 if TYPE_CHECKING:
@@ -74,7 +79,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--no-quality", action="store_true", help="leave out the quality gate")
     parser.add_argument("--force", action="store_true", help="keep an engine that the quality gate refuses")
-    parser.add_argument("--dry-run", action="store_true", help="only check, and say what it will take")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only check, and say what it will take, and what the engine will take on its devices",
+    )
     parser.set_defaults(run=run)
 
 
@@ -85,13 +94,16 @@ def run(args: argparse.Namespace) -> int:
         from molmo_ros.engine.engine_build import build
         from molmo_ros.engine.targets import this_gpu
 
+        gpu = this_gpu()
+        # Only to be looked at: what a Jetson will take can be asked anywhere.
+        imagined = GPU_TARGETS[args.target].capability if args.dry_run and args.target in GPU_TARGETS else gpu
         plan = BuildPlan.make(
             args.model,
             args.target,
             args.precision,
             max_crops=args.max_crops,
             max_context=args.max_context,
-            gpu=this_gpu(),
+            gpu=imagined,
         )
         shapes = plan.shapes
         print(
@@ -103,6 +115,9 @@ def run(args: argparse.Namespace) -> int:
         if plan.estimate().memory > memory:
             complain(f"this machine has {memory / 1e9:.1f} GB of memory: add swap")
         if args.dry_run:
+            if isinstance(plan.target, TensorRTTarget):
+                say(engine_text(args.model, plan))
+            plan.target.check_machine(gpu)
             return 0
         calibration = _calibration(args) if plan.quantised else []
         gate = [] if args.no_quality else _gate(args)

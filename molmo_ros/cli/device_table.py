@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from molmo_ros.cli.printable import aligned
-from molmo_ros.engine.cost.device import GB, SIXTEEN, Device, find_device
+from molmo_ros.engine.cost.device import GB, SIXTEEN, Device, devices_of, find_device
 from molmo_ros.engine.cost.device_estimate import FIRST_POINT, WORDS, DeviceEstimate, Span
 from molmo_ros.engine.cost.published_speed import PUBLISHED
 from molmo_ros.engine.cost.released_shape import released_shape
-from molmo_ros.engine.targets import GPU_TARGETS
+from molmo_ros.engine.targets import GPU_TARGETS, TensorRTTarget
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.registry import ModelEntry
-from molmo_ros.molmo.images.crop_budget import shapes
+from molmo_ros.molmo.images.crop_budget import image_cost, shapes
+
+if TYPE_CHECKING:  # it imports torch
+    from molmo_ros.engine.build_plan import BuildPlan
 
 COLUMNS = ("model", "weights", "crops", "memory GB", "fits", "first point, s", "likely", "tokens/s", "likely")
 BRIEF = ("bf16", "int4")
 """The precisions of a table of all models."""
+PICTURE = (1280, 720)
+"""(width, height) [px] of the picture that costs are about, where none is given."""
+MEANING = (
+    "The left figure is the floor that no program can beat; likely is what others' programs reach of it, and",
+    "its range from their least to their most. docs/costs.md has formulas, sources and what is left out.",
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,30 @@ def device_text(costs: Costs) -> str:
     return "\n".join([_heading(device, costs.picture), "", *aligned(rows), "", *_notes(device)])
 
 
+def engine_text(model: str, plan: BuildPlan) -> str:
+    """What an engine that is not built yet would take, on each device of its target.
+
+    Args:
+        model: As the user named it.
+        plan: Of an engine for TensorRT.
+    """
+    assert isinstance(plan.target, TensorRTTarget)
+    images = read_image_processing(plan.checkpoint).with_max_crops(plan.shapes.max_crops)
+    image = image_cost(images, (PICTURE[1], PICTURE[0]))
+    found = [
+        DeviceEstimate.of(plan.config, images, image, plan.precision, device, plan.shapes.max_context)
+        for device in devices_of(plan.target.capability)
+    ]
+    if not found:
+        return f"no device of compute capability {plan.target.compute_capability} is in the table of docs/costs.md"
+    rows = [("device", *COLUMNS[1:]), *(_row(one.device.name, one) for one in found)]
+    heading = (
+        f"{model} there, pictures of {PICTURE[0]}x{PICTURE[1]}. COMPUTED from its shape and the devices' data sheets; "
+        "nothing was measured."
+    )
+    return "\n".join([heading, "", *aligned(rows), "", *MEANING])
+
+
 def _heading(device: Device, picture: tuple[int, int]) -> str:
     rate = device.rate(SIXTEEN) / 1e12
     return (
@@ -93,8 +127,7 @@ def _notes(device: Device) -> list[str]:
     lines = [
         f"Memory: weights, cache, activations and CUDA; {device.usable / GB:g} GB of it are taken to be free here.",
         f"First point: vision, a prompt with {WORDS} tokens of words, {FIRST_POINT} decoded; no image processing.",
-        "The left figure is the floor that no program can beat; likely is what others' programs reach of it, and",
-        "its range from their least to their most. docs/costs.md has formulas, sources and what is left out.",
+        *MEANING,
     ]
     for one in PUBLISHED:
         if one.on == device and one.alike:

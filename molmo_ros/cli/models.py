@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from molmo_ros.cli.device_table import Costs, device_costs, device_text
+from molmo_ros.cli.device_table import PICTURE, Costs, device_costs, device_text
 from molmo_ros.cli.printable import aligned, complain, say
 from molmo_ros.molmo.catalog.registry import (
     CHECKS,
@@ -31,8 +31,6 @@ from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.images.crop_budget import ImageCost, shapes
 
 LARGEST_SIDE = 65535
-PICTURE = (1280, 720)
-"""(width, height) [px] of the picture that costs on a device are about, where none is given."""
 COLUMNS = (
     "name",
     "on the hub",

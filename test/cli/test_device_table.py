@@ -56,3 +56,26 @@ def test_an_unknown_device_is_bad_input(capsys):
     assert main(["models", "--device", "toaster"]) == 2
     error = capsys.readouterr().err
     assert "'toaster'" in error and "orin-nx-16" in error and error.count("\n") == 1
+
+
+def test_a_dry_run_says_what_the_engine_will_take(capsys):
+    """A Jetson's too, on a machine that cannot build it; which it says."""
+    assert main(["build", "tiny", "--target", "rtx40", "--precision", "int4", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "COMPUTED" in out and {"rtx4060", "rtx4090"} <= {line.split(" ")[0] for line in out.splitlines()}
+    assert main(["build", "tiny", "--target", "jetson-orin", "--dry-run"]) == 2
+    found = capsys.readouterr()
+    assert "agx-orin " in found.out and "rtx" not in found.out
+    assert "only be built on a Jetson Orin" in found.err
+
+
+def test_a_dry_run_counts_the_precision_and_the_crops_that_are_asked_for(capsys):
+    def weights(*more):
+        main(["build", "tiny", "--target", "rtx30", "--dry-run", *more])
+        lines = capsys.readouterr().out.splitlines()
+        (row,) = [line.split() for line in lines if line.startswith("rtx3060 ")]
+        return row[1], int(row[2]), float(row[10])
+
+    bf16, int4 = weights(), weights("--precision", "int4", "--max-crops", "4")
+    assert (bf16[0], bf16[1]) == ("bf16", 2) and (int4[0], int4[1]) == ("int4", 5)
+    assert int4[2] > 2 * bf16[2]
