@@ -152,3 +152,13 @@ def domain():
     """A ROS domain of the module's own: nothing that an earlier module left behind is met."""
     with claimed_domain() as number:
         yield number
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A CUDA device made of the CPU, see `cuda_stand_in`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from cuda_stand_in import cuda_stand_in
+
+    with cuda_stand_in(monkeypatch) as device:
+        yield device

@@ -5,6 +5,7 @@ A token is hundreds of small kernels, and starting them one by one can take long
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -13,6 +14,8 @@ import torch
 from molmo_ros.molmo.errors import MolmoError
 
 Result = TypeVar("Result")
+Made = TypeVar("Made")
+LOG = logging.getLogger(__name__)
 
 
 class CudaGraphs(Generic[Result]):
@@ -26,11 +29,15 @@ class CudaGraphs(Generic[Result]):
     """
 
     def __init__(self, device: torch.device, refused: str | None = None) -> None:
-        """Begins without any recording.
+        """Begins with a recording of next to nothing, to find out whether the device records.
 
         Args:
             device: Where the steps run.
             refused: Why nothing is to be recorded; None to record where the device can.
+
+        Raises:
+            torch.OutOfMemoryError: The device has no memory left.
+            RuntimeError: The device is lost.
         """
         self.refused = f"{device.type} has no CUDA graphs" if device.type != "cuda" else refused
         self._device = device
@@ -39,6 +46,7 @@ class CudaGraphs(Generic[Result]):
             self._aside = torch.cuda.Stream(device)
             # They share their working memory, because one runs after the other; results have places of their own.
             self._pool = torch.cuda.graph_pool_handle()
+            self._try()
 
     def run(self, kind: Hashable, step: Callable[[], Result]) -> Result:
         """Runs a step.
@@ -47,29 +55,73 @@ class CudaGraphs(Generic[Result]):
             kind: Steps of the same kind do the same on the same memory.
             step: Enqueues its work on torch's current stream. What it returns the first time is returned every time;
                 as tensors, their contents are new.
+
+        Raises:
+            torch.OutOfMemoryError: There is no memory for the recording; the next run tries again.
+            RuntimeError: The device is lost.
         """
         if self.refused is None and kind not in self._recorded:
-            self._record(kind, step)
+            recording = self._record(step)
+            if recording is not None:
+                self._recorded[kind] = recording
         if self.refused is not None:
             return step()
         graph, result = self._recorded[kind]
         graph.replay()
         return result
 
-    def _record(self, kind: Hashable, step: Callable[[], Result]) -> None:
-        """Records a kind, or notes why that cannot be."""
+    def forget(self) -> None:
+        """Drops all recordings, and the memory that they hold, as before what they read and write moves."""
+        self._recorded.clear()
+
+    def _try(self) -> None:
+        """Makes sure that a replay computes with what is in memory then."""
+        source = torch.ones(1, dtype=torch.float32, device=self._device)
+        made = torch.zeros(1, dtype=torch.float32, device=self._device)
+        recording = self._record(lambda: torch.add(source, 1, out=made))
+        if recording is None:
+            return
+        source.fill_(41)
+        recording[0].replay()
+        if (found := float(made)) != 42:
+            self._refuse(f"a recorded 41 + 1 is {found:g} on this device")
+
+    def _record(self, step: Callable[[], Made]) -> tuple[torch.cuda.CUDAGraph, Made] | None:
+        """A recording of a step, which has run once; or None, and why that cannot be is noted."""
         current, aside = torch.cuda.current_stream(self._device), self._aside
         aside.wait_stream(current)
-        with torch.cuda.stream(aside):
-            step()  # libraries set up what they need at the first run, which must not happen in a recording
-        current.wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
+        try:
+            # torch.cuda.graph comes back from its stream only where all went well.
+            with torch.cuda.stream(aside):
+                step()  # libraries set up what they need at the first run, which must not happen in a recording
+                recording, failure = self._captured(step)
+        finally:
+            current.wait_stream(aside)
+        if failure is None:
+            return recording
+        if isinstance(failure, torch.OutOfMemoryError):
+            raise failure
+        torch.cuda.synchronize(self._device)  # raises where the device is lost, and not only a recording
+        self._refuse(f"recording failed: {str(failure).splitlines()[0]}")
+        return None
+
+    def _captured(
+        self, step: Callable[[], Made]
+    ) -> tuple[tuple[torch.cuda.CUDAGraph, Made] | None, Exception | None]:
+        """A recording of what a step enqueues, or what went wrong first: the end of a spoilt one has an error too."""
+        graph, failure = torch.cuda.CUDAGraph(), None
         try:
             # Other threads may use the device meanwhile.
-            with torch.cuda.graph(graph, self._pool, aside, capture_error_mode="thread_local"):
-                result = step()
+            with torch.cuda.graph(graph, self._pool, self._aside, capture_error_mode="thread_local"):
+                try:
+                    result = step()
+                except (RuntimeError, MolmoError) as error:
+                    failure = error
         except (RuntimeError, MolmoError) as error:
-            self.refused = f"recording failed: {str(error).splitlines()[0]}"
-            self._recorded.clear()
-            return
-        self._recorded[kind] = graph, result
+            failure = failure or error
+        return (None, failure) if failure is not None else ((graph, result), None)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused = reason
+        self._recorded.clear()
+        LOG.warning("tokens are decoded kernel by kernel, which is slower: %s", reason)

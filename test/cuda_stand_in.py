@@ -1,0 +1,321 @@
+"""A CUDA device made of the CPU, as strict as CUDA is: streams and their order, recordings, faults that stay, a limit
+of memory.
+
+Every operation of torch is computed at once, in the memory of the host, while the stand-in keeps account of what a
+device would be free to do:
+
+* An operation is on the stream that is current. Where it reads or writes what another stream wrote or read, and nothing
+  ordered the two (`wait_stream`, a host that waited), that is a `Race`.
+* In a recording nothing is computed: what operations would have made is not a number until the recording is replayed.
+  A host that reads meanwhile spoils it, as one that enqueues the unrecordable does.
+* A fault stays: whatever is asked of the device afterwards fails, also giving memory back.
+* There is so much memory. What torch frees it keeps in reserve, where another library's allocations find none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections import Counter
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique_consecutive", "equal"}
+"""Operations whose result the host waits for."""
+HOST = {"cpu", "tolist", "numpy"}
+"""Methods that bring values to the host."""
+FAULT = "CUDA error: an illegal memory access was encountered"
+IN_RECORDING = "CUDA error: operation not permitted when stream is capturing"
+
+
+class Race(AssertionError):
+    """Two streams use the same memory, and nothing says which comes first."""
+
+
+class Stream:
+    """Attributes:
+    seen: How far each stream had come, as far as this one waited for it.
+    """
+
+    def __init__(self, cuda, name: str) -> None:
+        self._cuda, self.name, self.cuda_stream, self.device = cuda, name, id(self), torch.device("cuda:0")
+        self.seen: Counter = Counter()
+
+    def wait_stream(self, other: Stream) -> None:
+        self._cuda.check()
+        self.seen |= other.seen
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Graph:
+    """Takes the place of `torch.cuda.CUDAGraph`."""
+
+    def __init__(self, cuda) -> None:
+        self._cuda, self.steps, self.spoilt = cuda, [], ""
+
+    def capture_begin(self, *_pool, capture_error_mode: str, **_options) -> None:
+        assert capture_error_mode == "thread_local", "other threads use the device meanwhile"
+        self._cuda.check()
+        if self._cuda.cannot_record:
+            raise RuntimeError(self._cuda.cannot_record)
+        self._cuda.recording, self.stream = self, self._cuda.current
+
+    def capture_end(self) -> None:
+        self._cuda.recording = None
+        if self.spoilt:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    def replay(self) -> None:
+        for function, args, kwargs, result in self.steps:
+            made = self._cuda.launch(function, args, kwargs)
+            for old, new in zip(_tensors(result), _tensors(made), strict=True):
+                if old is not new and not _views(function):
+                    self._cuda.keep(old, new)
+        self._cuda.replays += 1
+
+
+class Cuda(TorchDispatchMode):
+    """The device, while it is entered.
+
+    `Race` and `Graph` are here too, for tests, which do not import this file.
+
+    Attributes:
+        default: The stream that is current in the beginning.
+        reads: How often the host waited for values.
+        launches: How many operations were started one by one.
+        replays: How many recordings were replayed.
+        cannot_record: What the device says instead of recording; "" where it can.
+        left: Operations until torch finds no memory; None for never.
+        capacity: Of the device [bytes].
+        reserved: What torch holds of it [bytes]; freed tensors stay in there.
+    """
+
+    Race, Graph = Race, Graph
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known_streams: set[Stream] = set()
+        self.default = self.current = self.stream("default")
+        self.recording: Graph | None = None
+        self.reads = self.launches = self.replays = 0
+        self.cannot_record, self.left, self.broken = "", None, False
+        self.capacity, self.allocated, self.peak, self.reserved = 1 << 40, 0, 0, 0
+        self._host: Counter = Counter()
+        self._uses: dict[int, tuple] = {}
+        self._own: dict[int, object] = {}
+        self._facade = Facade(self)
+
+    def __enter__(self):
+        super().__enter__()
+        self._facade.__enter__()
+        return self
+
+    def __exit__(self, *args):
+        self._facade.__exit__(*args)
+        return super().__exit__(*args)
+
+    # What a test does to it.
+
+    def break_down(self) -> None:
+        """A kernel has written where it must not: the process has lost the device."""
+        self.broken = True
+
+    # `torch.cuda`.
+
+    def stream(self, name: str = "") -> Stream:
+        made = Stream(self, name or f"stream {len(self._known_streams)}")
+        self._known_streams.add(made)
+        return made
+
+    def check(self) -> None:
+        if self.broken:
+            raise torch.AcceleratorError(FAULT)
+
+    def synchronize(self, device=None) -> None:
+        self.check()
+        if self.recording is not None:
+            self._spoil()
+        for stream in self._known_streams:
+            self._host |= stream.seen
+
+    def empty_cache(self) -> None:
+        self.check()
+        self.reserved = self.allocated
+
+    @contextlib.contextmanager
+    def on(self, stream: Stream):
+        """As torch's: what an error finds is the stream from before."""
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    def native(self, size: int) -> bool:
+        """Another library allocates [bytes]; whether there was room outside of torch's reserve."""
+        return self.reserved + size <= self.capacity
+
+    # Operations.
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, function.overloadpacket.__name__
+        self.check()
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.left = None
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if name in WAITS:
+            self.waited()
+        if self.recording is not None and self.current is self.recording.stream:
+            return self._recorded(function, args, kwargs)
+        self.launches += 1
+        return self.launch(function, args, kwargs)
+
+    def waited(self) -> None:
+        """The host waits for the current stream."""
+        if self.recording is not None:
+            self._spoil()
+        self.reads += 1
+        self._host |= self.current.seen
+
+    def launch(self, function, args, kwargs):
+        """Computes, after a look at who else uses the memory."""
+        stream = self.current
+        stream.seen |= self._host
+        stream.seen[stream] += 1
+        for tensor, written in _operands(function, args, kwargs):
+            self._use(tensor, stream, written, function)
+        result = function(*args, **kwargs)
+        for tensor in _tensors(result):
+            if not _views(function):
+                self._account(tensor)
+                self._use(tensor, stream, True, function)
+        return result
+
+    def keep(self, old, new) -> None:
+        """A replay has made values, which lie where those of the recording were to lie."""
+        self._use(old, self.current, True, torch.ops.aten.copy_.default)
+        with torch.utils._python_dispatch._disable_current_modes():
+            old.copy_(new)
+
+    def _recorded(self, function, args, kwargs):
+        """What an operation makes has its shape, and no values yet."""
+        changed = [tensor for tensor, written in _operands(function, args, kwargs) if written]
+        with torch.utils._python_dispatch._disable_current_modes():
+            before = [tensor.clone() for tensor in changed]
+            result = function(*args, **kwargs)
+            for tensor, values in zip(changed, before, strict=True):
+                tensor.copy_(values)
+            mine = {id(tensor) for tensor in changed}
+            for tensor in _tensors(result):
+                if not _views(function) and id(tensor) not in mine:
+                    tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
+        self.recording.steps.append((function, args, kwargs, result))
+        return result
+
+    def _spoil(self) -> None:
+        self.recording.spoilt = IN_RECORDING
+        raise RuntimeError(IN_RECORDING)
+
+    def _use(self, tensor, stream: Stream, written: bool, function) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        last, readers, _ = self._uses.get(key, (None, {}, None))
+        before = ([last] if last else []) + ([*readers.items()] if written else [])
+        for other, moment in before:
+            if other is not stream and stream.seen[other] < moment:
+                what = "writes" if written else "reads"
+                raise Race(f"{function} on {stream} {what} what {other} may still be at")
+        now = stream.seen[stream]
+        if written:
+            last, readers = (stream, now), {}
+        else:
+            readers = readers | {stream: now}
+        self._uses[key] = last, readers, storage  # kept, so that no other storage has its key
+
+    def _account(self, tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._own:
+            return
+        size = storage.nbytes()
+        if self.allocated + size > self.capacity:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
+        self.allocated += size
+        self.peak = max(self.peak, self.allocated)
+        self.reserved = max(self.reserved, self.allocated)
+        self._own[storage._cdata] = weakref.ref(tensor)
+
+
+class Facade(TorchFunctionMode):
+    """Lets tensors say that they are on the device, and the device's names mean the host."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
+        if name == "__get__" and owner is torch.Tensor.device:
+            return torch.device("cuda:0")
+        if name == "__get__" and owner is torch.Tensor.is_cuda:
+            return True
+        if name in HOST and args and isinstance(args[0], torch.Tensor):
+            self._cuda.check()
+            self._cuda.waited()
+        args, kwargs = tree_map(_on_host, (args, kwargs))
+        kwargs.pop("pin_memory", None)
+        return function(*args, **kwargs)
+
+
+def _on_host(value):
+    if isinstance(value, torch.device):
+        return torch.device("cpu")
+    return "cpu" if isinstance(value, str) and value.startswith("cuda") else value
+
+
+def _tensors(tree) -> list:
+    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
+
+
+def _operands(function, args, kwargs):
+    """Its tensors, each with whether it is written."""
+    schema = function._schema.arguments
+    for number, argument in enumerate(schema):
+        value = args[number] if number < len(args) else kwargs.get(argument.name)
+        for tensor in _tensors(value):
+            yield tensor, argument.alias_info is not None and argument.alias_info.is_write
+
+
+def _views(function) -> bool:
+    """Whether what it returns lies where an operand lies."""
+    return any(one.alias_info is not None for one in function._schema.returns)
+
+
+@contextlib.contextmanager
+def cuda_stand_in(monkeypatch):
+    """The device in the place of `torch.cuda`."""
+    cuda = Cuda()
+    for name, value in {
+        "Stream": lambda device=None: cuda.stream(),
+        "CUDAGraph": lambda: Graph(cuda),
+        "current_stream": lambda device=None: cuda.current,
+        "stream": cuda.on,
+        "synchronize": cuda.synchronize,
+        "empty_cache": cuda.empty_cache,
+        "graph_pool_handle": lambda: (0, 1),
+        "is_initialized": lambda: True,
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "memory_allocated": lambda device=None: cuda.allocated,
+        "memory_reserved": lambda device=None: max(cuda.reserved, 1),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch._C, "_host_emptyCache", lambda: None, raising=False)
+    with cuda:
+        yield cuda
