@@ -15,20 +15,24 @@ device would be free to do:
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections import Counter
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique_consecutive", "equal"}
 """Operations whose result the host waits for."""
-HOST = {"cpu", "tolist", "numpy"}
+HOST = {"cpu", "tolist"}
 """Methods that bring values to the host."""
 FAULT = "CUDA error: an illegal memory access was encountered"
 IN_RECORDING = "CUDA error: operation not permitted when stream is capturing"
+
+
+LARGE = 10_000
+"""Allocations below this are not held against the capacity: counting them takes its time [bytes]."""
 
 
 class Race(AssertionError):
@@ -64,6 +68,7 @@ class Graph:
         if self._cuda.cannot_record:
             raise RuntimeError(self._cuda.cannot_record)
         self._cuda.recording, self.stream = self, self._cuda.current
+        self._cuda.recordings += 1
 
     def capture_end(self) -> None:
         self._cuda.recording = None
@@ -73,8 +78,9 @@ class Graph:
     def replay(self) -> None:
         for function, args, kwargs, result in self.steps:
             made = self._cuda.launch(function, args, kwargs)
+            given = _memory(function, args, kwargs)
             for old, new in zip(_tensors(result), _tensors(made), strict=True):
-                if old is not new and not _views(function):
+                if _key(old) not in given:
                     self._cuda.keep(old, new)
         self._cuda.replays += 1
 
@@ -88,8 +94,10 @@ class Cuda(TorchDispatchMode):
         default: The stream that is current in the beginning.
         reads: How often the host waited for values.
         launches: How many operations were started one by one.
+        recordings: How often a recording was begun.
         replays: How many recordings were replayed.
         cannot_record: What the device says instead of recording; "" where it can.
+        without: What the device says to some operations.
         left: Operations until torch finds no memory; None for never.
         capacity: Of the device [bytes].
         reserved: What torch holds of it [bytes]; freed tensors stay in there.
@@ -104,10 +112,11 @@ class Cuda(TorchDispatchMode):
         self.recording: Graph | None = None
         self.reads = self.launches = self.replays = 0
         self.cannot_record, self.left, self.broken = "", None, False
-        self.capacity, self.allocated, self.peak, self.reserved = 1 << 40, 0, 0, 0
+        self.capacity, self.peak, self.reserved, self.recordings = 1 << 40, 0, 0, 0
+        self.without: dict[str, str] = {}
         self._host: Counter = Counter()
-        self._uses: dict[int, tuple] = {}
-        self._own: dict[int, object] = {}
+        self._uses: dict[int, tuple[tuple | None, dict]] = {}
+        self._own: dict[int, StorageWeakRef] = {}
         self._facade = Facade(self)
 
     def __enter__(self):
@@ -124,6 +133,12 @@ class Cuda(TorchDispatchMode):
     def break_down(self) -> None:
         """A kernel has written where it must not: the process has lost the device."""
         self.broken = True
+
+    @contextlib.contextmanager
+    def left_out(self):
+        """Tensors say that they are on the CPU, as without the stand-in."""
+        with torch._C.DisableTorchFunction():
+            yield
 
     # `torch.cuda`.
 
@@ -170,6 +185,8 @@ class Cuda(TorchDispatchMode):
             if self.left < 0:
                 self.left = None
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if name in self.without:
+            raise RuntimeError(self.without[name])
         if name in WAITS:
             self.waited()
         if self.recording is not None and self.current is self.recording.stream:
@@ -189,12 +206,14 @@ class Cuda(TorchDispatchMode):
         stream = self.current
         stream.seen |= self._host
         stream.seen[stream] += 1
-        for tensor, written in _operands(function, args, kwargs):
+        operands = [*_operands(function, args, kwargs)]
+        for tensor, written in operands:
             self._use(tensor, stream, written, function)
         result = function(*args, **kwargs)
+        given = {_key(tensor) for tensor, _ in operands}
         for tensor in _tensors(result):
-            if not _views(function):
-                self._account(tensor)
+            if _key(tensor) not in given:
+                self._take(tensor)
                 self._use(tensor, stream, True, function)
         return result
 
@@ -212,9 +231,9 @@ class Cuda(TorchDispatchMode):
             result = function(*args, **kwargs)
             for tensor, values in zip(changed, before, strict=True):
                 tensor.copy_(values)
-            mine = {id(tensor) for tensor in changed}
+            given = _memory(function, args, kwargs)
             for tensor in _tensors(result):
-                if not _views(function) and id(tensor) not in mine:
+                if _key(tensor) not in given:
                     tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
         self.recording.steps.append((function, args, kwargs, result))
         return result
@@ -224,9 +243,8 @@ class Cuda(TorchDispatchMode):
         raise RuntimeError(IN_RECORDING)
 
     def _use(self, tensor, stream: Stream, written: bool, function) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        last, readers, _ = self._uses.get(key, (None, {}, None))
+        key = _key(tensor)
+        last, readers = self._uses.get(key, (None, {}))
         before = ([last] if last else []) + ([*readers.items()] if written else [])
         for other, moment in before:
             if other is not stream and stream.seen[other] < moment:
@@ -237,19 +255,31 @@ class Cuda(TorchDispatchMode):
             last, readers = (stream, now), {}
         else:
             readers = readers | {stream: now}
-        self._uses[key] = last, readers, storage  # kept, so that no other storage has its key
+        self._uses[key] = last, readers
 
-    def _account(self, tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage._cdata in self._own:
+    @property
+    def allocated(self) -> int:
+        """In torch's tensors [bytes]."""
+        total = 0
+        for key, reference in [*self._own.items()]:
+            storage = torch.UntypedStorage._new_with_weak_ptr(reference.cdata)
+            if storage is None:
+                del self._own[key]
+            else:
+                total += storage.nbytes()
+        return total
+
+    def _take(self, tensor) -> None:
+        """Accounts for a new tensor, whose memory nobody has used."""
+        key, size = _key(tensor), tensor.untyped_storage().nbytes()
+        self._uses.pop(key, None)
+        self._own[key] = StorageWeakRef(tensor.untyped_storage())
+        if size < LARGE:
             return
-        size = storage.nbytes()
-        if self.allocated + size > self.capacity:
+        allocated = self.allocated
+        if allocated > self.capacity:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
-        self.allocated += size
-        self.peak = max(self.peak, self.allocated)
-        self.reserved = max(self.reserved, self.allocated)
-        self._own[storage._cdata] = weakref.ref(tensor)
+        self.peak, self.reserved = max(self.peak, allocated), max(self.reserved, allocated)
 
 
 class Facade(TorchFunctionMode):
@@ -265,6 +295,8 @@ class Facade(TorchFunctionMode):
             return torch.device("cuda:0")
         if name == "__get__" and owner is torch.Tensor.is_cuda:
             return True
+        if function is torch.device:
+            return function(*args, **kwargs)
         if name in HOST and args and isinstance(args[0], torch.Tensor):
             self._cuda.check()
             self._cuda.waited()
@@ -292,9 +324,13 @@ def _operands(function, args, kwargs):
             yield tensor, argument.alias_info is not None and argument.alias_info.is_write
 
 
-def _views(function) -> bool:
-    """Whether what it returns lies where an operand lies."""
-    return any(one.alias_info is not None for one in function._schema.returns)
+def _key(tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _memory(function, args, kwargs) -> set[int]:
+    """Where its operands lie: a result that lies there too is a view, or an operand that was changed."""
+    return {_key(tensor) for tensor, _ in _operands(function, args, kwargs)}
 
 
 @contextlib.contextmanager
@@ -312,6 +348,8 @@ def cuda_stand_in(monkeypatch):
         "is_initialized": lambda: True,
         "is_available": lambda: True,
         "device_count": lambda: 1,
+        "get_device_capability": lambda device=None: (8, 6),
+        "get_arch_list": lambda: ["sm_80", "sm_90"],
         "memory_allocated": lambda device=None: cuda.allocated,
         "memory_reserved": lambda device=None: max(cuda.reserved, 1),
     }.items():
