@@ -72,6 +72,11 @@ class EngineRuntime:
         self._cache = EngineCache(shapes.max_context)
         self._process = ForkGuard()
 
+    def graphs_refused(self) -> str:
+        """See `Runtime`."""
+        graphs = getattr(self.runner, "graphs", None)
+        return (graphs.refused or "") if graphs is not None and self.device.type == "cuda" else ""
+
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
         self._process.check(self.name)

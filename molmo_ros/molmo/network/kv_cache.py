@@ -38,6 +38,13 @@ class KVCache:
         self.values[..., : old.length, :] = old.values[..., : old.length, :]
         self.length = old.length
 
+    def give_back(self) -> None:
+        """Frees the memory, also where others have views of it; the cache holds nothing any more, and has no room."""
+        for memory in (self.keys, self.values):
+            memory.untyped_storage().resize_(0)
+        self.keys = self.values = self.keys.new_empty(0)
+        self.length = self.max_len = 0
+
     def reserve(self, count: int) -> int:
         """Returns the slot at which the next `count` entries start.
 

@@ -19,7 +19,8 @@ class VisionAttention(nn.Module):
         query_width: Width of the query vectors.
         memory_width: Width of the vectors that keys and values are made of.
         output_width: Width of the result; None leaves the heads' outputs as they are, joined.
-        float32: Whether to leave the dtype of the weights for the attention itself.
+        float32: Whether to leave the dtype of the weights for the attention itself, where its scores and their softmax
+            would not be float32 otherwise.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class VisionAttention(nn.Module):
             self._heads(self.value(memory)),
         )
         dtype = v.dtype
-        if self.float32:
+        # torch's fused kernels for CUDA keep scores and softmax in float32 whatever goes in, as engines do.
+        if self.float32 and not (v.is_cuda and self.attention == "sdpa"):
             q, k, v = q.float(), k.float(), v.float()
         mixed = attend(q, k, v, mask, self.attention).to(dtype)
         return self.output(mixed.transpose(1, 2).flatten(2))

@@ -159,8 +159,9 @@ def likeliest(logits: Tensor, dtype: torch.dtype | None = None) -> Choice:
     Raises:
         GenerationError: The scores are not finite.
     """
-    score, token = logits.max(dim=-1)
-    best = float(score)
+    score, chosen = logits.max(dim=-1)
+    # Both in one read, since a GPU stands still for each: as float32, which holds all integers up to 2^24.
+    best, token = torch.stack((score.float(), chosen.float())).tolist()
     if not math.isfinite(best):
         dtype = dtype or logits.dtype
         wider = "; try bfloat16 or float32, which reach further" if dtype is torch.float16 else ""

@@ -105,6 +105,9 @@ class Runtime(Protocol):
     point_head: PointHead | None
     """MolmoPoint's head; None without one."""
 
+    def graphs_refused(self) -> str:
+        """Why decoded tokens are not replayed as CUDA graphs; empty where they are, and where there is no GPU."""
+
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """Tower, pooling and projector for one image.
 

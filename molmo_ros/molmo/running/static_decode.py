@@ -65,11 +65,24 @@ class StaticDecode:
         self._decoder, self._dtype, self._device = decoder, dtype, device
         self._embedding = torch.zeros(1, 1, decoder.config.width, dtype=dtype, device=device)
         self._slot = torch.zeros(1, dtype=torch.int64, device=device)
-        self._grow(WIDTH_STEP)
+        self.graphs: CudaGraphs[tuple[Tensor, Tensor]] = CudaGraphs(device)
+        self._allocate(WIDTH_STEP)
 
-    def _grow(self, slots: int) -> None:
-        """New memory, which all recordings have to be made for again."""
-        self.graphs: CudaGraphs[tuple[Tensor, Tensor]] = CudaGraphs(self._device)
+    def _grow(self, slots: int, kept: bool) -> None:
+        """New memory, for `slots` at least and half as much again, so that growing is rare: all recordings have to be
+        made for it again. The old memory goes back, before where nothing of it is kept."""
+        before, most = self._cache, self._decoder.config.max_positions
+        slots = max(slots, min(before.max_len * 3 // 2, most))
+        self.graphs.forget()
+        if not kept:
+            before.give_back()
+        self._allocate(math.ceil(slots / WIDTH_STEP) * WIDTH_STEP)
+        if kept:
+            self._cache.keep(before)
+            self._written = before.length
+            before.give_back()
+
+    def _allocate(self, slots: int) -> None:
         self._cache = KVCache(self._decoder.config, slots, dtype=self._dtype, device=self._device)
         self._columns = torch.arange(slots, dtype=torch.int64, device=self._device)
         self._written = 0
@@ -78,10 +91,7 @@ class StaticDecode:
         """See `Runtime`: whoever asks has the one cache, and those that had it before begin again."""
         before = self._cache
         if before.max_len < max_len:
-            self._grow(math.ceil(max_len / WIDTH_STEP) * WIDTH_STEP)
-            if old is before:
-                self._cache.keep(before)
-                self._written = before.length
+            self._grow(max_len, kept=old is before)
         elif old is not before:
             self._cache = copy.copy(before)  # the same memory
             self._cache.length = 0
@@ -94,14 +104,14 @@ class StaticDecode:
 
         A masked slot counts 0 times what it holds, which is not 0 where a failed answer left infinities.
         """
-        self._check(cache)
+        self.check(cache)
         self._cache.keys[..., cache.length : self._written, :] = 0
         self._cache.values[..., cache.length : self._written, :] = 0
         self._written = cache.length
 
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
-        self._check(cache)
+        self.check(cache)
         slot = self._cache.reserve(1)
         width = read_width(slot + 1, self._cache.max_len)
         self._embedding.copy_(embedding)
@@ -119,5 +129,6 @@ class StaticDecode:
         output = self._decoder(self._embedding, self._slot.view(1, 1), mask, cache)
         return output.logits, output.states
 
-    def _check(self, cache: Cache) -> None:
+    def check(self, cache: Cache) -> None:
+        """To be asked before a prefill: the memory of a cache that another query has taken over may be gone."""
         assert cache is self._cache, "a cache that another query has taken over"

@@ -41,6 +41,14 @@ class TorchRuntime:
             static = self.device.type == "cuda" and not model.config.decoder.experts
         self.static = StaticDecode(model.decoder, self.dtype, self.device) if static else None
 
+    def graphs_refused(self) -> str:
+        """See `Runtime`."""
+        if self.device.type != "cuda":
+            return ""
+        if self.static is None:
+            return "which experts work on a token goes through the host"
+        return self.static.graphs.refused or ""
+
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
         self._check_process()
@@ -76,6 +84,8 @@ class TorchRuntime:
         """See `Runtime`."""
         self._check_process()
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
+        if self.static is not None:
+            self.static.check(cache)
         if positions is None:
             end = cache.length + embeddings.shape[1]
             positions = torch.arange(cache.length, end, dtype=torch.int64, device=self.device).unsqueeze(0)

@@ -47,15 +47,17 @@ class ChosenPointScorer:
         return self._last[1] if self._last is not None and self._last[0] <= end else None
 
     def _evidence(self, patch: Choice, subpatch: Choice, location: Choice) -> PointEvidence:
-        among = _probabilities(patch)
-        there = 1 - float(among[-1])  # not "no more points"
         words = torch.softmax(patch.logits.float(), dim=-1)
-        continued = None if self._first else float(words[patch.token]) * there
+        chosen = [_probabilities(one)[one.candidate].view(1) for one in (patch, subpatch, location)]
+        # In one read: a GPU stands still for each.
+        values = torch.cat([*chosen, words[patch.token].view(1), _probabilities(patch)]).cpu().numpy()
+        tokens, word, among = tuple(map(float, values[:3])), float(values[3]), values[4:]
+        there = 1 - float(among[-1])  # not "no more points"
+        continued = None if self._first else word * there
         near = self._near(among[:-1], patch.candidate, subpatch.candidate, location.candidate)
-        tokens = tuple(float(_probabilities(one)[one.candidate]) for one in (patch, subpatch, location))
         return PointEvidence(continued, (near / there if there > 0 else 0.0,), tokens)
 
-    def _near(self, patches: Tensor, patch: int, subpatch: int, location: int) -> float:
+    def _near(self, patches: np.ndarray, patch: int, subpatch: int, location: int) -> float:
         """Mass of the patches that reach near the point."""
         own = float(patches[patch])
         place = self._places.locate(patch, subpatch, location)
@@ -66,7 +68,7 @@ class ChosenPointScorer:
         apart = np.abs(areas[:, 1:3] - (x, y)) - areas[:, 3:] / 2
         close = (areas[:, 0] == image) & (apart <= self._tolerance).all(axis=1)
         close[patch] = True
-        return float(patches.cpu().numpy()[close].sum())
+        return float(patches[close].sum())
 
 
 def _probabilities(choice: Choice) -> Tensor:

@@ -49,8 +49,9 @@ class NotFoundScorer:
         if not following:
             return
         probabilities = torch.softmax(choice.logits.float(), dim=-1)
-        for one in following:
-            one.feed(choice.token, float(probabilities[one.rest[0]]), self._continuation)
+        expected = torch.stack([probabilities[one.rest[0]] for one in following]).tolist()  # in one read
+        for one, probability in zip(following, expected, strict=True):
+            one.feed(choice.token, probability, self._continuation)
 
 
 class _Follower:

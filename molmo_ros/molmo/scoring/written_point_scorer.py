@@ -83,15 +83,18 @@ class NumberTokens:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Step:
-    """One token: its characters [start, end) of the text, its probability, and those of its alternatives."""
+    """One token: its characters [start, end) of the text, and once they are read its probability, and those of its
+    alternatives."""
 
     start: int
     end: int
     token: int
-    probability: float
-    alternatives: np.ndarray | None
+    number: bool
+    unread: Tensor | None
+    probability: float = 0.0
+    alternatives: np.ndarray | None = None
 
 
 class WrittenPointScorer:
@@ -112,14 +115,12 @@ class WrittenPointScorer:
         if not is_number and self._text.rfind("<") <= self._text.rfind(">", 0, start):
             return  # outside of a tag: no part of a point
         probabilities = torch.softmax(choice.logits.float(), dim=-1)
-        alternatives = None
         if is_number:
             others = self._numbers.alternatives(choice.token)
-            alternatives = probabilities.index_select(0, others.ids.to(probabilities.device)).cpu().numpy()
-            probability = float(alternatives[others.places[choice.token]])
+            kept = probabilities.index_select(0, others.ids.to(probabilities.device))
         else:
-            probability = float(probabilities[choice.token])
-        self._steps.append(_Step(start, len(self._text), choice.token, probability, alternatives))
+            kept = probabilities[choice.token].clone().view(1)  # not the whole vocabulary's
+        self._steps.append(_Step(start, len(self._text), choice.token, is_number, kept))
 
     def point(self, end: int) -> PointEvidence | None:
         """See `PointScorer`."""
@@ -129,12 +130,26 @@ class WrittenPointScorer:
         last, self._last = self._last, (end, tag)
         if len(spans) < 2 or not self._steps or spans[0][0] < self._steps[0].start:
             return None
+        self._read()
         continued = None
         if last is not None:
             continued = self._going_on(last[0], spans[0][0]) if last[1] == tag else 1.0
         near = tuple(self._near(*span) for span in spans)
         tokens = tuple(step.probability for span in spans for step in self._writing(*span))
         return PointEvidence(continued, near, tokens)
+
+    def _read(self) -> None:
+        """Brings the probabilities of all steps to the host, in one read: a GPU stands still for each."""
+        steps = [(step, step.unread) for step in self._steps if step.unread is not None]
+        if not steps:
+            return
+        values = torch.cat([unread for _, unread in steps]).cpu().numpy()
+        for step, unread in steps:
+            own, values = values[: len(unread)], values[len(unread) :]
+            step.unread, place = None, 0
+            if step.number:
+                step.alternatives, place = own, self._numbers.alternatives(step.token).places[step.token]
+            step.probability = float(own[place])
 
     def _going_on(self, start: int, end: int) -> float:
         """Probability of the tokens between two points of one tag, from the last character of the first point."""

@@ -80,3 +80,31 @@ def test_rms_norm_casts_back_before_the_weight(dtype):
         wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
         other = (weight.float() * wide).to(dtype)
     assert (other != expected).float().mean() > 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@torch.inference_mode()
+def test_the_norm_of_a_gpu_casts_back_where_that_of_a_cpu_does(cuda, dtype):
+    norm, x = RMSNorm(64, 1e-5), 3 * torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
+    norm.weight.data = torch.linspace(0.5, 3, 64)
+    norm, x = norm.to(dtype), x.to(dtype)
+    with cuda.left_out():
+        written = norm(x)
+    fused = norm(x)
+    assert fused.dtype == dtype
+    apart = (fused != written).float().mean()
+    # Another order of a float32 sum may round a value to its neighbour, seldom.
+    assert torch.allclose(fused.float(), written.float(), rtol=torch.finfo(dtype).eps * 2, atol=1e-6)
+    assert apart < (0.02 if dtype != torch.float32 else 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_a_decoder_with_the_norms_of_a_gpu_gives_the_same_scores(cuda, name):
+    decoder = load_checkpoint(VECTORS / name).decoder
+    x = torch.randn(1, 5, decoder.config.width, generator=torch.Generator().manual_seed(0))
+    places = torch.arange(5)[None]
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()[None, None]
+    with cuda.left_out():
+        expected = decoder(x, places, mask).logits
+    assert (decoder(x, places, mask).logits - expected).abs().max() < 1e-5

@@ -70,3 +70,15 @@ def test_other_shapes_are_refused(shape):
     )
     with pytest.raises(ImageError, match=r"must be \(576, 588\)"):
         tower(torch.zeros(shape))
+
+
+def test_attention_in_16_bit_on_a_gpu_is_as_close_as_in_float32(tower, cuda):
+    """Scores and their softmax are float32 in torch's fused kernels; what is left is the rounding of their inputs."""
+    x = crops(tower, 1)
+    with cuda.left_out():
+        truth = tower(x)
+        half = tower.half()
+        wide = (half(x).float() - truth).norm()
+    assert any(block.attention.float32 for block in half.blocks)
+    narrow = (half(x).float() - truth).norm()
+    assert 0 < narrow < 1.2 * wide and narrow < 0.01 * truth.norm()

@@ -9,7 +9,7 @@ import torch
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.static_decode import WIDTH_STEP, read_width
+from molmo_ros.molmo.running.static_decode import WIDTH_STEP, StaticDecode, read_width
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.sim.renderer import render
@@ -181,3 +181,52 @@ def test_widths():
     ]  # fmt: skip
     assert read_width(5, 100) == 100
     assert all(filled <= read_width(filled, 4096) < filled + WIDTH_STEP for filled in np.arange(1, 4096))
+
+
+DEVICE = torch.device("cuda")
+
+
+@torch.inference_mode()
+def test_the_cache_grows_by_half_and_gives_its_memory_back(cuda):
+    decoder = load_checkpoint(VECTORS / "molmo2-4b-tiny").decoder
+    static = StaticDecode(decoder, torch.float32, DEVICE)
+    slot = 2 * decoder.config.layers * decoder.config.kv_heads * decoder.config.head_dim * 4
+    first = static.cache(WIDTH_STEP, None)
+    kept = static.cache(WIDTH_STEP + 1, first)
+    assert (first.max_len, first.length, kept.max_len) == (0, 0, 2 * WIDTH_STEP)
+    assert static.cache(2 * WIDTH_STEP, kept) is kept
+    grown = static.cache(2 * WIDTH_STEP + 1, kept)
+    assert grown.max_len == 3 * WIDTH_STEP
+    cuda.peak = held = cuda.allocated
+    # For another prompt, the old memory goes back before the new is taken.
+    other = static.cache(8 * WIDTH_STEP, None)
+    assert cuda.peak < held + 6 * WIDTH_STEP * slot
+    assert (grown.max_len, other.max_len) == (0, 8 * WIDTH_STEP)
+
+
+@torch.inference_mode()
+def test_a_prefill_into_a_cache_that_is_gone_is_refused():
+    _, static = runtimes("molmo2-4b-tiny")
+    old, x = static.cache(20), torch.randn(1, 2, static.config.decoder.width)
+    static.cache(2 * WIDTH_STEP)
+    with pytest.raises(AssertionError, match="taken over"):
+        static.prefill(x, prefill_mask(torch.zeros(1, 2, dtype=torch.bool), False), old)
+
+
+@pytest.mark.parametrize("name", ["molmo2-4b-tiny", "molmo-7b-o-tiny"])
+@torch.inference_mode()
+def test_replayed_steps_are_the_plain_ones(cuda, name):
+    """Recorded on the stand-in, whose recordings compute nothing until they are replayed."""
+    with cuda.left_out():
+        plain = TorchRuntime(load_checkpoint(VECTORS / name), static=False)
+    replayed = TorchRuntime(plain.model)
+    assert replayed.static is not None
+    x = torch.randn(6, 1, 1, plain.config.decoder.width, generator=torch.Generator().manual_seed(1))
+    caches = plain.cache(WIDTH_STEP + 10), replayed.cache(WIDTH_STEP + 10)
+    caches[0].length = caches[1].length = WIDTH_STEP - 3
+    for step in x:
+        with cuda.left_out():
+            expected = plain.decode(step, caches[0])
+        found = replayed.decode(step, caches[1])
+        assert (found.logits - expected.logits).abs().max() < CLOSE
+    assert (replayed.graphs_refused(), cuda.recordings) == ("", 3)  # one at the beginning, one for each width
