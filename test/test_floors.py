@@ -47,6 +47,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("errors", "runtime_table"),
     ),
     "molmo": (
+        ("warm_up",),
         ("pipeline",),
         ("answers", "reference"),
         ("scoring", "weights"),

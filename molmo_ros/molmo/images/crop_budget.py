@@ -231,8 +231,20 @@ class CropBudget:
     def _size_of(self, tiles: int) -> tuple[int, int]:
         """(height, width) [px] of an image that `tiles` tiles, as square as they go, cover exactly."""
         rows = max(count for count in range(1, math.isqrt(tiles) + 1) if tiles % count == 0)
-        height, width = self.config.grid.mosaic((rows, tiles // rows))
+        return self._covered((rows, tiles // rows))
+
+    def _covered(self, tiling: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) [px] of an image that (rows, columns) of tiles cover exactly."""
+        height, width = self.config.grid.mosaic(tiling)
         return height * self.config.patch_size, width * self.config.patch_size
+
+    def largest(self) -> tuple[int, int]:
+        """(height, width) [px] of an image that becomes the most tokens that the limit and the context allow."""
+        most = self.max_crops or self.config.max_crops
+        tilings = [(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)]
+        tokens = {tiling: tiling_cost(self.config, tiling).tokens for tiling in tilings}
+        fitting = [one for one in tilings if tokens[one] + TEXT_ROOM <= self._max_tokens] or [(1, 1)]
+        return self._covered(max(fitting, key=lambda one: (tokens[one], -abs(one[0] - one[1]))))
 
     def measured(self, timing: QueryTiming) -> None:
         """Takes a real query into account: one that was not cut off, the first about its image."""

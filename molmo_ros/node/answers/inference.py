@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.prompts.prompt_text import place_label
@@ -15,7 +15,9 @@ from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
 
 if TYPE_CHECKING:  # they import torch
     from molmo_ros.molmo.answers.encoded_image import EncodedImage
+    from molmo_ros.molmo.pipeline import Molmo
     from molmo_ros.molmo.running.generate import GenerateOptions
+    from molmo_ros.molmo.running.runtime import Runtime
 
 
 def load_model(choice: ModelChoice) -> LoadedModel:
@@ -36,6 +38,22 @@ def load_model(choice: ModelChoice) -> LoadedModel:
         threads=choice.threads,
     )
     return molmo, GenerateOptions
+
+
+def warm_up(model: PointingModel, progress: Callable[[str], None]) -> None:
+    """See `molmo.warm_up`; nothing for what has no runtime of ours, or none that is slow at first."""
+    runtime: Runtime | None = getattr(model, "runtime", None)
+    if runtime is None or runtime.device.type != "cuda":
+        return
+    from molmo_ros.molmo import warm_up as gpu
+
+    gpu.warm_up(cast("Molmo", model), progress)
+
+
+def graphs_refused(model: PointingModel) -> str:
+    """See `Runtime.graphs_refused`; empty for a model without a runtime of ours."""
+    runtime: Runtime | None = getattr(model, "runtime", None)
+    return "" if runtime is None else runtime.graphs_refused()
 
 
 def ask_model(

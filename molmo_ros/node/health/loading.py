@@ -24,7 +24,11 @@ class LoadingLog:
     def __init__(self, log: RcutilsLogger, what: str) -> None:
         self._log, self._what = log, what
         self._done = threading.Event()
-        self._started = time.monotonic()
+        self._started, self._doing = time.monotonic(), ""
+
+    def progress(self, text: str) -> None:
+        """What is being done now, for the next line of the log."""
+        self._doing = f", {text}"
 
     def __enter__(self) -> LoadingLog:
         self._log.info(f"loading {self._what}")
@@ -38,7 +42,7 @@ class LoadingLog:
 
     def _tick(self) -> None:
         while not self._done.wait(INTERVAL):
-            self._log.info(f"still loading {self._what}: {self._so_far()}")
+            self._log.info(f"still loading {self._what}: {self._so_far()}{self._doing}")
 
     def _so_far(self) -> str:
         return f"{time.monotonic() - self._started:.1f} s, {memory_use().resident / 1e6:.0f} MB in memory"

@@ -1,0 +1,60 @@
+"""What a GPU does once, before the first query has to wait for it: recordings, contexts, and what libraries set up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from molmo_ros.molmo.images.crop_budget import TEXT_ROOM
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.generate import ANSWER_TOKENS, GenerateOptions
+from molmo_ros.molmo.running.runtime import Runtime
+from molmo_ros.molmo.running.static_decode import WIDTH_STEP
+
+
+def warm_up(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -> None:
+    """Runs everything once that a query runs, and takes the memory of the largest image and its answer.
+
+    On a CPU it does nothing; there the first query waits for little.
+
+    Args:
+        molmo: The model.
+        progress: Told what is done, as "decoding, width 3 of 9".
+
+    Raises:
+        torch.OutOfMemoryError: The GPU has too little memory for such an image and its answer.
+    """
+    if molmo.runtime.device.type != "cuda":
+        return
+    progress("the largest image")
+    encoded = molmo.encode(np.full((*molmo.crop_budget.largest(), 3), 128, np.uint8))
+    encoded.asked = True  # what is slow once is no measure of queries
+    longest = min(len(encoded.prefix) + TEXT_ROOM + ANSWER_TOKENS, molmo.runtime.max_context)
+    encoded.cache(longest)  # at once, so that nothing has to grow
+    progress("its prompt")
+    molmo.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=1))
+    del encoded
+    torch.cuda.empty_cache()  # what torch keeps in reserve the contexts of an engine cannot have
+    warm_decoding(molmo.runtime, longest, progress)
+
+
+@torch.inference_mode()
+def warm_decoding(runtime: Runtime, max_len: int, progress: Callable[[str], None]) -> None:
+    """Decodes tokens of nothing at every width of the cache that answers will read.
+
+    Args:
+        runtime: The model's. Whoever had its cache begins again.
+        max_len: The longest prompt and answer together [tokens], `runtime.max_context` at most.
+        progress: Told what is done.
+    """
+    cache = runtime.cache(max_len)
+    nothing = torch.zeros(1, 1, runtime.config.decoder.width, dtype=runtime.dtype, device=runtime.device)
+    lengths = range(0, cache.max_len, WIDTH_STEP)
+    for number, length in enumerate(lengths, 1):
+        progress(f"decoding, width {number} of {len(lengths)}")
+        for _ in range(2):  # an engine that does not update its cache in place has two of them, in turn
+            cache.length = length
+            runtime.decode(nothing, cache)
+    cache.truncate(0)

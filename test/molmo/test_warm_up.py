@@ -1,0 +1,60 @@
+"""What is left to the first query of a GPU, on the stand-in for one."""
+
+import numpy as np
+import pytest
+
+from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.static_decode import WIDTH_STEP
+from molmo_ros.molmo.warm_up import warm_up
+
+
+@pytest.fixture(scope="module")
+def folder(random_folder, tmp_path_factory):
+    return random_folder(tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    return Molmo.from_pretrained(folder)
+
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+
+
+def ask(molmo):
+    answer = molmo.point(PICTURE, "red cube", options=GenerateOptions(max_new_tokens=6))
+    return answer.status, answer.text, answer.tokens
+
+
+def test_nothing_is_recorded_and_nothing_grows_in_the_first_query(plain, folder, cuda):
+    with cuda.left_out():
+        expected = ask(plain)
+    molmo, said = Molmo.from_pretrained(folder, device="cuda"), []
+    static = molmo.runtime.static
+    warm_up(molmo, said.append)
+    cache, recorded, replayed = static._cache.keys.data_ptr(), cuda.recordings, cuda.replays
+    assert said[-1] == f"decoding, width {len(said) - 2} of {static._cache.max_len // WIDTH_STEP}"
+    assert recorded == 1 + len(said) - 2  # one finds out whether the device records
+    assert ask(molmo) == expected
+    assert (static._cache.keys.data_ptr(), cuda.recordings) == (cache, recorded)
+    assert cuda.replays > replayed and molmo.runtime.graphs_refused() == ""
+
+
+def test_what_the_largest_image_took_is_there_for_an_engine(folder, cuda, monkeypatch):
+    """Contexts of TensorRT come from another allocator, which gets nothing of torch's reserve."""
+    molmo, room = Molmo.from_pretrained(folder, device="cuda"), []
+    decode = molmo.runtime.decode
+
+    def noting(embedding, cache):
+        room.append(cuda.native(cuda.capacity - cuda.allocated - 100_000))
+        return decode(embedding, cache)
+
+    monkeypatch.setattr(molmo.runtime, "decode", noting)
+    warm_up(molmo)
+    assert room[0]
+
+
+def test_a_cpu_is_not_kept_busy(plain, monkeypatch):
+    monkeypatch.setattr(plain, "encode", None)
+    warm_up(plain)
