@@ -130,6 +130,7 @@ class ActiveNode:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             self._log.error(traceback.format_exc())
+        self._parts.diagnostics.record_graphs_refused(self._answerer.graphs_refused)
         queue.put_back([request for request in again if not request.continuous])
         if reason:  # nobody waits for ever
             for request in queue.taken:

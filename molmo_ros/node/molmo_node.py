@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 
 from molmo_ros.node import installed_ros
 from molmo_ros.node.active import Parts
-from molmo_ros.node.answers.inference import load_model
+from molmo_ros.node.answers.inference import graphs_refused, load_model, warm_up
 from molmo_ros.node.answers.object_finder import ObjectFinder
 from molmo_ros.node.answers.trackers import Trackers
 from molmo_ros.node.answers.transforms import Transforms
@@ -125,21 +125,25 @@ class MolmoNode(ManagedNode):
         choice, started = self._choice(), time.monotonic()
         self.get_logger().info(installed_ros.summary())
         try:
-            with LoadingLog(self.get_logger(), str(choice)):
+            with LoadingLog(self.get_logger(), str(choice)) as loading:
                 loaded = self._model_factory(choice)
+                warm_up(loaded[0], loading.progress)
         except Exception as error:
             self._diagnostics.record_error(f"the model could not be loaded: {error}", fatal=True)
             self.get_logger().fatal(f"the model could not be loaded: {error}")
             raise ConfigureError(str(error)) from error
         runtime = getattr(loaded[0], "runtime", None)
         self._diagnostics.model_loaded(getattr(runtime, "name", choice.engine), time.monotonic() - started)
+        self._diagnostics.record_graphs_refused(graphs_refused(loaded[0]))
         transforms = Transforms(self, callback_group=MutuallyExclusiveCallbackGroup())
         return LoadedNode(self._parts, loaded, self, self._clock_jumps, transforms)
 
     def entered(self, state: str) -> None:
-        if state in ("unconfigured", "finalized"):  # the model is gone
-            free_caches()
-        self._diagnostics.set_state(state)
+        try:
+            if state in ("unconfigured", "finalized"):  # the model is gone
+                free_caches()
+        finally:
+            self._diagnostics.set_state(state)
 
     def count_callback_error(self, text: str) -> int:
         return self._diagnostics.record_callback_error(text)
@@ -150,10 +154,11 @@ class MolmoNode(ManagedNode):
         Returns:
             False where the model did not stop within `timeout` [s].
         """
-        stopped = super().close(timeout)
-        if self.ok():
-            self._outputs.flush()
-        return stopped
+        try:
+            return super().close(timeout)
+        finally:
+            if self.ok():
+                self._outputs.flush()
 
     def destroy_node(self) -> None:
         """End all of the node, and the action, which rclpy leaves."""

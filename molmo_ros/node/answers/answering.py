@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.errors import GenerationError, MolmoError
 from molmo_ros.molmo.status import Status
-from molmo_ros.node.answers.fatal_error import FatalModelError, is_fatal
+from molmo_ros.node.answers.fatal_error import FatalModelError, gpu_is_lost
 from molmo_ros.node.answers.feedback import Feedback
-from molmo_ros.node.answers.inference import ask_model
+from molmo_ros.node.answers.inference import ask_model, graphs_refused
 from molmo_ros.node.answers.joined_answer import joined
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.answers.sight import Sight
@@ -97,24 +97,28 @@ class Answerer:
             if not begin(request):
                 continue
             started, self._began = time.perf_counter(), time.monotonic()
-            fatal = ""
+            failed = False
             try:
                 outcome, sight = self._outcome(request, sight)
             except (MolmoError, GenerationError, ImageMessageError) as error:
-                outcome = self._failed(request, str(error))
+                outcome, failed = self._failed(request, str(error)), True
             except Exception as error:  # what nobody foresaw, and out of memory
                 self._log.error(traceback.format_exc())
-                outcome = self._failed(request, f"{type(error).__name__}: {error}")
-                fatal = outcome.reason if is_fatal(error) else ""
+                outcome, failed = self._failed(request, f"{type(error).__name__}: {error}"), True
             total = (time.perf_counter() - started) * 1e3
             outcome = replace(outcome, timing_ms=outcome.timing_ms | {"total": total})
             interrupted |= outcome.made_way
             deliver(outcome, sight)
-            if fatal:
-                raise FatalModelError(fatal)
+            if failed and gpu_is_lost():
+                raise FatalModelError(outcome.reason)
         if batch[0].continuous:
             self._kept = sight if interrupted else None
         return []
+
+    @property
+    def graphs_refused(self) -> str:
+        """Why the model's tokens are started kernel by kernel on its GPU; empty where they are not."""
+        return graphs_refused(self._model)
 
     @property
     def resumes(self) -> bool:

@@ -14,8 +14,9 @@ from rclpy.node import Node
 
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.entrances.intake import Intake
-from molmo_ros.node.entrances.services import WAIT_INTERVAL, attached, seconds
+from molmo_ros.node.entrances.services import WAIT_INTERVAL, attached
 from molmo_ros.node.messages.object_points import feedback
+from molmo_ros.node.records.frame import seconds
 from molmo_ros.node.records.progress import Progress
 from molmo_ros.node.records.query import Query, QueryError, structured_query
 from molmo_ros.node.records.request import QueryLimits, Request, Source

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TypeVar
 
-from builtin_interfaces.msg import Duration
 from molmo_msgs.msg import GraspArray, ObjectPointArray
 from molmo_msgs.srv import Ask, Point
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -13,6 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from molmo_ros.node.entrances.intake import Intake
+from molmo_ros.node.records.frame import seconds
 from molmo_ros.node.records.query import Kind, QueryError, structured_query
 from molmo_ros.node.records.request import QueryLimits, Request, Source
 
@@ -80,11 +80,6 @@ class Services:
         while not done.wait(WAIT_INTERVAL) and self._node.context.ok():
             pass
         return response
-
-
-def seconds(duration: Duration) -> float:
-    """A builtin_interfaces/Duration in seconds."""
-    return duration.sec + duration.nanosec * 1e-9
 
 
 def attached(image: Image) -> Image | None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from molmo_msgs.msg import ObjectPointArray
 from rclpy.time import Time
@@ -21,7 +20,7 @@ from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.node_record import CameraRecord, ModelRecord, QueryRecord
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow
 from molmo_ros.node.health.stamp_gaps import StampGaps
-from molmo_ros.node.records.frame import refusal
+from molmo_ros.node.records.frame import refusal, seconds
 from molmo_ros.node.records.model_choice import ModelChoice
 
 OK, WARN, ERROR, STALE = (
@@ -92,6 +91,10 @@ class Diagnostics:
         """
         with self._lock:
             self._model.engine, self._model.load_time, self._model.fatal = engine, load_time, ""
+
+    def record_graphs_refused(self, reason: str) -> None:
+        """Why the model's tokens are started kernel by kernel on its GPU; "" where they are not."""
+        self._model.graphs_refused = reason[:LONGEST_TEXT]
 
     def record_error(self, text: str, fatal: bool = False) -> None:
         """Something went wrong.
@@ -225,8 +228,8 @@ class Diagnostics:
     def _record_latencies(self, array: ObjectPointArray) -> None:
         queries = self._queries
         queries.answers.add()
-        queries.ages.add(_seconds(array.frame_age))
-        durations = {timing.stage: _seconds(timing.duration) for timing in array.timings}
+        queries.ages.add(seconds(array.frame_age))
+        durations = {timing.stage: seconds(timing.duration) for timing in array.timings}
         for stage in STAGES:
             if stage in durations:
                 queries.latencies[stage].add(durations[stage])
@@ -268,6 +271,7 @@ class Diagnostics:
             "device": choice.device,
             "dtype": choice.dtype,
             "load_time_s": _fixed(model.load_time),
+            "cuda_graphs_refused": model.graphs_refused,
             "last_error": text,
             "last_error_age_s": _fixed(None if recorded is None else self._clock() - recorded, 1),
             "callback_errors": str(model.callback_errors),
@@ -377,11 +381,6 @@ def _worst(queries: QueryRecord) -> str:
         return ""
     _, worst = max(failing, key=lambda one: one[0].severity)
     return worst + (f" (and {len(failing) - 1} more)" if len(failing) > 1 else "")
-
-
-def _seconds(duration: Duration) -> float:
-    """Of a builtin_interfaces/Duration [s]."""
-    return duration.sec + duration.nanosec * 1e-9
 
 
 def _fixed(value: float | None, digits: int = 3) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,20 @@ def memory_use() -> MemoryUse:
 
 
 def free_caches() -> None:
-    """Memory of the last frames and answers: back to the system and, where torch uses one, to the GPU."""
+    """Memory of the last frames and answers: back to the system and, where torch uses one, to the GPU.
+
+    After a fault CUDA gives nothing back, and raises instead; that is logged, since states end also then.
+    """
     gc.collect()
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    if cuda is not None and cuda.is_initialized():
+    if cuda is None or not cuda.is_initialized():
+        return
+    try:
         cuda.empty_cache()
+    except RuntimeError as error:
+        LOG.warning(
+            "the GPU's memory is not given back before the process ends: %s", str(error).splitlines()[0]
+        )
 
 
 def _resident() -> int:
@@ -52,7 +64,10 @@ def _gpu() -> tuple[int | None, int | None]:
     if cuda is None or is_initialized is None or not is_initialized():
         return None, None
     devices = range(cuda.device_count())
-    return sum(map(cuda.memory_allocated, devices)), sum(map(cuda.memory_reserved, devices))
+    try:
+        return sum(map(cuda.memory_allocated, devices)), sum(map(cuda.memory_reserved, devices))
+    except RuntimeError:  # the GPU is lost; what it held is not known any more
+        return None, None
 
 
 class MemoryByState:

@@ -49,6 +49,7 @@ class ModelRecord:
         fatal: Why the node can give no answers any more; "" while it can.
         last_error: The last text, and when it was recorded in the diagnostics' clock [s].
         callback_errors: How often a message, a request or a goal made its callback raise.
+        graphs_refused: Why tokens are started kernel by kernel on the GPU; "" where they are not.
     """
 
     engine: str
@@ -57,6 +58,7 @@ class ModelRecord:
     fatal: str = ""
     last_error: tuple[str, float | None] = ("", None)
     callback_errors: int = 0
+    graphs_refused: str = ""
 
 
 @dataclass

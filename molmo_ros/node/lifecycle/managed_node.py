@@ -219,16 +219,20 @@ class ManagedNode(LifecycleNodeMixin, Node, ABC):
     @_logged
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """End for good, from any state."""
-        self._stop(DEACTIVATE_TIMEOUT, "the node is shutting down")
-        self._free()
-        self._enter("finalized")
+        try:
+            self._stop(DEACTIVATE_TIMEOUT, "the node is shutting down")
+            self._free()
+        finally:
+            self._enter("finalized")
         return SUCCESS
 
     @_logged
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """What failed does not work in this process any more: finalized, to be started anew."""
-        self._free()
-        self._enter("finalized")
+        try:
+            self._free()
+        finally:
+            self._enter("finalized")
         return FAILURE
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
@@ -248,15 +252,17 @@ class ManagedNode(LifecycleNodeMixin, Node, ABC):
             return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
 
     def _stop(self, timeout: float, reason: str) -> bool:
-        self._bond.close()
-        stopped = self._active.stop(timeout, reason)
+        try:
+            self._bond.close()
+        finally:
+            stopped = self._active.stop(timeout, reason)
         if stopped:
             self._active = Unconfigured()
         return stopped
 
     def _free(self) -> None:
-        self._inactive.close()
-        self._inactive = Unconfigured()
+        inactive, self._inactive = self._inactive, Unconfigured()
+        inactive.close()
 
     def _enter(self, state: str) -> None:
         self.state = state

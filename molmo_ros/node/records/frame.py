@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from builtin_interfaces.msg import Duration
     from sensor_msgs.msg import CompressedImage, Image, PointCloud2
     from std_msgs.msg import Header
 
@@ -20,6 +21,11 @@ FUTURE_SKEW = 0.2
 def stamp_ns(header: Header) -> int:
     """The stamp of a std_msgs/Header [ns]."""
     return int(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
+
+
+def seconds(duration: Duration) -> float:
+    """A builtin_interfaces/Duration in seconds."""
+    return float(duration.sec + duration.nanosec * 1e-9)
 
 
 @dataclass(frozen=True)

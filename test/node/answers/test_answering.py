@@ -10,9 +10,11 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
+from molmo_ros.engine.errors import EngineError  # noqa: E402
 from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
 from molmo_ros.molmo.status import Status  # noqa: E402
 from molmo_ros.node.answers.answering import Answerer  # noqa: E402
+from molmo_ros.node.answers.fatal_error import FatalModelError  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
 from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
 from molmo_ros.node.records.query import parse_query  # noqa: E402
@@ -54,7 +56,7 @@ class Desk:
             settings=lambda: Settings.of(self.parameters),
             now=lambda: round(self.now * 1e9),
             transforms=None,
-            log=SimpleNamespace(error=print, warning=print),
+            log=SimpleNamespace(error=lambda text, **_: print(text), warning=print),
         )
 
     def show(self):
@@ -163,3 +165,57 @@ def test_where_nothing_is_found_the_reason_says_what_was_assumed_about_the_pictu
     assert reason("mono16", [0, 300, 600, 1023]) == ""
     desk.model.point = lambda *_, **__: Answer(Status.FOUND, "", (Point(1.0, 1.0, "cup"),))
     assert "bits" not in reason("mono16", [0, 300, 600, 1023])
+
+
+FAULTS = {
+    "torch's words": RuntimeError("CUDA error: an illegal memory access was encountered"),
+    "TensorRT's words": EngineError(
+        "the decoder engine does not run: Cuda Runtime (an illegal memory access)"
+    ),
+    "no words": RuntimeError("7"),
+}
+PASSING = {
+    "memory": MemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    "memory of cuBLAS": RuntimeError(
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    ),
+    "a recording": RuntimeError("CUDA error: operation not permitted when stream is capturing"),
+    "an engine": EngineError("the decoder engine does not take embeddings of shape (1, 9, 8)"),
+}
+
+
+@pytest.mark.parametrize("error", FAULTS.values(), ids=FAULTS)
+def test_a_lost_gpu_ends_the_model_whatever_the_error_says(desk, cuda, error):
+    def fail(label):
+        cuda.break_down()
+        raise error
+
+    desk.model.during = fail
+    with pytest.raises(FatalModelError):
+        desk.ask("a", "b")
+    assert [outcome.status for outcome in desk.delivered] == [Status.ERROR]
+
+
+@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
+def test_an_error_that_the_gpu_outlives_is_that_of_one_query(desk, cuda, error):
+    def fail(label):
+        if label == "a":
+            raise error
+
+    desk.model.during = fail
+    assert [status for status, _ in desk.ask("a", "b")[0]] == ["ERROR", "FOUND"]
+
+
+def test_what_the_gpu_tells_once_is_no_loss(desk, cuda, monkeypatch):
+    """An error of a launch from before is reported by whoever waits next."""
+    import torch
+
+    untold = [RuntimeError("CUDA error: invalid configuration argument")]
+
+    def synchronize(device=None):
+        if untold:
+            raise untold.pop()
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    desk.model.during = lambda label: [][0] if label == "a" else None
+    assert [status for status, _ in desk.ask("a", "b")[0]] == ["ERROR", "FOUND"]

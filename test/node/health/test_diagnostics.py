@@ -151,6 +151,13 @@ def test_memory_by_state(diagnostics):
     assert abs(left) < 16
 
 
+def test_why_there_are_no_cuda_graphs(active):
+    assert read(active)["model"][2]["cuda_graphs_refused"] == ""
+    active.record_graphs_refused("recording failed: CUDA error")
+    level, _, values = read(active)["model"]
+    assert (level, values["cuda_graphs_refused"]) == (OK, "recording failed: CUDA error")
+
+
 def test_fatal_error_until_the_model_is_loaded_again(active):
     active.record_error("CUDA error: an illegal memory access was encountered", fatal=True)
     active.set_state("unconfigured")

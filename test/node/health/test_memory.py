@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molmo_ros.node.health.memory import MemoryByState, MemoryUse, memory_use
+from molmo_ros.node.health.memory import MemoryByState, MemoryUse, free_caches, memory_use
 
 MIB = 2**20
 
@@ -77,3 +77,10 @@ def test_each_state_keeps_its_last_record():
     assert loaded.resident - memory.measure().resident == pytest.approx(64 * MIB, rel=0.1)
     assert memory.records()["active"].resident < loaded.resident
     assert list(memory.records()) == ["inactive", "active"]
+
+
+def test_a_lost_gpu_gives_nothing_back_and_ends_nothing(cuda, caplog):
+    cuda.empty_cache()
+    cuda.break_down()
+    free_caches()
+    assert "illegal memory access" in caplog.text and "before the process ends" in caplog.text

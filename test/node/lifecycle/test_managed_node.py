@@ -187,6 +187,16 @@ def test_a_transition_that_raises_finalizes_the_node(manager, fault):
     ]
 
 
+@pytest.mark.parametrize("name", ["deactivate", "active_shutdown"])
+def test_what_cannot_be_freed_ends_the_states_all_the_same(manager, name):
+    """As after a fault of the GPU, where everything raises."""
+    assert manager.change("configure") and manager.change("activate")
+    manager.node.faults |= {"stop: the node was deactivated", "stop: the node is shutting down", "close"}
+    manager.change(name)
+    assert manager.state == manager.node.state == "finalized"
+    assert manager.did()[-1] == "[finalized]"
+
+
 def test_work_that_does_not_stop_finalizes_the_node(manager):
     assert manager.change("configure") and manager.change("activate")
     manager.node.faults.add("hangs")

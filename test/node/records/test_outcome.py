@@ -13,7 +13,6 @@ from std_msgs.msg import Header  # noqa: E402
 
 from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
 from molmo_ros.molmo.status import Status  # noqa: E402
-from molmo_ros.node.answers.answering import is_fatal  # noqa: E402
 from molmo_ros.node.answers.joined_answer import joined  # noqa: E402
 from molmo_ros.node.messages.object_points import duration, object_points  # noqa: E402
 from molmo_ros.node.records.located_point import LocatedPoint  # noqa: E402
@@ -143,31 +142,6 @@ def test_ages_of_another_century_fit_the_message(years):
     """A stamp before 1958 is more than 2^31 s ago."""
     message = duration(years * 365.25 * 86400e3)
     assert message.sec == (2**31 - 1 if years > 0 else -(2**31))
-
-
-class AcceleratorError(RuntimeError):
-    """As torch calls its own."""
-
-
-class OutOfMemoryError(RuntimeError):
-    """As torch calls its own."""
-
-
-@pytest.mark.parametrize(
-    ("error", "fatal"),
-    [
-        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
-        (RuntimeError("CUDA error: device-side assert triggered"), True),
-        (AcceleratorError("unspecified launch failure"), True),
-        (RuntimeError("cudaErrorIllegalAddress (700)"), True),
-        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), False),
-        (RuntimeError("CUDA error: out of memory"), False),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("nan"), False),
-    ],
-)
-def test_which_errors_are_fatal(error, fatal):
-    assert is_fatal(error) is fatal
 
 
 def test_kinds_have_the_words_of_the_message():
