@@ -1,12 +1,16 @@
 """What is left to the first query of a GPU, on the stand-in for one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
+from molmo_ros.engine.runtimes.engine_runtime import EngineCache
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.generate import GenerateOptions
-from molmo_ros.molmo.running.static_decode import WIDTH_STEP
-from molmo_ros.molmo.warm_up import warm_up
+from molmo_ros.molmo.running.static_decode import WIDTH_STEP, read_width
+from molmo_ros.molmo.warm_up import warm_decoding, warm_up
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,25 @@ def test_what_the_largest_image_took_is_there_for_an_engine(folder, cuda, monkey
     monkeypatch.setattr(molmo.runtime, "decode", noting)
     warm_up(molmo)
     assert room[0]
+
+
+def test_each_width_of_an_engine_is_met_in_both_turns_of_its_caches():
+    """An engine that does not update in place has two caches, and a context for each width and turn."""
+    met = []
+
+    class Runtime:
+        config = SimpleNamespace(decoder=SimpleNamespace(width=8))
+        dtype, device = torch.float32, torch.device("cpu")
+
+        def cache(self, max_len):
+            return EngineCache(600)
+
+        def decode(self, embedding, cache):
+            met.append((read_width(cache.length + 1, cache.max_len), len(met) % 2))
+            cache.length += 1
+
+    warm_decoding(Runtime(), 400, lambda text: None)
+    assert sorted(met) == [(width, turn) for width in (256, 512, 600) for turn in (0, 1)]
 
 
 def test_a_cpu_is_not_kept_busy(plain, monkeypatch):

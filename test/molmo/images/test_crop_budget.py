@@ -322,3 +322,15 @@ def test_a_tiling_that_was_predicted_wrongly_is_not_tried_all_the_time(machine):
 def test_a_target_that_is_none(target):
     with pytest.raises(MolmoError, match="latency_target"):
         CropBudget(CONFIGS["molmo2"], 36864).limit(None, target)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("limit", [None, 1, 3])
+def test_no_image_becomes_more_tokens_than_the_largest(name, limit):
+    budget = CropBudget(CONFIGS[name], 4096)
+    budget.limit(limit, None)
+    most = image_cost(CONFIGS[name], budget.largest(), limit).tokens
+    assert most + crop_budget.TEXT_ROOM <= 4096
+    sizes = np.random.default_rng(0).integers(20, 4000, (300, 2)).tolist()
+    tokens = [image_cost(CONFIGS[name], tuple(size), limit).tokens for size in sizes]
+    assert max(count for count in tokens if count + crop_budget.TEXT_ROOM <= 4096) <= most
