@@ -150,7 +150,7 @@ def open_engine(
     if runs_it.gpu:
         _check_gpu(manifest, gpu)
     files, rebuild = TrustedFiles(engine, manifest), manifest.command
-    setup = RunnerSetup(runs_it, files, stored.config, shapes, dtype, rebuild, device, threads)
+    setup = RunnerSetup(runs_it, files, stored.config, shapes, dtype, rebuild, device, threads, engine)
     return with_look_ups(stored, shapes, open_runner(setup), rebuild)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.config import MolmoConfig
@@ -98,6 +100,8 @@ class EngineRuntime:
             crops = crops[:1]
             seen = table if connector.pad_embed else torch.where(table < 0, table, table % vision.patches)
         tokens, patches = self.runner.vision(crops, seen, masks)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # as in torch: what a picture takes is known when it is done
         if patches is None:
             return ImageFeatures(tokens, None)
         if len(patches) < count * vision.patches:
@@ -155,13 +159,16 @@ class EngineRuntime:
             # More scores than an engine gives at once take the pass again, which writes the same once more; and a
             # pass that is asked for none makes one, which is dropped.
             for wanted in here.split(self.shapes.max_logits) if len(here) else [None]:
-                output = self.runner.decoder(
-                    embeddings[:, first:last],
-                    positions[:, first:last],
-                    mask[:, :, first:last, : start + last],
-                    start + first,
-                    torch.tensor([0], dtype=torch.int64, device=self.device) if wanted is None else wanted,
-                )
+                with _forgotten_where_it_fails(cache):
+                    output = self.runner.decoder(
+                        embeddings[:, first:last],
+                        positions[:, first:last],
+                        mask[:, :, first:last, : start + last],
+                        start + first,
+                        torch.tensor([0], dtype=torch.int64, device=self.device)
+                        if wanted is None
+                        else wanted,
+                    )
                 logits.append(output.logits[:, : 0 if wanted is None else len(wanted)])
             states.append(output.states)
         cache.length = start + count
@@ -171,13 +178,16 @@ class EngineRuntime:
     def decode(self, embedding: Tensor, cache: Cache) -> StepOutput:
         """See `Runtime`."""
         self._process.check(self.name)
-        output = self.runner.decode(embedding, self._reserve(cache, 1))
+        slot = self._reserve(cache, 1)
+        with _forgotten_where_it_fails(cache):
+            output = self.runner.decode(embedding, slot)
         cache.length += 1
         return output
 
     def _reserve(self, cache: Cache, count: int) -> int:
         """The slot at which the next `count` tokens start."""
-        assert cache is self._cache, "a cache that another query has taken over"
+        if cache is not self._cache:
+            raise EngineError("the cache of this query was taken over by another one; it must begin again")
         if cache.length + count > cache.max_len:
             raise PromptError(
                 f"the KV cache holds {cache.max_len} positions: {cache.length} are used, {count} more wanted"
@@ -206,3 +216,13 @@ class EngineRuntime:
                 )
             yield first, last
             first = last
+
+
+@contextmanager
+def _forgotten_where_it_fails(cache: Cache) -> Iterator[None]:
+    """Nobody knows what a pass that failed on its way has left in the cache: the next query begins again."""
+    try:
+        yield
+    except BaseException:
+        cache.length = 0
+        raise

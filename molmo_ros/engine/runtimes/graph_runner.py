@@ -86,6 +86,7 @@ class RunnerSetup:
         rebuild: The command that builds the engine again, for messages.
         device: As the user named it: a torch device.
         threads: Of the CPU, for one pass; 0 for as many as torch takes.
+        home: The engine's folder, where a runtime may keep what it compiles; None for nowhere.
     """
 
     runtime: GraphRuntime
@@ -96,6 +97,7 @@ class RunnerSetup:
     rebuild: str
     device: str = "cpu"
     threads: int = 0
+    home: Path | None = None
 
 
 def open_runner(setup: RunnerSetup) -> GraphRunner:

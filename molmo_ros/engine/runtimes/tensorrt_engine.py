@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from collections import deque
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.signatures import Signature
+from molmo_ros.engine.store.jit_cache import JitCacheFile
+from molmo_ros.engine.tensorrt.process_runtime import process_runtime
 
 TYPES = {
     "FLOAT": torch.float32,
@@ -22,7 +23,8 @@ TYPES = {
     "BOOL": torch.bool,
 }
 """TensorRT's names of the types that the graphs have."""
-KEPT_LINES = 6
+ALIGNMENT = 256
+"""TensorRT takes tensors and working memory at multiples of this [bytes]."""
 
 
 class TensorRTEngine:
@@ -34,7 +36,14 @@ class TensorRTEngine:
         aliases: The outputs that must be at the address of an input, and which.
     """
 
-    def __init__(self, part: str, plan: bytes | mmap.mmap, trt: ModuleType, rebuild: str) -> None:
+    def __init__(
+        self,
+        part: str,
+        plan: bytes | mmap.mmap,
+        trt: ModuleType,
+        rebuild: str,
+        kept: JitCacheFile | None = None,
+    ) -> None:
         """Deserialises a plan on torch's current CUDA device.
 
         Args:
@@ -43,15 +52,17 @@ class TensorRTEngine:
                 from: a plan is code.
             trt: The module `tensorrt` or `tensorrt_rtx`.
             rebuild: The command that builds it for this machine, for messages.
+            kept: Where TensorRT for RTX keeps what it compiles; None for nowhere.
 
         Raises:
             EngineError: The GPU has no room for it.
             EngineMismatchError: TensorRT does not take it: another version's, another GPU's, or no plan at all.
         """
         self._part, self._trt, self._rebuild = part, trt, rebuild
-        self._log = _log(trt)
-        self._runtime = trt.Runtime(self._log)  # must live as long as the engine
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        shared = process_runtime(trt)
+        self._log = shared.log
+        self.begin()
+        self._engine = shared.runtime.deserialize_cuda_engine(plan)
         if self._engine is None and "out of memory" in self.said().lower():
             raise EngineError(f"the GPU has no room for the {part} engine: {self.said()}")
         if self._engine is None:
@@ -67,7 +78,7 @@ class TensorRTEngine:
         aliased = getattr(self._engine, "get_aliased_input_tensor", lambda name: None)
         outputs = {name: aliased(name) for name in names if name not in self.inputs}
         self.aliases = {name: source for name, source in outputs.items() if source}
-        self._jit_cache = None
+        self._kept, self._jit_cache, self._compiled = kept, None, False
 
     def _signature(self, name: str) -> Signature:
         kind = self._engine.get_tensor_dtype(name).name
@@ -98,30 +109,54 @@ class TensorRTEngine:
         """A context, which keeps shapes and addresses.
 
         Args:
-            scratch: uint8 [scratch_bytes or more], on the device. Contexts that never run at the same time may share
-                it.
-            repeats: Whether it will run again and again with the same shapes. TensorRT for RTX records such a context
-                as a CUDA graph by itself.
+            scratch: uint8 [scratch_bytes or more], on the device, at a multiple of `ALIGNMENT`. Contexts that never
+                run at the same time may share it.
+            repeats: Whether it will run again and again with the same shapes. TensorRT for RTX compiles for them at
+                once, and records such a context as a CUDA graph by itself.
 
         Raises:
             EngineError: The device has no room for it.
         """
+        self.begin()
         user_managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        settings = user_managed
-        if records_graphs(self._trt):
-            settings = self._engine.create_runtime_config()
-            settings.set_execution_context_allocation_strategy(user_managed)
-            # What is compiled for one context serves all.
-            if self._jit_cache is None:
-                self._jit_cache = settings.create_runtime_cache()
-            settings.set_runtime_cache(self._jit_cache)
-            if repeats:
-                settings.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        settings = self._rtx_settings(repeats) if records_graphs(self._trt) else user_managed
         context = self._engine.create_execution_context(settings)
         if context is None:
             raise EngineError(f"the GPU has no room to run the {self._part} engine: {self.said()}")
         context.set_device_memory(scratch.data_ptr(), scratch.nbytes)
         return EngineContext(self, context)
+
+    def _rtx_settings(self, repeats: bool) -> Any:
+        """How TensorRT for RTX is to run a context. What is compiled for one serves all."""
+        settings = self._engine.create_runtime_config()
+        settings.set_execution_context_allocation_strategy(
+            self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        if self._jit_cache is None:
+            self._jit_cache = settings.create_runtime_cache()
+            earlier = self._kept.read() if self._kept is not None else b""
+            if earlier:
+                self._jit_cache.deserialize(earlier)  # False, and empty, where it is of another GPU or driver
+        settings.set_runtime_cache(self._jit_cache)
+        if repeats:
+            kinds = self._trt.DynamicShapesKernelSpecializationStrategy
+            settings.dynamic_shapes_kernel_specialization_strategy = kinds.EAGER
+            settings.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return settings
+
+    def compiled(self) -> None:
+        """To be told after a pass that TensorRT for RTX may have compiled something for."""
+        self._compiled = True
+
+    def keep_compiled(self) -> None:
+        """Writes what was compiled since the last time beside the engine. Takes a moment: not for between tokens."""
+        if self._compiled and self._jit_cache is not None and self._kept is not None:
+            self._kept.write(memoryview(self._jit_cache.serialize()))
+        self._compiled = False
+
+    def begin(self) -> None:
+        """Forgets what TensorRT said before the call that comes."""
+        self._log.lines.clear()
 
     def failure(self, what: str) -> EngineError:
         """What to raise when TensorRT refused something."""
@@ -148,6 +183,7 @@ class EngineContext:
         Raises:
             EngineError: A shape is outside of what the engine was built for.
         """
+        self._engine.begin()
         for name, tensor in tensors.items():
             shape = tuple(tensor.shape)
             assert tensor.is_contiguous(), name
@@ -170,6 +206,7 @@ class EngineContext:
         Raises:
             EngineError: TensorRT refuses.
         """
+        self._engine.begin()
         if not self._context.execute_async_v3(stream):
             raise self._engine.failure("does not run")
 
@@ -177,18 +214,3 @@ class EngineContext:
 def records_graphs(trt: ModuleType) -> bool:
     """Whether this TensorRT makes CUDA graphs by itself: the one for RTX does."""
     return hasattr(trt, "CudaGraphStrategy")
-
-
-def _log(trt: Any) -> Any:
-    """Keeps the last warnings and errors instead of printing them."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.WARNING:
-                self.lines.append(message.strip())
-
-    return Log()

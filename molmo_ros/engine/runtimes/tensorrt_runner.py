@@ -6,16 +6,19 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil, prod
+from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
-from molmo_ros.engine.runtimes.tensorrt_engine import EngineContext, TensorRTEngine, records_graphs
+from molmo_ros.engine.runtimes.tensorrt_engine import ALIGNMENT, EngineContext, TensorRTEngine, records_graphs
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.store.jit_cache import JitCacheFile
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
@@ -23,15 +26,15 @@ from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import read_width
 
-ALIGNMENT = 256
-"""TensorRT takes tensors at multiples of this [bytes]."""
+STEP = 64
+"""TensorRT for RTX compiles kernels for every length of a prefill, so lengths are rounded up to multiples of this."""
 
 
 class TensorRTRunner:
     """See `GraphRunner`. All work is on a stream of its own, between what torch's current stream does before and after.
 
-    Prefill passes have the mask's exact width. A decoded token reads a width of few values, each of which has a
-    context with fixed addresses, and is a CUDA graph from its second token on.
+    Prefill passes have the mask's exact width; for TensorRT for RTX, one of few. A decoded token reads a width of few
+    values, each of which has a context with fixed addresses, and is a CUDA graph from its second token on.
 
     Attributes:
         graphs: The recorded steps; `graphs.refused` says why there are none.
@@ -49,6 +52,7 @@ class TensorRTRunner:
         trt: ModuleType,
         device: torch.device,
         rebuild: str = "molmo-ros build",
+        home: Path | None = None,
     ) -> None:
         """Loads both engines and allocates everything but the contexts of decoding.
 
@@ -61,6 +65,7 @@ class TensorRTRunner:
             trt: The module `tensorrt` or `tensorrt_rtx`.
             device: The CUDA device.
             rebuild: The command that builds them, for messages.
+            home: The engine's folder, where TensorRT for RTX keeps what it compiles; None for nowhere.
 
         Raises:
             EngineMismatchError: An engine is of another GPU, TensorRT, model or shape.
@@ -68,13 +73,14 @@ class TensorRTRunner:
         """
         self.device, self.dtype, self._config, self._shapes = device, dtype, config, shapes
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        own = "TensorRT for RTX records by itself" if records_graphs(trt) else None
+        self._compiles = records_graphs(trt)
+        own = "TensorRT for RTX records by itself" if self._compiles else None
         self.graphs: CudaGraphs[None] = CudaGraphs(device, own)
         self._staging = Staging(device)
         self._contexts: dict[tuple[int, int], EngineContext] = {}
         try:
             with self._on_own_stream():
-                self._load(vision, decoder, trt, rebuild)
+                self._load(vision, decoder, trt, rebuild, home)
         except torch.cuda.OutOfMemoryError as error:
             raise EngineError(
                 f"the GPU has no room for the engine and its cache of {shapes.max_context} tokens: "
@@ -82,16 +88,24 @@ class TensorRTRunner:
             ) from error
 
     def _load(
-        self, vision: bytes | mmap.mmap, decoder: bytes | mmap.mmap, trt: ModuleType, rebuild: str
+        self,
+        vision: bytes | mmap.mmap,
+        decoder: bytes | mmap.mmap,
+        trt: ModuleType,
+        rebuild: str,
+        home: Path | None,
     ) -> None:
-        self._vision = TensorRTEngine("vision", vision, trt, rebuild)
+        def kept(part: str) -> JitCacheFile | None:
+            return None if home is None else JitCacheFile(home, part)
+
+        self._vision = TensorRTEngine("vision", vision, trt, rebuild, kept("vision"))
         self._vision.check(vision_signature(self._config, self.dtype))
-        self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild)
+        self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild, kept("decoder"))
         signature = decoder_signature(self._config, self.dtype, self._shapes)
         self._decoder.check(signature)
         # The two never run at the same time.
         scratch = max(self._vision.scratch_bytes, self._decoder.scratch_bytes, ALIGNMENT)
-        self._scratch = torch.empty(scratch, dtype=torch.uint8, device=self.device)
+        self._scratch = aligned((scratch,), torch.uint8, self.device)
         slots, width = self._shapes.max_context, self._config.decoder.width
         caches = {name: name.replace("present", "past") for name in signature if name.startswith("present")}
         in_place = self._decoder.aliases == caches
@@ -105,10 +119,10 @@ class TensorRTRunner:
         self._prefill_context = self._decoder.context(self._scratch)
         # What a decoded token takes and gives.
         self._columns = torch.arange(slots, dtype=torch.int64, device=self.device)
-        self._mask = torch.zeros(1, 1, 1, slots, dtype=torch.bool, device=self.device)
-        self._slot = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self._first = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self._embedding = torch.zeros(1, 1, width, dtype=self.dtype, device=self.device)
+        self._mask = aligned((1, 1, 1, slots), torch.bool, self.device)
+        self._slot = aligned((1,), torch.int64, self.device)
+        self._first = aligned((1,), torch.int64, self.device)
+        self._embedding = aligned((1, 1, width), self.dtype, self.device)
         self._outputs = self._decoder_outputs(1, 1)
 
     def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -117,7 +131,9 @@ class TensorRTRunner:
         Raises:
             EngineError: TensorRT refuses.
         """
-        with self._on_own_stream():
+        for engine in (self._vision, self._decoder):  # between answers: what the last one had compiled
+            engine.keep_compiled()
+        with self._pass("this picture"):
             inputs = {"crops": self._staging.send(crops, self.dtype), "pooling": self._staging.send(pooling)}
             if masks is not None:
                 inputs["coverage"] = self._staging.send(masks, torch.float32)
@@ -126,6 +142,7 @@ class TensorRTRunner:
                 count = len(crops if masks is None else masks) * crops.shape[1]
                 outputs["patches"] = self._empty(count, self._config.vision.feature_width)
             self._run(self._vision_context, inputs, outputs)
+            self._vision.compiled()
         return outputs["tokens"], outputs.get("patches")
 
     def decoder(
@@ -136,7 +153,10 @@ class TensorRTRunner:
         Raises:
             EngineError: TensorRT refuses.
         """
-        with self._on_own_stream():
+        count = embeddings.shape[1]
+        with self._pass(f"{count} tokens"):
+            if self._compiles:
+                embeddings, positions, mask = self._rounded_up(embeddings, positions, mask, write_index)
             inputs = {
                 "embeddings": embeddings,
                 "positions": positions,
@@ -145,11 +165,25 @@ class TensorRTRunner:
                 "logits_for": logits_for,
             }
             outputs = self._decoder_outputs(embeddings.shape[1], len(logits_for))
+            self._cache.writes(write_index + embeddings.shape[1])
             self._run(self._prefill_context, inputs, self._cache.tensors() | outputs)
-            end = write_index + embeddings.shape[1]
-            self._cache.passed(end)
-            self._cache.wipe(end)
-        return StepOutput(outputs["logits"], outputs.get("states"))
+            self._cache.passed()
+            self._cache.wipe(write_index + count)
+            self._decoder.compiled()
+        states = outputs.get("states")
+        return StepOutput(outputs["logits"], None if states is None else states[:, :count])
+
+    def _rounded_up(
+        self, embeddings: Tensor, positions: Tensor, mask: Tensor, write_index: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The tokens of a pass and others of nothing, which write slots that are wiped, and that no other one sees."""
+        count, columns = mask.shape[2], mask.shape[3]
+        most = min(self._shapes.max_prompt, self._shapes.max_context - write_index)
+        more = min(_rounded(count), most) - count
+        width = min(_rounded(columns + more), self._shapes.max_context)
+        mask = functional.pad(mask, (0, width - columns, 0, more))
+        mask[:, :, count:, :1] = True  # an attention that sees nothing is not a number
+        return functional.pad(embeddings, (0, 0, 0, more)), functional.pad(positions, (0, more)), mask
 
     def decode(self, embedding: Tensor, length: int) -> StepOutput:
         """See `GraphRunner`.
@@ -158,13 +192,14 @@ class TensorRTRunner:
             EngineError: TensorRT refuses.
         """
         kind = (read_width(length + 1, self._shapes.max_context), self._cache.turn)
-        with self._on_own_stream():
+        with self._pass("a token"):
             self._embedding.copy_(embedding)
             self._slot.fill_(length)
             torch.le(self._columns, self._slot, out=self._mask.view(-1))
             context = self._contexts.get(kind) or self._decode_context(kind)
+            self._cache.writes(length + 1)
             self.graphs.run(kind, lambda: context.enqueue(self._handle()))
-            self._cache.passed(length + 1)
+            self._cache.passed()
             outputs = {name: value.clone() for name, value in self._outputs.items()}
         return StepOutput(outputs["logits"], outputs.get("states"))
 
@@ -189,18 +224,19 @@ class TensorRTRunner:
         }
         context.bind(inputs | self._cache.tensors() | self._outputs)
         self._contexts[kind] = context
+        self._decoder.compiled()
         return context
 
     def _decoder_outputs(self, count: int, scored: int) -> dict[str, Tensor]:
         config = self._config.decoder
         vocab = config.vocab + (config.extra_vocab if config.extra_head else 0)
-        outputs = {"logits": torch.empty(1, scored, vocab, dtype=torch.float32, device=self.device)}
+        outputs = {"logits": aligned((1, scored, vocab), torch.float32, self.device)}
         if self._config.point_head is not None:
             outputs["states"] = self._empty(1, count, config.width)
         return outputs
 
     def _empty(self, *shape: int) -> Tensor:
-        return torch.empty(shape, dtype=self.dtype, device=self.device)
+        return aligned(shape, self.dtype, self.device)
 
     def _run(self, context: EngineContext, inputs: dict[str, Tensor], own: dict[str, Tensor]) -> None:
         """One pass over somebody's inputs, and the tensors that are the runner's."""
@@ -212,15 +248,29 @@ class TensorRTRunner:
         return 0 if self._stream is None else torch.cuda.current_stream(self.device).cuda_stream
 
     @contextmanager
+    def _pass(self, of: str) -> Iterator[None]:
+        """On the own stream; memory that is not there ends the query and nothing else."""
+        try:
+            with self._on_own_stream():
+                yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise EngineError(
+                f"the GPU has no memory left for a pass over {of}: {str(error).splitlines()[0]}. End what else uses "
+                "it, or ask for fewer tiles with max_crops"
+            ) from error
+
+    @contextmanager
     def _on_own_stream(self) -> Iterator[None]:
         if self._stream is None:
             yield
             return
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            yield
-        current.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:  # also after a failure: the memory that its pass may still use is freed now
+            current.wait_stream(self._stream)
 
 
 class CacheBuffers:
@@ -251,7 +301,7 @@ class CacheBuffers:
         size = prod(shape) * dtype.itemsize
         room = ceil(size / ALIGNMENT) * ALIGNMENT
         copies = 1 if in_place else 2
-        self.memory = torch.zeros(copies, len(names), room, dtype=torch.uint8, device=device)
+        self.memory = aligned((copies, len(names), room), torch.uint8, device)
         self.turn, self._names = 0, names
         self._parts = self.memory[..., :size].view(dtype).unflatten(-1, shape)
         self._written = 0
@@ -262,10 +312,13 @@ class CacheBuffers:
         inputs = {f"past_{name}": tensor for name, tensor in zip(self._names, past, strict=True)}
         return inputs | {f"present_{name}": tensor for name, tensor in zip(self._names, present, strict=True)}
 
-    def passed(self, end: int) -> None:
-        """To be told of every pass, with the slot at which its tokens ended."""
-        self.turn = self._next
+    def writes(self, end: int) -> None:
+        """To be told before every pass, which may fail on its way, at which slot its tokens end."""
         self._written = max(self._written, end)
+
+    def passed(self) -> None:
+        """To be told of every pass that went through."""
+        self.turn = self._next
 
     def wipe(self, end: int) -> None:
         """Clears what earlier prompts left behind slot `end`.
@@ -290,12 +343,24 @@ def open_runner(setup: RunnerSetup) -> TensorRTRunner:
     vision, decoder = (setup.files.content(name) for name in setup.runtime.files)
     device = torch.device(setup.device if setup.device.startswith("cuda") else "cuda")
     return TensorRTRunner(
-        vision, decoder, setup.config, setup.shapes, setup.dtype, trt, device, setup.rebuild
+        vision, decoder, setup.config, setup.shapes, setup.dtype, trt, device, setup.rebuild, setup.home
     )
+
+
+def aligned(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros at an address that TensorRT takes, wherever the allocator puts them."""
+    size = prod(shape) * dtype.itemsize
+    memory = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device=device)
+    start = -memory.data_ptr() % ALIGNMENT
+    return memory[start : start + size].view(dtype).view(shape)
 
 
 def _aligned(value: Tensor) -> Tensor:
     """The tensor, or a copy of it at an address that TensorRT takes."""
     if value.is_contiguous() and value.data_ptr() % ALIGNMENT == 0:
         return value
-    return value.clone(memory_format=torch.contiguous_format)
+    return aligned(tuple(value.shape), value.dtype, value.device).copy_(value)
+
+
+def _rounded(size: int) -> int:
+    return ceil(size / STEP) * STEP
