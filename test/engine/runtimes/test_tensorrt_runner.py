@@ -19,7 +19,7 @@ from molmo_ros.sim.scene import SENSOR, Scene
 
 CONTEXT = 1536
 QUERIES = ["Point to the red cube", "how many things are there?", "Point to the thing"]
-KINDS = pytest.mark.parametrize("kind", ["native", "legacy"])
+KINDS = pytest.mark.parametrize("kind", ["native", "legacy", "rtx"])
 
 
 def shapes(**limits) -> Shapes:
@@ -139,13 +139,13 @@ def test_contexts_follow_widths_and_turns(exported, fake_tensorrt):
         for length in (*range(WIDTH_STEP - 3, WIDTH_STEP), *range(WIDTH_STEP, WIDTH_STEP + 7)):
             engine.decode(x, length)
         vision, decoder = trt.engines
-        assert len(vision.contexts) == 1
-        prefill, *decode = decoder.contexts
-        assert prefill.passes == 0
-        assert [context.passes for context in decode] == expected
-        widths = [context.shapes["mask"][-1] for context in decode]
+        assert len(vision._contexts) == 1
+        prefill, *decode = decoder._contexts
+        assert prefill._passes == 0
+        assert [context._passes for context in decode] == expected
+        widths = [context._shapes["mask"][-1] for context in decode]
         assert widths == sorted([WIDTH_STEP, 2 * WIDTH_STEP] * (len(expected) // 2))
-        addresses = [context.addresses for context in decode]
+        addresses = [context._addresses for context in decode]
         for name in ("embeddings", "positions", "mask", "write_index", "logits_for", "logits"):
             assert len({one[name] for one in addresses}) == 1, name
 
@@ -199,7 +199,7 @@ def test_an_engine_of_another_model_is_refused(exported, fake_tensorrt):
 
 def test_a_cache_that_is_updated_in_part_is_refused(exported, fake_tensorrt, monkeypatch):
     model, trt = exported("molmo2-4b-tiny"), fake_tensorrt()
-    engine = trt._engine
+    engine = trt.kind
     monkeypatch.setattr(
         engine,
         "get_aliased_input_tensor",
