@@ -78,7 +78,8 @@ class TensorRTEngine:
         aliased = getattr(self._engine, "get_aliased_input_tensor", lambda name: None)
         outputs = {name: aliased(name) for name in names if name not in self.inputs}
         self.aliases = {name: source for name, source in outputs.items() if source}
-        self._kept, self._jit_cache, self._compiled = kept, None, False
+        self._kept, self._compiled = kept, False
+        self._jit_cache: Any = None
 
     def _signature(self, name: str) -> Signature:
         kind = self._engine.get_tensor_dtype(name).name

@@ -5,7 +5,7 @@ addresses, the turns of the cache, the widths of the mask. A plan is the path of
 said to be: every tensor needs an address at a multiple of 256 that lies in memory which somebody still holds, an engine
 that updates in place wants past and present at the same one, and any other must not get them there. It uses the first
 logger it was given for everything, as TensorRT does, and fails where a test wants it to, with a word to that logger.
-What it offers is held against `tensorrt_names.py`.
+What it offers is held against the list in test_tensorrt_names.py.
 """
 
 import ctypes
