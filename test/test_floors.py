@@ -40,8 +40,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "engine": (
         ("engine_build",),
+        ("gate_measurement",),
         ("build_plan", "load", "quality_gate"),
-        ("quality", "runtimes", "targets"),
+        ("network_check", "quality", "runtimes", "targets"),
         ("cost", "graphs", "store", "tensorrt"),
         ("quantisation", "shapes"),
         ("errors", "runtime_table"),

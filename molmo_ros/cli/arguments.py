@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
-from molmo_ros.engine.runtime_table import ENGINES
+from molmo_ros.engine.runtime_table import ENGINES, HIDDEN
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 
 
@@ -34,6 +35,17 @@ def positive_int(text: str) -> int:
     return value
 
 
+class Listed(list[str]):
+    """Choices of which help and errors show only some."""
+
+    def __init__(self, shown: Iterable[str], hidden: Iterable[str]) -> None:
+        super().__init__(shown)
+        self._hidden = frozenset(hidden)
+
+    def __contains__(self, value: object) -> bool:
+        return super().__contains__(value) or value in self._hidden
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """What is loaded, and what runs it."""
     parser.add_argument(
@@ -51,7 +63,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="auto",
-        choices=list(ENGINES),
+        choices=Listed(ENGINES, HIDDEN),
         help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
         "in float32 on the CPU, else torch (default: auto)",
     )

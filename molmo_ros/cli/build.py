@@ -78,6 +78,11 @@ def add_parser(subparsers: Any) -> None:
         help=f"what is asked about them; repeatable (default: {QUERY})",
     )
     parser.add_argument("--no-quality", action="store_true", help="leave out the quality gate")
+    parser.add_argument(
+        "--thorough",
+        action="store_true",
+        help="without the GPU, compute every block of the network that TensorRT parsed, not three (minutes to hours)",
+    )
     parser.add_argument("--force", action="store_true", help="keep an engine that the quality gate refuses")
     parser.add_argument(
         "--dry-run",
@@ -122,7 +127,9 @@ def run(args: argparse.Namespace) -> int:
         calibration = _calibration(args) if plan.quantised else []
         gate = [] if args.no_quality else _gate(args)
         with _StageBar() as bar:
-            engine, quality = build(plan, calibration, gate, force=args.force, progress=bar.show)
+            engine, quality = build(
+                plan, calibration, gate, force=args.force, thorough=args.thorough, progress=bar.show
+            )
     except MolmoError as error:
         complain(error)
         return 2

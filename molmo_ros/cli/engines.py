@@ -196,7 +196,9 @@ def quality_text(quality: Mapping[str, Any] | None) -> str:
         return "not measured"
     answers, identical, drift = quality.get("answers"), quality.get("identical"), quality.get("drift_px")
     counted = type(answers) is int and type(identical) is int and max(answers, identical) < 1e9
-    words = f"{identical}/{answers} same" if counted else "measured"
+    words = (
+        f"{identical}/{answers} same" if counted else "network only" if "network" in quality else "measured"
+    )
     far = drift.get("95%") if isinstance(drift, dict) else None
     known = isinstance(far, int | float) and 0 <= far < 1e6
     return f"{words}, {far:.1f} px" if known else words

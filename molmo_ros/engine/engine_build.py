@@ -6,11 +6,10 @@ the same goes on after it.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -22,36 +21,27 @@ import torch
 
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.errors import EngineError, system_errors
+from molmo_ros.engine.gate_measurement import GateMeasurement
 from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
-from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.quality import QualityThreshold
-from molmo_ros.engine.quality_gate import AskedPicture, GateReport, Question, questions, record
+from molmo_ros.engine.quality_gate import AskedPicture
 from molmo_ros.engine.quantisation.decoder_prompts import Example, calibration_prompts, open_before_blocks
 from molmo_ros.engine.quantisation.decoder_quantiser import quantise_decoder
 from molmo_ros.engine.quantisation.quantised_parameters import QuantisedParameters
-from molmo_ros.engine.quantisation.simulated import simulated
-from molmo_ros.engine.runtime_table import ONNXRUNTIME
-from molmo_ros.engine.runtimes.graph_runner import RunnerSetup, open_runner
 from molmo_ros.engine.store.build_folder import BuildFolder
 from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.driver import driver_version
 from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
-from molmo_ros.engine.targets import TensorRTTarget, cache_file, this_gpu
+from molmo_ros.engine.targets import TensorRTTarget, cache_file
 from molmo_ros.engine.tensorrt.builder import BuildProgress, BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.catalog.checksums import sha256_of
-from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.runtime import Runtime
-from molmo_ros.molmo.running.torch_runtime import TorchRuntime
-from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
 T = TypeVar("T")
 DESCRIPTION = "build.json"
 QUANTISED = "quantised"
-SMALL_GRAPH = 1 << 30
-"""float16 graphs up to this size [bytes] are run by onnxruntime where the GPU is another's."""
 PACKAGES = ("molmo_ros", "torch", "onnx", "onnxruntime")
 PROFILES = {VISION: vision_profile, DECODER: decoder_profile}
 
@@ -63,6 +53,7 @@ def build(
     *,
     threshold: QualityThreshold | None = None,
     force: bool = False,
+    thorough: bool = False,
     home: Path | None = None,
     progress: BuildProgress | None = None,
 ) -> tuple[Path, str]:
@@ -74,6 +65,7 @@ def build(
         gate: What the quality gate asks; nothing leaves the gate out.
         threshold: What the engine must keep.
         force: Whether an engine that does not is kept all the same.
+        thorough: See `GateMeasurement.run`.
         home: Where engines are kept; default `engines_home`.
         progress: Called as the build goes on.
 
@@ -87,23 +79,8 @@ def build(
     """
     with system_errors(f"the engine {plan.name} cannot be built"):
         return _Build(plan, home or engines_home(), progress or (lambda *_: None)).run(
-            calibration, gate, threshold or QualityThreshold(), force
+            calibration, gate, threshold or QualityThreshold(), force, thorough
         )
-
-
-class UnfinishedFiles:
-    """`EngineFiles` of a build that goes on: this process has just written them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def content(self, name: str) -> bytes:
-        """See `EngineFiles`."""
-        return (self._folder / name).read_bytes()
-
-    def opened(self, open_in: Callable[[Path], T]) -> T:
-        """See `EngineFiles`."""
-        return open_in(self._folder)
 
 
 class _Build:
@@ -121,6 +98,7 @@ class _Build:
         gate: Sequence[AskedPicture],
         threshold: QualityThreshold,
         force: bool,
+        thorough: bool,
     ) -> tuple[Path, str]:
         plan = self.plan
         description: dict[str, object] = {
@@ -139,13 +117,10 @@ class _Build:
             self._export(folder, quantised)
             if isinstance(plan.target, TensorRTTarget):
                 self._build_engines(folder, plan.target)
-            report, measured = self._quality(folder, quantised, gate)
-            if report is None:
-                return building.install(
-                    self._manifest(folder, description, None)
-                ), f"not measured: {measured}"
-            said = f"{report.text()} Measured with {measured}."
-            if (failed := report.failed(threshold)) and not force:
+            measurement = GateMeasurement(plan, folder, quantised, self.versions, self.progress)
+            result = measurement.run(gate, thorough)
+            said = result.text()
+            if result.answers is not None and (failed := result.answers.failed(threshold)) and not force:
                 raise EngineError(
                     f"the engine's answers to pictures of {' and of '.join(failed)} are too far from those of the "
                     f"16-bit model: {said} At least "
@@ -153,8 +128,7 @@ class _Build:
                     f"{threshold.drift:g} px. Build with more bits, or with pictures of your own (--pictures), or take "
                     "it as it is with --force"
                 )
-            quality = report.as_dict() | {"measured": measured}
-            return building.install(self._manifest(folder, description, quality)), said
+            return building.install(self._manifest(folder, description, result.as_dict())), said
 
     def _manifest(
         self, folder: Path, description: dict[str, object], quality: dict[str, object] | None
@@ -242,57 +216,6 @@ class _Build:
                 ),
                 lambda phase, done, of, part=part: self.progress(f"{part}: {phase.lower()}", done, of),  # type: ignore[misc]
             )
-
-    def _quality(
-        self, folder: Path, quantised: QuantisedParameters | None, gate: Sequence[AskedPicture]
-    ) -> tuple[GateReport | None, str]:
-        """Compares answers with the 16-bit model's; returns what ran, or without a report why nothing did."""
-        if not gate:
-            return None, "it was left out"
-        if not self._measurable(folder):
-            plan = self.plan
-            return None, f"nothing on this machine computes {plan.precision} as a {plan.target.name} will"
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = str(self.plan.dtype).removeprefix("torch.")
-        network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)
-        molmo = self._molmo(TorchRuntime(network))
-        asked = questions(molmo.crop_budget, gate, self.plan.shapes.max_crops)
-        references = record(molmo, asked, self._count("reference answers", asked))
-        if quantised is not None and not self._runs_here():
-            network, measured = simulated(network, quantised), f"torch on {device} and the engine's weights"
-            runtime: Runtime = TorchRuntime(network)
-        else:
-            del network, molmo
-            gc.collect()
-            runtime, measured = self._engine(folder)
-        answers = record(self._molmo(runtime), asked, self._count("the engine's answers", asked))
-        return GateReport(asked, references, answers), measured
-
-    def _count(self, stage: str, asked: Sequence[Question]) -> Callable[[int], None]:
-        return lambda done: self.progress(stage, done, len(asked))
-
-    def _molmo(self, runtime: Runtime) -> Molmo:
-        return Molmo.from_runtime(runtime, self.plan.checkpoint, self.plan.shapes.max_crops)
-
-    def _runs_here(self) -> bool:
-        return self.plan.target.runs_on(this_gpu() if torch.cuda.is_available() else None)
-
-    def _measurable(self, folder: Path) -> bool:
-        """Whether anything here computes what the engine will."""
-        if self._runs_here() or self.plan.quantised:
-            return True
-        size = sum(path.stat().st_size for path in folder.glob("*.weights"))
-        return self.plan.dtype is torch.float16 and size <= SMALL_GRAPH
-
-    def _engine(self, folder: Path) -> tuple[Runtime, str]:
-        """The engine where its GPU is here, else its graphs; and which of these it is."""
-        plan = self.plan
-        runtime = plan.target.runtime if self._runs_here() else ONNXRUNTIME
-        files = UnfinishedFiles(folder)
-        runner = open_runner(RunnerSetup(runtime, files, plan.config, plan.shapes, plan.dtype, plan.command))
-        graphs = runtime is ONNXRUNTIME
-        measured = "onnxruntime and the engine's graphs" if graphs else "the engine itself"
-        return with_look_ups(self.stored, plan.shapes, runner, plan.command), measured
 
     def _read(self, name: str) -> torch.Tensor:
         return self.stored.read(name, torch.float32)

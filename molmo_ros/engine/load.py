@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
-from molmo_ros.engine.runtime_table import AUTO, ENGINES, ONNX, RUNTIMES, TORCH
+from molmo_ros.engine.runtime_table import AUTO, ENGINES, HIDDEN, ONNX, PARSED, RUNTIMES, TENSORRT_RTX, TORCH
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner, RunnerSetup, open_runner
 from molmo_ros.engine.shapes import MOST_TILES, Shapes
@@ -74,9 +75,9 @@ def load_molmo(
         raise MolmoError(
             f"threads is {threads!r:.80}; it must be a whole number from 1 to {MOST_THREADS}, or 0 for all cores"
         )
-    if engine not in ENGINES:
+    if engine not in ENGINES and engine not in HIDDEN:
         raise MolmoError(f"engine {engine!r:.80} is not known; it must be one of {', '.join(ENGINES)}")
-    if engine_path and not ENGINES[engine].runtimes:
+    if engine_path and not (ENGINES | HIDDEN)[engine].runtimes:
         built = " or ".join(one.name for one in ENGINES.values() if one.runtimes)
         raise MolmoError(f"engine_path goes with engine {built}, not with {engine}")
     folder = checkpoint_folder(model)
@@ -86,6 +87,10 @@ def load_molmo(
     if engine == AUTO:
         runtime = _fastest(folder, device, dtype, threads)
         engine = TORCH if runtime is None else ONNX
+    if engine == PARSED.name:
+        with system_errors(f"engine {engine} cannot run {model}"):
+            runtime = _parse_and_open(folder, DTYPES[dtype])
+        return Molmo.from_runtime(runtime, folder, most_crops=runtime.shapes.max_crops)
     if engine == TORCH:
         return Molmo.from_pretrained(
             model, device=device, dtype=dtype, max_crops=max_crops, latency_target=latency_target
@@ -234,6 +239,23 @@ def _export_and_open(folder: Path, threads: int) -> EngineRuntime:
     )
     runner = OnnxRunner(graphs, stored.config.decoder, context, torch.float32, threads=threads)
     return with_look_ups(stored, Shapes.of_context(context), runner)
+
+
+def _parse_and_open(folder: Path, dtype: torch.dtype) -> EngineRuntime:
+    """The networks that TensorRT makes of the model's graphs, with an engine's usual limits, computed in torch."""
+    from molmo_ros.engine.graphs.export import export_graphs
+    from molmo_ros.engine.runtimes.parsed_runner import parsed_runner
+    from molmo_ros.molmo.catalog.model_parts import read_image_processing
+
+    stored = StoredParameters(folder)
+    shapes = Shapes.of(stored.config, read_image_processing(folder), None, None)
+    with TemporaryDirectory() as made:
+        graphs = Path(made)
+        export_graphs(
+            graphs, stored.config, shapes.max_context, dtype, lambda name: stored.read(name, torch.float32)
+        )
+        runner = parsed_runner(TENSORRT_RTX.package, "native", graphs, stored.config, shapes, dtype)
+    return with_look_ups(stored, shapes, runner)
 
 
 def with_look_ups(

@@ -69,3 +69,8 @@ ENGINES = {
         EngineChoice("tensorrt", "TensorRT, or TensorRT for RTX", (TENSORRT, TENSORRT_RTX), target="this"),
     )
 }
+PARSED = EngineChoice(
+    "parsed", "the networks that TensorRT for RTX parsed from the checkpoint's graphs, in torch: for tests"
+)
+HIDDEN = {PARSED.name: PARSED}
+"""Values that `--engine` and `load_molmo` take and no list shows."""

@@ -8,9 +8,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from molmo_ros.cli.main import main
-from molmo_ros.engine import engine_build
+from molmo_ros.engine import engine_build, gate_measurement
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.engine_build import build
 from molmo_ros.engine.errors import EngineError
@@ -18,6 +19,7 @@ from molmo_ros.engine.quality import QualityThreshold
 from molmo_ros.engine.store.build_folder import BUILDING
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.engine.store.verified_files import verify_files
+from molmo_ros.engine.tensorrt.parsed import layer_functions, memory_need
 from molmo_ros.train.examples import simulated_examples
 from molmo_ros.train.precision import scenes_with_queries
 
@@ -81,7 +83,10 @@ def test_a_quantised_engine(quantised, gate):
     assert (manifest.runtime, manifest.precision, manifest.dtype) == ("tensorrt_rtx", "int4", "bfloat16")
     assert manifest.compute_capability == "8.9" and manifest.shapes == plan.shapes
     assert manifest.versions["tensorrt_rtx"].startswith("1.")
-    assert manifest.quality["answers"] == len(gate) and "engine's weights" in manifest.quality["measured"]
+    assert manifest.quality["answers"] == len(gate)
+    assert manifest.quality["measured"] == "the networks that TensorRT parsed, on the CPU"
+    parts = manifest.quality["network"]["parts"]
+    assert set(parts) == {"vision", "head", *(f"block {layer}" for layer in range(4))}
     assert f"of {len(gate)} answers" in said
     order = [
         "calibration",
@@ -89,6 +94,7 @@ def test_a_quantised_engine(quantised, gate):
         "graphs",
         "vision: parse",
         "decoder: parse",
+        "parsed network",
         "the engine's answers",
     ]
     assert sorted(order, key=stages.index) == order
@@ -102,10 +108,57 @@ def test_an_engine_for_onnxruntime_says_what_torch_says(gate, home):
     assert "onnxruntime" in said
 
 
-def test_what_was_not_measured_is_said(gate, home):
-    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate, home=home)
-    assert said == "not measured: nothing on this machine computes bf16 as a rtx50 will"
+def test_a_sixteen_bit_engine_is_measured_without_its_gpu(gate, home):
+    """On the network that TensorRT parsed, in bfloat16."""
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    quality = Manifest.read(folder).quality
+    assert quality["answers"] == 2 and "compute what torch does (vision, all blocks)" in said
+    assert quality["network"]["largest_difference"] < 1e-3
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """TensorRT only parses: of its engines there are the files."""
+    monkeypatch.setattr(engine_build, "build_engine", lambda request, _: request.engine.write_bytes(b"none"))
+
+
+def test_of_a_large_model_some_blocks_are_computed(gate, home, unbuilt, monkeypatch):
+    monkeypatch.setattr(gate_measurement, "SMALL_GRAPH", 0)
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    assert said.startswith("not measured: nothing on this machine computes answers in bf16 as a rtx50 will")
+    assert "(vision, 3 of 4 blocks)" in said
+    quality = Manifest.read(folder).quality
+    assert set(quality["network"]["parts"]) == {"vision", "block 0", "block 2", "block 3"}
+
+
+def test_memory_that_is_too_small_for_the_gate_loses_no_build(gate, home, unbuilt, monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable: 5000 kB\n")
+    monkeypatch.setattr(memory_need, "MEMINFO", meminfo)
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    assert re.search("not measured: computing the parsed networks takes about .* GB of memory; 0.0 GB", said)
     assert Manifest.read(folder).quality is None
+
+
+def test_memory_that_runs_out_in_the_gate_loses_no_build(gate, home, unbuilt, monkeypatch):
+    def no_room(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(gate_measurement, "load_checkpoint", no_room)
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    assert said.startswith("not measured: memory ran out (CUDA out of memory.") and "all blocks" in said
+    assert Manifest.read(folder).quality["network"]
+
+
+def test_a_parsed_network_that_is_not_the_model_fails_the_build(gate, home, unbuilt, monkeypatch):
+    """As a parser would that takes the epsilon of a norm for another."""
+    real = layer_functions._reduce
+    monkeypatch.setitem(
+        layer_functions.FUNCTIONS, "REDUCE", lambda *given: tuple(1.01 * one for one in real(*given))
+    )
+    with pytest.raises(EngineError, match="the network that TensorRT parsed is not the model: block 0 is"):
+        build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    assert not (home / "tiny-rtx50-bf16").exists()
 
 
 def test_answers_that_moved_too_far_fail_the_build(quantised):

@@ -63,6 +63,23 @@ def home(built, tmp_path, monkeypatch):
     return folder / "engines"
 
 
+def test_what_tensorrt_parsed_says_the_same(picture, expected):
+    """Word for word, point for point, without its GPU."""
+    molmo = load_molmo("tiny", engine="parsed")
+    assert molmo.runtime.name == "parsed"
+    answer = molmo.query(picture, QUERY)
+    assert answer.text == expected.text
+    assert [(p.x, p.y) for p in answer.points] == [(p.x, p.y) for p in expected.points]
+
+
+def test_what_is_for_tests_is_not_in_lists(tmp_path):
+    assert "parsed" not in ENGINES
+    with pytest.raises(MolmoError, match="one of auto, torch, onnx, tensorrt$"):
+        load_molmo("tiny", engine="nonsense")
+    with pytest.raises(MolmoError, match="engine_path goes with engine onnx or tensorrt, not with parsed"):
+        load_molmo("tiny", engine="parsed", engine_path=tmp_path)
+
+
 @pytest.mark.parametrize("engine", ["auto", "torch", "onnx"])
 def test_every_engine_says_the_same(engine, picture, expected, home):
     molmo = load_molmo("tiny", engine=engine)

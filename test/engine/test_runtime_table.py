@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molmo_ros.cli.arguments import add_model_options
-from molmo_ros.engine.runtime_table import ENGINES, RUNTIMES
+from molmo_ros.engine.runtime_table import ENGINES, HIDDEN, RUNTIMES
 from molmo_ros.engine.targets import TARGET_NAMES, find_target
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.weights.checkpoint import DTYPES
@@ -51,6 +51,15 @@ def test_the_node_and_the_command_line_take_what_is_in_the_table(name, known):
     add_model_options(parser)
     (option,) = (action for action in parser._actions if action.dest == name)
     assert list(parameter.choices) == list(option.choices) == list(known)
+
+
+def test_what_is_for_tests_is_taken_and_not_shown(capsys):
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    assert [parser.parse_args(["--engine", name]).engine for name in HIDDEN] == ["parsed"]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--engine", "other"])
+    assert "parsed" not in parser.format_help() + capsys.readouterr().err
 
 
 def test_the_engine_parameter_explains_every_choice():

@@ -77,11 +77,11 @@ def quantise_decoder(
             for name in LINEARS
             if f"decoder.blocks.{layer}.{name}" in formats
         }
-        block = _block(config, layer, read, device)
+        block = read_block(config, layer, read, device)
         recorder = InputRecorder(len(prompts))
         for number, prompt in enumerate(prompts):
             with recorder.listening(block, prompt.words):
-                states[number] = _forward(config, layer, block, states[number], prompt.mask.to(device))
+                states[number] = block_states(config, layer, block, states[number], prompt.mask.to(device))
         if layer in todo:
             parameters = {name: value.detach() for name, value in block.named_parameters()}
             quantiser = BlockQuantiser(config, within, dtype)
@@ -91,7 +91,7 @@ def quantise_decoder(
     return QuantisedParameters(folder, config, precision, read)
 
 
-def _block(
+def read_block(
     config: DecoderConfig, layer: int, read: ReadParameter, device: torch.device | str
 ) -> DecoderBlock:
     """A block with its parameters, float32."""
@@ -104,7 +104,8 @@ def _block(
     return block.eval()
 
 
-def _forward(config: DecoderConfig, layer: int, block: DecoderBlock, x: Tensor, mask: Tensor) -> Tensor:
+def block_states(config: DecoderConfig, layer: int, block: DecoderBlock, x: Tensor, mask: Tensor) -> Tensor:
+    """What a block makes of a prompt's states [1, L, width], with a boolean mask [1, 1, L, L]."""
     scaling = config.rope_scaling
     scaled = scaling is not None and layer in scaling.layers
     rotary = RotaryEmbedding(config.head_dim, config.rope_theta, scaling if scaled else None)

@@ -29,11 +29,11 @@ def simulated(model: MolmoModel, quantised: QuantisedWeights) -> MolmoModel:
             state[name] = new.to(model.device, model.dtype)
     copy.load_state_dict(state, assign=True)
     for name in quantised.formats:
-        _round_inputs(copy.get_submodule(name), quantised.linear(name))
+        round_inputs(copy.get_submodule(name), quantised.linear(name))
     return copy.eval()
 
 
-def _round_inputs(module: nn.Module, linear: QuantisedLinear) -> None:
+def round_inputs(module: nn.Module, linear: QuantisedLinear) -> None:
     """Has a layer round its inputs, where its format does."""
     if not linear.format.quantises_inputs:
         return

@@ -1,17 +1,18 @@
-"""The networks that TensorRT parsed, computed in torch on the CPU: its own understanding of the graphs, without a GPU."""
+"""The networks that TensorRT parsed, computed in torch: its own understanding of the graphs, without a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import ModuleType
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
-from molmo_ros.engine.tensorrt.parsed.parser import ParsedGraph
+from molmo_ros.engine.tensorrt.parsed.memory_need import check_memory
+from molmo_ros.engine.tensorrt.parsed.parser import ParsedGraph, parse_graph
 from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.running.runtime import StepOutput
@@ -61,9 +62,10 @@ class ParsedRunner:
         }
         decoder_config = config.decoder
         self._shape = (1, decoder_config.kv_heads, shapes.max_context, decoder_config.head_dim)
-        self._names = [f"{part}_{layer}" for layer in range(decoder_config.layers) for part in ("key", "value")]
-        self._cache = {name: torch.zeros(self._shape, dtype=self.dtype) for name in self._names}
-        self._states = config.point_head is not None
+        self._names = [
+            f"{part}_{layer}" for layer in range(decoder_config.layers) for part in ("key", "value")
+        ]
+        self._cache: dict[str, Tensor] = {}
 
     def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`."""
@@ -84,6 +86,8 @@ class ParsedRunner:
             "write_index": torch.tensor([write_index], dtype=torch.int64),
             "logits_for": logits_for,
         }
+        if not self._cache:
+            self._cache = {name: torch.zeros(self._shape, dtype=self.dtype) for name in self._names}
         found = self._run("decoder", inputs, {f"past_{name}": one for name, one in self._cache.items()})
         for name, old in self._cache.items():
             new = found[f"present_{name}"]
@@ -103,7 +107,7 @@ class ParsedRunner:
         """See `GraphRunner`."""
         return {"kv_cache": sum(one.nbytes for one in self._cache.values())}
 
-    def _run(self, part: str, inputs: dict[str, Tensor], caches: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _run(self, part: str, inputs: dict[str, Tensor], caches: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, (least, _, most) in self._profiles[part].items():
             found = tuple(inputs[name].shape)
             if len(found) != len(least) or not all(
@@ -111,3 +115,31 @@ class ParsedRunner:
             ):
                 raise EngineError(f"{part} input {name} is {found}; the engine takes {least} to {most}")
         return self.interpreters[part].run(inputs | caches)
+
+
+def parsed_runner(
+    tensorrt: str,
+    lowering: str,
+    folder: Path,
+    config: MolmoConfig,
+    shapes: Shapes,
+    dtype: torch.dtype,
+    *,
+    wide: bool = False,
+) -> ParsedRunner:
+    """Has a TensorRT parse the canonical graphs of a folder; they are not needed afterwards.
+
+    Args:
+        tensorrt: The module, "tensorrt" or "tensorrt_rtx".
+        lowering: "native" or "legacy".
+        folder: Holds vision.onnx, decoder.onnx and their weights.
+        config: See `ParsedRunner`, as of the rest.
+
+    Raises:
+        EngineError: See `load_tensorrt`, `check_memory` and `parse_graph`.
+    """
+    trt = load_tensorrt(tensorrt)
+    paths = [folder / f"{part}.onnx" for part in ("vision", "decoder")]
+    check_memory(paths, config.decoder, shapes)
+    vision, decoder = (parse_graph(trt, path, lowering) for path in paths)
+    return ParsedRunner(vision, decoder, config, shapes, dtype, wide=wide)

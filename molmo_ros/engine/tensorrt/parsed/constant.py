@@ -45,11 +45,13 @@ class Constant:
     Attributes:
         data: uint8, a view of the parser's memory.
         type: TensorRT's name.
+        count: How many values.
         owner: What it is a view of, as the bindings have it.
     """
 
     data: np.ndarray
     type: str
+    count: int
     owner: Any = None
 
     @classmethod
@@ -62,14 +64,16 @@ class Constant:
         if type_ not in STORED:
             raise EngineError(f"{what} is of type {type_}; known are {', '.join(STORED)}")
         if isinstance(weights, np.ndarray):
-            return cls(_bytes_at(weights.ctypes.data, weights.nbytes), type_, weights)
+            return cls(_bytes_at(weights.ctypes.data, weights.nbytes), type_, weights.size, weights)
         # The bindings give no address of these; it is read where they keep it, if that is what they keep there.
         address = ctypes.c_void_p.from_address(id(weights) + object.__basicsize__).value or 0
         found = _Weights.from_address(address) if address else _Weights()
         if (found.type, found.count) != (int(weights.dtype), weights.size) or not found.values:
-            raise EngineError(f"the values of {what} ({type_}) cannot be read from TensorRT {trt.__version__}")
+            raise EngineError(
+                f"the values of {what} ({type_}) cannot be read from TensorRT {trt.__version__}"
+            )
         size = (found.count + 1) // 2 if type_ in FOUR_BITS else found.count * STORED[type_].itemsize
-        return cls(_bytes_at(found.values, size), type_, weights)
+        return cls(_bytes_at(found.values, size), type_, found.count, weights)
 
     def tensor(self, shape: tuple[int, ...], what: str) -> Tensor:
         """The values; a view, but for four-bit ones, which are unpacked.
@@ -77,14 +81,18 @@ class Constant:
         Raises:
             EngineError: There are not as many as the shape has.
         """
-        count = prod(shape)
         found = torch.from_numpy(self.data)
-        have = len(self.data) * (2 if self.type in FOUR_BITS else 1) // STORED[self.type].itemsize
-        if have not in (count, count + count % 2 * (self.type in FOUR_BITS)):
-            raise EngineError(f"{what} has {have} values of type {self.type}; its shape {shape} has {count}")
+        if prod(shape) != self.count:
+            raise EngineError(
+                f"{what} has {self.count} values of type {self.type}; its shape {shape} has {prod(shape)}"
+            )
         if self.type in FOUR_BITS:
-            codes = unpack(found)[:count].reshape(shape)
-            return signed(codes).to(torch.int8) if self.type == "INT4" else e2m1_values(codes).to(torch.float8_e4m3fn)
+            codes = unpack(found)[: self.count].reshape(shape)
+            return (
+                signed(codes).to(torch.int8)
+                if self.type == "INT4"
+                else e2m1_values(codes).to(torch.float8_e4m3fn)
+            )
         return found.view(STORED[self.type]).reshape(shape)
 
 
@@ -92,4 +100,4 @@ def _bytes_at(address: int, size: int) -> np.ndarray:
     """A view of memory as uint8."""
     if not size:
         return np.empty(0, np.uint8)
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))

@@ -40,7 +40,7 @@ class Interpreter:
         self.network, self.wide, self.aliases = network, wide, network.aliases()
         self._room, self._constants = kept, dict[str, Tensor]()
         self._inputs = {one.name: one for one in network.inputs}
-        self._orders: dict[tuple[frozenset[str], tuple[str, ...]], list[ParsedLayer]] = {}
+        self._orders: dict[tuple[frozenset[str], tuple[str, ...]], tuple[list[ParsedLayer], set[str]]] = {}
 
     @torch.inference_mode()
     def run(self, given: Mapping[str, Tensor], wanted: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -59,14 +59,14 @@ class Interpreter:
                 self._check_input(name, value)
         key = (frozenset(given), names)
         if key not in self._orders:
-            self._orders[key] = self.network.needed(names, [*given])
-        order = self._orders[key]
+            needed = self.network.needed(names, [*given])
+            self._orders[key] = needed, _without_inputs(needed)
+        order, fixed = self._orders[key]
         left = Counter(name for layer in order for name in layer.needs)
         left.update(names)
         values = dict(given)
-        free = self._without_inputs(order)
         for layer in order:
-            self._run_layer(layer, values, layer.outputs[0].name in free)
+            self._run_layer(layer, values, layer.outputs[0].name in fixed)
             for name in layer.needs:
                 left[name] -= 1
                 if not left[name]:
@@ -81,18 +81,12 @@ class Interpreter:
         outputs = compute(layer, inputs, self.wide)
         for one, value in zip(layer.outputs, outputs, strict=True):
             values[one.name] = value
-        size = 0 if layer.kind == "CONSTANT" or _shares(outputs, inputs) else sum(one.nbytes for one in outputs)
+        size = (
+            0 if layer.kind == "CONSTANT" or _shares(outputs, inputs) else sum(one.nbytes for one in outputs)
+        )
         if fixed and size <= self._room:
             self._room -= size
             self._constants.update((one.name, values[one.name]) for one in layer.outputs)
-
-    def _without_inputs(self, order: list[ParsedLayer]) -> set[str]:
-        """The values that depend on nothing that is given."""
-        fixed: set[str] = set()
-        for layer in order:
-            if all(name in fixed for name in layer.needs):
-                fixed.update(one.name for one in layer.outputs)
-        return fixed
 
     def _check_input(self, name: str, value: Tensor) -> None:
         wanted = self._inputs[name]
@@ -101,7 +95,8 @@ class Interpreter:
         )
         if value.dtype != torch_type(wanted.type, self.wide) or not fits:
             raise EngineError(
-                f"input {name} is {tuple(value.shape)} of {value.dtype}; the network takes {wanted.shape} of {wanted.type}"
+                f"input {name} is {tuple(value.shape)} of {value.dtype}; the network takes {wanted.shape} of "
+                f"{wanted.type}"
             )
 
 
@@ -109,3 +104,12 @@ def _shares(outputs: tuple[Tensor, ...], inputs: list[Tensor | None]) -> bool:
     """Whether all outputs are views of inputs."""
     there = {one.untyped_storage().data_ptr() for one in inputs if one is not None}
     return all(one.untyped_storage().data_ptr() in there for one in outputs)
+
+
+def _without_inputs(order: list[ParsedLayer]) -> set[str]:
+    """The values that depend on nothing that is given."""
+    fixed: set[str] = set()
+    for layer in order:
+        if all(name in fixed for name in layer.needs):
+            fixed.update(one.name for one in layer.outputs)
+    return fixed

@@ -85,7 +85,7 @@ def compute(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tupl
             says comes out.
     """
     try:
-        outputs = (FUNCTIONS | SHAPES)[layer.kind](layer, inputs, wide)
+        outputs = FUNCTIONS[layer.kind](layer, inputs, wide)
     except (RuntimeError, IndexError, ValueError) as error:
         if isinstance(error, EngineError):
             raise
@@ -231,7 +231,9 @@ def _attention(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> t
     mask = inputs[3] if len(inputs) > 3 else None
     named = layer.attributes.get("mask")
     if (named is None) != (mask is None) or any(one is not None for one in inputs[4:]):
-        raise EngineError(f"{layer} has inputs {layer.needs} beside the mask {named}: what they do is not known")
+        raise EngineError(
+            f"{layer} has inputs {layer.needs} beside the mask {named}: what they do is not known"
+        )
     groups = query.shape[1] // key.shape[1]
     if groups * key.shape[1] != query.shape[1]:
         raise EngineError(f"{layer} has {query.shape[1]} heads of queries and {key.shape[1]} of keys")
@@ -318,7 +320,9 @@ def _with_scale(layer: ParsedLayer, inputs: list[Tensor | None]) -> tuple[Tensor
         for size, count in zip(x.shape, scale.shape, strict=True)
     ]
     named = [size for size in layer.attributes.get("block_shape") or ()]
-    if 0 in blocks or (named and [size if size > 0 else whole for size, whole in zip(named, blocks, strict=True)] != blocks):
+    if 0 in blocks or (
+        named and [size if size > 0 else whole for size, whole in zip(named, blocks, strict=True)] != blocks
+    ):
         raise EngineError(
             f"{layer} has scales {tuple(scale.shape)} for values {tuple(x.shape)} in blocks of {named or 'any size'}"
         )
@@ -333,7 +337,7 @@ def _known(layer: ParsedLayer, what: str, table: dict[str, Any], name: str) -> A
     return table[name]
 
 
-FUNCTIONS: dict[str, Function] = {
+FUNCTIONS: dict[str, Function] = SHAPES | {
     "ACTIVATION": _activation,
     "ATTENTION_INPUT": _attention,
     "ATTENTION_OUTPUT": _identity,

@@ -97,6 +97,8 @@ ATTENTION = (
 )
 WITHOUT_EFFECT = ("decomposable", "normalization_quantize_to_type")
 """Of an attention: how it is compiled; and what goes with a scale that ours do not have."""
+WITHOUT_DEFAULT = ("block_shape",)
+"""A layer of scales has it where there are blocks."""
 IMPLIED = ("precision", "precision_is_set")
 """Of every layer of older versions; without effect in strongly typed networks."""
 
@@ -120,7 +122,9 @@ def read_network(trt: ModuleType, network: Any) -> ParsedNetwork:
 def _layer(trt: ModuleType, layer: Any) -> ParsedLayer:
     kind, name = _name(layer.type), layer.name
     if kind not in CLASSES:
-        raise EngineError(f"layer {name!r} is of kind {kind}, which is not known: what it computes cannot be checked")
+        raise EngineError(
+            f"layer {name!r} is of kind {kind}, which is not known: what it computes cannot be checked"
+        )
     inputs = tuple(_tensor(layer.get_input(i)) for i in range(layer.num_inputs))
     outputs = tuple(_tensor(layer.get_output(i)) for i in range(layer.num_outputs))
     found: dict[str, Any] = {}
@@ -134,7 +138,7 @@ def _layer(trt: ModuleType, layer: Any) -> ParsedLayer:
             if number is not None and number < len(inputs) and inputs[number] is not None:
                 found[one] = None
             elif hasattr(type(layer), one):
-                found[one] = _plain(getattr(layer, one))
+                found[one] = _set(layer, one)
     if kind == "ATTENTION_INPUT":
         found |= _attention(trt, name, found.pop("attention"))
     elif kind == "ATTENTION_OUTPUT":
@@ -142,6 +146,16 @@ def _layer(trt: ModuleType, layer: Any) -> ParsedLayer:
     elif kind == "CONSTANT":
         found["weights"] = Constant.of(trt, found["weights"], outputs[0].type, f"constant {name!r}")
     return ParsedLayer(kind, name, inputs, outputs, found)
+
+
+def _set(layer: Any, attribute: str) -> Any:
+    """An attribute; None for one that was never set and has no default: the bindings say so by an error."""
+    try:
+        return _plain(getattr(layer, attribute))
+    except RuntimeError:
+        if attribute not in WITHOUT_DEFAULT:
+            raise
+        return None
 
 
 def _attention(trt: ModuleType, name: str, attention: Any) -> Mapping[str, Any]:
@@ -155,12 +169,14 @@ def _check_attributes(what: str, own: type, base: type, known: tuple[str, ...]) 
         if one.startswith("_") or hasattr(base, one) or one in known or one in IMPLIED:
             continue
         if not callable(getattr(own, one)):
-            raise EngineError(f"{what} has an attribute {one}, which is not known: what it does cannot be checked")
+            raise EngineError(
+                f"{what} has an attribute {one}, which is not known: what it does cannot be checked"
+            )
 
 
 @contextmanager
 def _as_class(layer: Any, own: type) -> Iterator[None]:
-    """The bindings' object as its own class for a while; others take it for the base class, whose `type` is its kind."""
+    """The bindings' object as its own class for a while; others read the base class' `type` of it."""
     base = layer.__class__
     layer.__class__ = own
     try:

@@ -69,7 +69,8 @@ class ParsedNetwork:
         """The outputs that are the memory of an input: caches that are updated where they lie.
 
         Raises:
-            EngineError: What is updated is no input, or its update no output; or another layer reads a cache as it was before its update; the memory holds the new one by then.
+            EngineError: What is updated is no input, or its update no output; or another layer reads a cache as it was
+                before its update: the memory holds the new one by then.
         """
         found = {}
         ins, outs = ({one.name for one in some} for some in (self.inputs, self.outputs))
@@ -78,7 +79,9 @@ class ParsedNetwork:
                 continue
             past, present = layer.needs[0], layer.outputs[0].name
             if past not in ins or present not in outs:
-                raise EngineError(f"{layer} updates {past} into {present}; they must be an input and an output")
+                raise EngineError(
+                    f"{layer} updates {past} into {present}; they must be an input and an output"
+                )
             for other in self.layers:
                 if other is not layer and past in other.needs:
                     raise EngineError(

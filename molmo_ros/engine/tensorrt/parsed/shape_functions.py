@@ -63,7 +63,9 @@ def _slice(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple
     )
     axes = sizes(layer, inputs, 5, "axes")
     if starts is None or shape is None or strides is None:
-        raise EngineError(f"{layer} has start {starts}, sizes {shape} and stride {strides}; it needs all three")
+        raise EngineError(
+            f"{layer} has start {starts}, sizes {shape} and stride {strides}; it needs all three"
+        )
     where = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
     for axis, start, size, stride in zip(where, starts, shape, strides, strict=True):
         there, last = x.shape[axis], start + stride * (size - 1)
@@ -71,7 +73,7 @@ def _slice(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple
             raise EngineError(f"{layer} takes {start} to {last} of axis {axis}, which has {there}")
         if size == there and start == 0 and stride == 1:
             continue
-        if size and stride > 0 and 0 <= start and last < there:
+        if size and stride > 0 and start >= 0 and last < there:
             x = x[(slice(None),) * axis + (slice(start, last + 1, stride),)]
         elif size and stride == 0 and 0 <= start < there:
             x = x.narrow(axis, start, 1).expand(*(size if one == axis else -1 for one in range(x.ndim)))
@@ -95,11 +97,13 @@ def _gather(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tupl
         )
     flat = index.reshape(-1).long()
     there = x.shape[axis]
-    if len(flat) and not (0 <= int(flat.min()) and int(flat.max()) < there):
+    if len(flat) and not (int(flat.min()) >= 0 and int(flat.max()) < there):
         raise EngineError(
             f"{layer} takes {int(flat.min())} to {int(flat.max())} of axis {axis}, which has {there}"
         )
-    return (x.index_select(axis, flat).unflatten(axis, index.shape) if index.ndim else x.select(axis, int(index)),)
+    return (
+        x.index_select(axis, flat).unflatten(axis, index.shape) if index.ndim else x.select(axis, int(index)),
+    )
 
 
 def _unsqueeze(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple[Tensor, ...]:
@@ -143,7 +147,7 @@ def _scatter(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tup
     if layer.attributes["mode"] != "ELEMENT":
         raise EngineError(f"{layer} has mode {layer.attributes['mode']}; known is ELEMENT")
     axis = layer.attributes["axis"]
-    if index.numel() and not (0 <= int(index.min()) and int(index.max()) < x.shape[axis]):
+    if index.numel() and not (int(index.min()) >= 0 and int(index.max()) < x.shape[axis]):
         raise EngineError(
             f"{layer} writes {int(index.min())} to {int(index.max())} of axis {axis}, which has {x.shape[axis]}"
         )
