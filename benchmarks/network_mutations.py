@@ -22,7 +22,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.graphs.export import DECODER, export_graphs
+from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.network_check import CheckedGraphs, check_networks
 from molmo_ros.engine.quantisation.decoder_prompts import Example
 from molmo_ros.engine.tensorrt.builder import lowered_path
@@ -195,6 +195,20 @@ class MutationBench:
             mutation.change(model)
             graph.write_bytes(model.SerializeToString())
             return {"guards": self._guards(graph, model, meant), "check": self._check(mutation, folder)}
+        finally:
+            graph.write_bytes(right)
+
+    def vision_seen(self, op: str) -> str:
+        """What the check says where the tower's first layer of a kind gets something else than it should."""
+        graph = self._folders[False] / VISION
+        right = graph.read_bytes()
+        try:
+            model = onnx.load_from_string(right)
+            node = _first(list(model.graph.node), op)
+            half = _constant(model, np.array([[[0.5]]] if op != "Attention" else [[[[0.5]]]], np.float32))
+            node.input[0] = _insert(model, node, "Add", node.input[0], half)
+            graph.write_bytes(model.SerializeToString())
+            return self._check(NOTHING, graph.parent)
         finally:
             graph.write_bytes(right)
 

@@ -33,6 +33,7 @@ from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
 from molmo_ros.molmo.network.connector import image_table
 from molmo_ros.molmo.network.decoder import DecoderBlock, RMSNorm
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.runtime import ImageTensors
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.stored_parameters import BASE, HEAD, StoredParameters
@@ -135,11 +136,11 @@ def check_vision(
         if name.startswith(("vision.", "connector.")) and not value.is_meta:
             value.copy_(value.to(graphs.dtype))
     recorder = _Recorder(model)
-    molmo.runtime = recorder
-    prompts = calibration_prompts(molmo, examples)
+    prompts = calibration_prompts(Molmo.from_runtime(recorder, checkpoint), examples)
     parsed = parse_graph(graphs.trt, graphs.folder / VISION, graphs.lowering)
     interpreter = Interpreter(parsed.network, wide=True)
     largest = 0.0
+    assert recorder.seen, "every prompt has a picture"
     for image, features in recorder.seen:
         found = interpreter.run(_vision_inputs(model.config, image))
         largest = max(largest, _compare("vision", features.tokens, found["tokens"], graphs))

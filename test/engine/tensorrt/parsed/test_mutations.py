@@ -31,3 +31,10 @@ def test_what_goes_wrong_is_seen(mutation, bench):
     seen = bench.seen_by(mutation)
     assert "is not the model" in seen["check"] or "makes the value past_key" in seen["check"]
     assert bool(seen["guards"]) == (mutation.name in GUARDED)
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Gelu", "Attention"])
+def test_the_vision_side_is_computed_too(op, bench):
+    """A picture's features, with one layer of the tower changed."""
+    seen = bench.vision_seen(op)
+    assert "is not the model: vision is up to" in seen
