@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ from molmo_ros.engine.tensorrt.builder import lowered_path
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.parsed.network_reader import read_network
 from molmo_ros.engine.tensorrt.parsed.parsed_network import ParsedNetwork
+from molmo_ros.engine.tensorrt.process_runtime import process_runtime
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def parse_graph(trt: ModuleType, graph: Path, lowering: str) -> ParsedGraph:
 
 def parse_lowered(trt: ModuleType, path: Path) -> ParsedGraph:
     """As `parse_graph`, of a file that TensorRT takes as it is."""
-    logger = _logger(trt)
+    logger = process_runtime(trt).log
     builder = trt.Builder(logger)
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(definition, logger)
@@ -62,9 +62,3 @@ def parse_lowered(trt: ModuleType, path: Path) -> ParsedGraph:
         errors = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
         raise EngineError(f"TensorRT does not take the graph {path.name}: {errors or 'it gave no reason'}")
     return ParsedGraph(read_network(trt, definition), definition, (builder, parser))
-
-
-@cache
-def _logger(trt: ModuleType) -> Any:
-    """One for the process: TensorRT keeps the first that it gets."""
-    return trt.Logger(trt.Logger.ERROR)
