@@ -23,9 +23,11 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, lowered_path, new_path
 from molmo_ros.engine.tensorrt.guards import Expected, check_network, native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
-from molmo_ros.engine.tensorrt.module import load_tensorrt
+from molmo_ros.engine.tensorrt.module import JETSON_MARK, load_tensorrt
 
 KEPT_LINES = 8
+LEGACY = "legacy"
+MEMORY = Path("/proc/meminfo")
 PR_SET_PDEATHSIG = 1
 
 
@@ -55,16 +57,16 @@ def _build(request: BuildRequest) -> BuildReport:
     trt = load_tensorrt(request.tensorrt)
     logger = _logger(trt)
     builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _print(phase="parse", done=0, total=1)
-    lowering = _parse(trt, network, logger, request)
+    network, lowering, refused = _parse(trt, builder, logger, request)
     _print(phase="parse", done=1, total=1)
     config = _config(trt, builder, network, request)
     timings = _timing_cache(config, request.timing_cache)
     layers = Counter(str(network.get_layer(i).type).rsplit(".", 1)[-1] for i in range(network.num_layers))
     blob = builder.build_serialized_network(network, config)
     if blob is None:
-        raise EngineError(f"TensorRT gave up: {_said(logger)}")
+        advice = ". Where it has no bfloat16, build with --precision fp16" if lowering == LEGACY else ""
+        raise EngineError(f"TensorRT gave up: {_said(logger)}{advice}")
     _write(request.engine, blob)
     if timings is not None and request.timing_cache is not None:
         try:
@@ -77,17 +79,34 @@ def _build(request: BuildRequest) -> BuildReport:
         engine_size=request.engine.stat().st_size,
         layers=dict(layers),
         lowering=lowering,
-        warnings=tuple(logger.lines[-KEPT_LINES:]),
+        warnings=(*refused, *logger.lines[-KEPT_LINES:]),
     )
 
 
-def _parse(trt: ModuleType, network: Any, logger: Any, request: BuildRequest) -> str:
-    """Lowers and parses the graph, and holds the network against it; returns which lowering it was."""
-    graph, lowered = request.graph, lowered_path(request.graph)
+def _parse(trt: Any, builder: Any, logger: Any, request: BuildRequest) -> tuple[Any, str, list[str]]:
+    """The parsed network, which lowering of the graph it is of, and why it is not the one that was asked for.
+
+    A parser that does not take the layers of language models, or makes something else of them, gets older operators.
+    """
+    # Where attentions cannot be read back, none is trusted: they are written out.
+    readable = hasattr(trt, "IAttentionInputLayer")
+    if not readable or request.lowering == LEGACY:
+        return _parse_lowered(trt, builder, logger, request, LEGACY), LEGACY, []
     try:
-        # Where attentions cannot be read back, none is trusted: they are written out.
-        readable = hasattr(trt, "IAttentionInputLayer")
-        lowering = request.lowering if readable else "legacy"
+        return _parse_lowered(trt, builder, logger, request, request.lowering), request.lowering, []
+    except EngineError as refusal:
+        said = [f"older operators instead of {request.lowering} layers: {refusal}"]
+        try:
+            return _parse_lowered(trt, builder, logger, request, LEGACY), LEGACY, said
+        except EngineError:
+            raise refusal from None
+
+
+def _parse_lowered(trt: Any, builder: Any, logger: Any, request: BuildRequest, lowering: str) -> Any:
+    """Lowers and parses the graph, and holds the network against it."""
+    graph, lowered = request.graph, lowered_path(request.graph)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    try:
         model = lower_file(graph, lowered, lowering)
         parser = trt.OnnxParser(network, logger)
         if not parser.parse_from_file(str(lowered)):
@@ -99,14 +118,17 @@ def _parse(trt: ModuleType, network: Any, logger: Any, request: BuildRequest) ->
     for attention in native_attentions(trt, network):
         # Heads of 72, as SigLIP has, have no fused kernel on every chip; without this the build fails there.
         attention.decomposable = True
-    return lowering
+    return network
 
 
 def _config(trt: ModuleType, builder: Any, network: Any, request: BuildRequest) -> Any:
     config = builder.create_builder_config()
     config.progress_monitor = _monitor(trt)
-    if request.workspace is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace)
+    if (workspace := request.workspace or _shared_workspace()) is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+    if hasattr(trt, "BuilderFlag") and hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        # TensorRT for RTX then allocates nothing in a pass, and the pass can be recorded.
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if request.capability is not None:
         name = "SM" + "".join(map(str, request.capability))
         if not hasattr(trt, "ComputeCapability") or not hasattr(trt.ComputeCapability, name):
@@ -125,6 +147,16 @@ def _config(trt: ModuleType, builder: Any, network: Any, request: BuildRequest) 
         profile.set_shape(name, *request.profile[name])
     config.add_optimization_profile(profile)
     return config
+
+
+def _shared_workspace() -> int | None:
+    """Where the GPU has no memory of its own: a quarter of what is free [bytes]; elsewhere TensorRT knows its limit."""
+    if not JETSON_MARK.exists():
+        return None
+    free = next(
+        line for line in MEMORY.read_text(encoding="ascii").splitlines() if line.startswith("MemAvailable:")
+    )
+    return int(free.split()[1]) * 1024 // 4
 
 
 def _timing_cache(config: Any, path: Path | None) -> Any:

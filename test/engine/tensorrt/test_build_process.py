@@ -1,0 +1,58 @@
+"""What the building process does where TensorRT's parser or the machine is not as hoped."""
+
+from types import SimpleNamespace
+
+import pytest
+import tensorrt_rtx
+
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.tensorrt import build_process
+from molmo_ros.engine.tensorrt.builder import BuildRequest
+
+
+class Deaf:
+    """TensorRT for RTX, whose parser refuses what is in a file until it was asked often enough."""
+
+    def __init__(self, refusals: int) -> None:
+        self.left = refusals
+
+    def __getattr__(self, name):
+        return getattr(tensorrt_rtx, name)
+
+    def OnnxParser(self, network, logger):  # noqa: N802 (TensorRT's name)
+        self.left -= 1
+        if self.left < 0:
+            return tensorrt_rtx.OnnxParser(network, logger)
+        return SimpleNamespace(
+            parse_from_file=lambda path: False, num_errors=1, get_error=lambda number: f"no {self.left}"
+        )
+
+
+def parsed(trt, folder):
+    request = BuildRequest(folder / "decoder.onnx", folder / "engine", "tensorrt_rtx", "native", (8, 6), {})
+    logger = build_process._logger(tensorrt_rtx)
+    builder = tensorrt_rtx.Builder(logger)
+    return build_process._parse(trt, builder, logger, request)
+
+
+def test_a_parser_without_the_native_layers_gets_older_operators(exported):
+    folder = exported("molmo2-4b-tiny").folder
+    network, lowering, refused = parsed(Deaf(1), folder)
+    assert lowering == "legacy" and len(refused) == 1 and "older operators instead of native" in refused[0]
+    kinds = {str(network.get_layer(number).type) for number in range(network.num_layers)}
+    assert (
+        "LayerType.SCATTER" in kinds
+        and not {"LayerType.KV_CACHE_UPDATE", "LayerType.ATTENTION_INPUT"} & kinds
+    )
+    assert parsed(Deaf(0), folder)[1:] == ("native", [])
+    with pytest.raises(EngineError, match="does not take the graph decoder.onnx: no 1"):
+        parsed(Deaf(2), folder)
+
+
+def test_kernels_leave_most_of_a_memory_that_is_shared(tmp_path, monkeypatch):
+    assert build_process._shared_workspace() is None
+    (tmp_path / "mark").touch()
+    (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemAvailable:    4000 kB\n")
+    monkeypatch.setattr(build_process, "JETSON_MARK", tmp_path / "mark")
+    monkeypatch.setattr(build_process, "MEMORY", tmp_path / "meminfo")
+    assert build_process._shared_workspace() == 4000 * 1024 // 4
