@@ -56,6 +56,20 @@ class Stream:
         return self.name
 
 
+class On:
+    """A stream is current within. Whoever enters and never leaves stays on it, as with torch's: no generator, which
+    would leave when it is collected."""
+
+    def __init__(self, cuda, stream: Stream) -> None:
+        self._cuda, self._stream = cuda, stream
+
+    def __enter__(self) -> None:
+        self._before, self._cuda.current = self._cuda.current, self._stream
+
+    def __exit__(self, *_error) -> None:
+        self._cuda.current = self._before
+
+
 class Graph:
     """Takes the place of `torch.cuda.CUDAGraph`."""
 
@@ -162,14 +176,9 @@ class Cuda(TorchDispatchMode):
         self.check()
         self.reserved = self.allocated
 
-    @contextlib.contextmanager
-    def on(self, stream: Stream):
-        """As torch's: what an error finds is the stream from before."""
-        before, self.current = self.current, stream
-        try:
-            yield
-        finally:
-            self.current = before
+    def on(self, stream: Stream) -> On:
+        """As `torch.cuda.stream`."""
+        return On(self, stream)
 
     def native(self, size: int) -> bool:
         """Another library allocates [bytes]; whether there was room outside of torch's reserve."""
