@@ -32,7 +32,9 @@ def warm_up(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -
     encoded = molmo.encode(np.full((*molmo.crop_budget.largest(), 3), 128, np.uint8))
     encoded.asked = True  # what is slow once is no measure of queries
     longest = min(len(encoded.prefix) + TEXT_ROOM + ANSWER_TOKENS, molmo.runtime.max_context)
-    encoded.cache(longest)  # at once, so that nothing has to grow
+    encoded.cache(
+        longest
+    )  # now, so that the prompt shows whether there is room for it beside the whole cache
     progress("its prompt")
     molmo.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=1))
     del encoded

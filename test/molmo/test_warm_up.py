@@ -47,16 +47,22 @@ def test_nothing_is_recorded_and_nothing_grows_in_the_first_query(plain, folder,
 
 def test_what_the_largest_image_took_is_there_for_an_engine(folder, cuda, monkeypatch):
     """Contexts of TensorRT come from another allocator, which gets nothing of torch's reserve."""
-    molmo, room = Molmo.from_pretrained(folder, device="cuda"), []
-    decode = molmo.runtime.decode
+    molmo, room, slots = Molmo.from_pretrained(folder, device="cuda"), [], []
+    decode, prefill = molmo.runtime.decode, molmo.runtime.prefill
 
     def noting(embedding, cache):
         room.append(cuda.native(cuda.capacity - cuda.allocated - 100_000))
         return decode(embedding, cache)
 
+    def filling(embeddings, mask, cache, **which):
+        slots.append(cache.max_len)
+        return prefill(embeddings, mask, cache, **which)
+
     monkeypatch.setattr(molmo.runtime, "decode", noting)
+    monkeypatch.setattr(molmo.runtime, "prefill", filling)
     warm_up(molmo)
     assert room[0]
+    assert slots[0] == molmo.runtime.static._cache.max_len  # the prompt was met beside the whole cache
 
 
 def test_each_width_of_an_engine_is_met_in_both_turns_of_its_caches():

@@ -78,7 +78,10 @@ def test_attention_in_16_bit_on_a_gpu_is_as_close_as_in_float32(tower, cuda):
     with cuda.left_out():
         truth = tower(x)
         half = tower.half()
-        wide = (half(x).float() - truth).norm()
+        widened = half(x)
+        wide = (widened.float() - truth).norm()
     assert any(block.attention.float32 for block in half.blocks)
-    narrow = (half(x).float() - truth).norm()
+    narrowed = half(x)
+    assert not torch.equal(narrowed, widened)
+    narrow = (narrowed.float() - truth).norm()
     assert 0 < narrow < 1.2 * wide and narrow < 0.01 * truth.norm()
