@@ -15,6 +15,7 @@ import argparse
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +93,11 @@ def format_row(precision: str) -> str:
     return f"| {precision} | {' | '.join(cells)} |"
 
 
-def real_size(model: str, precision: str, folder: Path, thorough: bool) -> str:
+def real_size(model: str, precision: str, folder: Path, thorough: bool, layers: int | None) -> str:
     """Time and memory of the check of a decoder with random weights."""
     config, images = load_config(model)
+    if layers is not None:
+        config = replace(config, decoder=replace(config.decoder, layers=layers))
     with torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in MolmoModel(config).state_dict().items()}
     random, dtype = RandomParameters(shapes), DTYPES.get(precision, torch.bfloat16)
@@ -133,11 +136,12 @@ def main() -> None:
     parser.add_argument("--real", metavar="MODEL", help="such as 4b")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--folder", type=Path, help="where the graph of --real goes; it is left there")
+    parser.add_argument("--layers", type=int, help="as many blocks of it only")
     parser.add_argument("--thorough", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.real:
-        print(real_size(args.real, args.precision, args.folder, args.thorough))
+        print(real_size(args.real, args.precision, args.folder, args.thorough, args.layers))
         return
     both = " | ".join(
         f"{lowering}: {what}" for lowering in LOWERINGS for what in ("features", "prompt", "decoded")
