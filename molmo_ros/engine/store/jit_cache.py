@@ -10,6 +10,9 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.store.trust import check_folder, open_trusted
 
 LOG = logging.getLogger(__name__)
+JIT_FILES = {"vision.jit", "decoder.jit"}
+UNFINISHED = {f".{name}.new" for name in JIT_FILES}
+"""What a process leaves that ends while it writes one."""
 MOST = 1 << 30
 """A file larger than this is none of ours [bytes]."""
 
@@ -44,7 +47,7 @@ class JitCacheFile:
 
     def write(self, content: bytes | memoryview) -> None:
         """Keeps it for the next start, as a whole; where the folder cannot be written to, nothing is kept."""
-        new = self._path.with_name(f".{self._path.name}.{os.getpid()}.new")
+        new = self._path.with_name(f".{self._path.name}.new")
         try:
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:

@@ -10,6 +10,7 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.store.build_folder import remove_engine
 from molmo_ros.engine.store.jit_cache import JitCacheFile
 from molmo_ros.molmo.network.model import ImageFeatures, prefill_mask
 from molmo_ros.molmo.running.runtime import ImageTensors
@@ -145,6 +146,15 @@ def test_what_rtx_compiled_is_kept_beside_the_engine(model, fake_tensorrt, tmp_p
     trt = fake_tensorrt("rtx")
     answer(runtime(model, trt, home), model)
     assert trt.engines[1]._contexts[0]._settings._cache._known == {b"a kernel", b"an older one"}
+
+
+def test_an_engine_that_has_run_can_be_removed(tmp_path):
+    home = tmp_path / "engine"
+    home.mkdir(mode=0o700)
+    JitCacheFile(home, "vision").write(b"ours")
+    (home / ".decoder.jit.new").touch()  # as a process leaves it that ends while it writes
+    remove_engine(home)
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("spoil", ["writable", "link"])
