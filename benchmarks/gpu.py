@@ -4,7 +4,8 @@
 
 Random weights, made on the device; nothing is downloaded. Pictures are random pixels through the model's own image
 processing, so crops and prompts have the real sizes. Measured in one run, each part in a process of its own that is
-ended after --limit seconds, so that one that fails, hangs or fills the memory leaves the others their figures:
+ended after --limit seconds (by default as many as such a part may need: an engine of real size is built for an hour on
+a Jetson), so that one that fails, hangs or fills the memory leaves the others their figures. It sees no other GPU:
 
 - floors: memory bandwidth (copying; a matrix times a vector) and products of matrices, by torch's kernels;
 - torch-eager: our torch engine, kernel by kernel;
@@ -24,6 +25,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,12 +38,13 @@ import torch
 
 from benchmarks import gpu_work
 from benchmarks.gpu_engines import MODULES, open_tensorrt
+from benchmarks.gpu_memory import PeakMemory
+from benchmarks.isolated import one_device, run_isolated
 from molmo_ros.engine.tensorrt.module import installed_version
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES
 
 FLOORS = "floors"
-ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
@@ -52,7 +55,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="torch device: cuda, cuda:1, cpu")
     parser.add_argument("--precision", choices=DTYPES, default="bfloat16")
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated (default: all)")
-    parser.add_argument("--limit", type=float, default=150, help="seconds after which a part is ended")
+    parser.add_argument("--limit", type=float, help="seconds after which a part is ended (default: by part)")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     parser.add_argument("--quick", action="store_true", help="few runs: that it works, not how fast")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -79,18 +82,12 @@ def run_part(name: str, args: argparse.Namespace) -> dict[str, Any]:
     if name in MODULES and installed_version(name) is None:
         return {"error": f"{name} is not installed", "seconds": 0.0}
     print(f"{name} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "benchmarks.gpu", "--part", name, "--model", args.model]
-    command += ["--device", args.device, "--precision", args.precision, *["--quick"] * args.quick]
+    device, environment = one_device(args.device, os.environ)
+    command = ["-m", "benchmarks.gpu", "--part", name, "--model", args.model]
+    command += ["--device", device, "--precision", args.precision, *["--quick"] * args.quick]
     started = time.perf_counter()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=args.limit, cwd=ROOT)
-    except subprocess.TimeoutExpired:
-        return {"error": f"ended after {args.limit:.0f} s", "seconds": args.limit}
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or ["no message"]
-        return {"error": f"{last[0][:600]} (status {done.returncode})", "seconds": seconds}
-    return json.loads(done.stdout.splitlines()[-1]) | {"seconds": seconds}
+    found, _ = run_isolated(command, LIMITS[name] if args.limit is None else args.limit, environment)
+    return found | {"seconds": time.perf_counter() - started}
 
 
 def about(args: argparse.Namespace) -> dict[str, Any]:
@@ -180,8 +177,9 @@ def measured(args: argparse.Namespace, runtime: gpu_work.Measured, dtype: torch.
     config, images = gpu_work.load_config(args.model)
     device = torch.device(args.device)
     work = gpu_work.cases(config, images)
-    figures = gpu_work.measure(runtime, config, work, effort(args), dtype, device)
-    return figures | {"memory_gb": gpu_work.peak_memory(device)}
+    with PeakMemory(device) as memory:
+        figures = gpu_work.measure(runtime, config, work, effort(args), dtype, device)
+    return figures | {"memory_gb": memory.peak_gb}
 
 
 def effort(args: argparse.Namespace) -> gpu_work.Effort:
@@ -197,6 +195,11 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "transformers-compiled": lambda args: measure_transformers(args, compiled=True),
     **{module: lambda args, module=module: measure_tensorrt(args, module) for module in MODULES},
 }
+
+
+LIMITS = {FLOORS: 300.0, "torch-eager": 900.0, "torch-graphs": 900.0, "transformers-eager": 900.0}
+LIMITS |= {"transformers-compiled": 1800.0} | {module: 5400.0 for module in MODULES}
+"""Seconds after which a part is ended."""
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -272,12 +271,3 @@ def _decoder_matrices(config: MolmoConfig) -> Iterator[tuple[str, int]]:
             yield name, parameter.numel()
     if config.decoder.tied_head:
         yield "head, the embedding", decoder.embedding.base.numel()
-
-
-def peak_memory(device: torch.device) -> float:
-    """The most that this process has held [GB]: of the device's memory, as the driver counts it, or of the host's."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return (total - free) / GB
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / GB

@@ -6,12 +6,13 @@ import onnx
 import pytest
 import torch
 
-from benchmarks.graph_counts import count_onnx
+from benchmarks.graph_counts import SIZES, count_onnx, count_parsed, export, formulas, parse
 from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.cost.device import DEVICES, SIXTEEN
 from molmo_ros.engine.cost.pass_cost import PassCost, decoder_pass, stored_values, vision_pass
 from molmo_ros.engine.errors import UnsupportedBuildError
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
+from molmo_ros.engine.graphs.export import DECODER
 from molmo_ros.engine.graphs.vision_graph import vision_graph
 from molmo_ros.engine.quantisation.formats import QUANTISED
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
@@ -62,6 +63,30 @@ def test_formulas_equal_the_graphs_of_every_format(precision):
     check_decoder(config, precision, decoder_graph(config, CONTEXT, torch.bfloat16, reader(stored), rounded))
     kinds = set(decoder_pass(config, precision, QUERIES, KEYS).operations)
     assert kinds == ({precision, SIXTEEN} if precision in ("int8", "fp8") else {SIXTEEN})
+
+
+@pytest.mark.parametrize(
+    ("folder", "precision"),
+    [
+        (VECTORS / "molmo-7b-d-tiny", "bf16"),
+        (EMBEDDED / "tiny", "int4"),
+        (VECTORS / "molmoe-1b-tiny", "bf16"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_formulas_equal_the_networks_that_tensorrt_holds(folder, precision, tmp_path):
+    """Some numbers of its own, such as epsilons, are constants with an axis there: up to a hundred bytes."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    stored = StoredParameters(folder)
+    export(stored, precision, tmp_path)
+    for graph, formula in formulas(stored, precision).items():
+        network, _alive = parse(trt, tmp_path / graph)
+        found = count_parsed(trt, network, SIZES[graph])
+        assert 0 <= found.weights - formula.weights < 100
+        if stored.config.decoder.experts and graph == DECODER:  # all that can be in use work on every token
+            assert found.operations > formula.operations
+        else:
+            assert found.operations == formula.operations
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
