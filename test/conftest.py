@@ -40,6 +40,7 @@ SLOW = (
     "molmo/test_pipeline_inputs.py",
     "molmo/test_pipeline_limits.py",
     "molmo/test_torch_defaults.py",
+    "engine/runtimes/test_tensorrt_warm_up.py",
     "molmo/test_warm_up.py",
     "molmo/weights/test_adapter.py",
     "molmo/weights/test_checkpoint.py",

@@ -91,6 +91,9 @@ class Graph:
 
     def replay(self) -> None:
         for function, args, kwargs, result in self.steps:
+            if not isinstance(function, torch._ops.OpOverload):  # another library's
+                function()
+                continue
             made = self._cuda.launch(function, args, kwargs)
             given = _memory(function, args, kwargs)
             for old, new in zip(_tensors(result), _tensors(made), strict=True):
@@ -183,6 +186,16 @@ class Cuda(TorchDispatchMode):
     def native(self, size: int) -> bool:
         """Another library allocates [bytes]; whether there was room outside of torch's reserve."""
         return self.reserved + size <= self.capacity
+
+    def enqueue(self, work, handle: int) -> None:
+        """Another library's work, on the stream that it was given; in a recording it waits for the replay."""
+        self.check()
+        assert handle == self.current.cuda_stream, "not on torch's current stream"
+        if self.recording is not None and self.current is self.recording.stream:
+            self.recording.steps.append((work, (), {}, None))
+            return
+        self.launches += 1
+        work()
 
     # Operations.
 

@@ -142,7 +142,7 @@ def _run(args: argparse.Namespace) -> int:
     from molmo_ros.bag.query_run import QueryRun, RunSettings
     from molmo_ros.bag.recorded_bag import RecordedBag
     from molmo_ros.bag.result_bag import ResultBag
-    from molmo_ros.node.answers.inference import load_model
+    from molmo_ros.node.answers.inference import load_model, warm_up
     from molmo_ros.node.records.model_choice import ModelChoice
 
     queries, camera = _queries(args.query)
@@ -181,6 +181,7 @@ def _run(args: argparse.Namespace) -> int:
             )
         )
         try:
+            warm_up(model, lambda _done: None)  # on a GPU; the recorded times are to be those of queries
             with _set_at_signals(stop), output, _RecordingBar((run.end - run.start) * 1e-9) as bar:
                 on_answer = bar.print_answer if args.json else lambda _array: None
                 run.run(model, options, output, on_answer=on_answer, on_progress=bar.show)

@@ -170,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
             latency_target=args.latency,
             threads=args.threads,
         )
+        # No warm-up, also on a GPU: for one query it would take longer than what it saves.
         options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)
         answer = getattr(model, args.command)(images, *asked, options=options, max_points=args.max_points)

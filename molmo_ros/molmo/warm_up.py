@@ -29,17 +29,23 @@ def warm_up(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -
     if molmo.runtime.device.type != "cuda":
         return
     progress("the largest image")
+    longest = _largest(molmo, progress)
+    torch.cuda.empty_cache()  # what torch keeps in reserve the contexts of an engine cannot have
+    warm_decoding(molmo.runtime, longest, progress)
+    progress("the largest image again, beside all that")
+    _largest(molmo)  # takes the reserve back, or shows that there is no room for it any more
+
+
+def _largest(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -> int:
+    """A query about the largest image; returns the tokens that it and its answer may have."""
     encoded = molmo.encode(np.full((*molmo.crop_budget.largest(), 3), 128, np.uint8))
     encoded.asked = True  # what is slow once is no measure of queries
     longest = min(len(encoded.prefix) + TEXT_ROOM + ANSWER_TOKENS, molmo.runtime.max_context)
-    encoded.cache(
-        longest
-    )  # now, so that the prompt shows whether there is room for it beside the whole cache
+    # Now, so that the prompt shows whether there is room for it beside the whole cache.
+    encoded.cache(longest)
     progress("its prompt")
     molmo.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=1))
-    del encoded
-    torch.cuda.empty_cache()  # what torch keeps in reserve the contexts of an engine cannot have
-    warm_decoding(molmo.runtime, longest, progress)
+    return longest
 
 
 @torch.inference_mode()

@@ -38,8 +38,8 @@ def test_nothing_is_recorded_and_nothing_grows_in_the_first_query(plain, folder,
     static = molmo.runtime.static
     warm_up(molmo, said.append)
     cache, recorded, replayed = static._cache.keys.data_ptr(), cuda.recordings, cuda.replays
-    assert said[-1] == f"decoding, width {len(said) - 2} of {static._cache.max_len // WIDTH_STEP}"
-    assert recorded == 1 + len(said) - 2  # one finds out whether the device records
+    assert said[-2] == f"decoding, width {len(said) - 3} of {static._cache.max_len // WIDTH_STEP}"
+    assert recorded == 1 + len(said) - 3  # one finds out whether the device records
     assert ask(molmo) == expected
     assert (static._cache.keys.data_ptr(), cuda.recordings) == (cache, recorded)
     assert cuda.replays > replayed and molmo.runtime.graphs_refused() == ""

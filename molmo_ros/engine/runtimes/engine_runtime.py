@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -76,8 +76,8 @@ class EngineRuntime:
 
     def graphs_refused(self) -> str:
         """See `Runtime`."""
-        graphs = getattr(self.runner, "graphs", None)
-        return (graphs.refused or "") if graphs is not None and self.device.type == "cuda" else ""
+        refused: Callable[[], str] | None = getattr(self.runner, "graphs_refused", None)
+        return refused() if refused is not None and self.device.type == "cuda" else ""
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""

@@ -211,6 +211,14 @@ class EngineContext:
         if not self._context.execute_async_v3(stream):
             raise self._engine.failure("does not run")
 
+    def recordable(self, stream: int) -> bool:
+        """Whether TensorRT for RTX can record what is bound; to be asked after a pass, which compiles what is missing.
+
+        Args:
+            stream: Handle of a CUDA stream.
+        """
+        return bool(self._context.is_stream_capturable(stream))
+
 
 def records_graphs(trt: ModuleType) -> bool:
     """Whether this TensorRT makes CUDA graphs by itself: the one for RTX does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import read_width
 
+LOG = logging.getLogger(__name__)
+UNRECORDED = "TensorRT for RTX says that it cannot record them"
 STEP = 64
 """TensorRT for RTX compiles kernels for every length of a prefill, so lengths are rounded up to multiples of this."""
 
@@ -37,7 +40,7 @@ class TensorRTRunner:
     values, each of which has a context with fixed addresses, and is a CUDA graph from its second token on.
 
     Attributes:
-        graphs: The recorded steps; `graphs.refused` says why there are none.
+        graphs: The recorded steps; TensorRT for RTX makes its own.
     """
 
     name = "tensorrt"
@@ -78,6 +81,7 @@ class TensorRTRunner:
         self.graphs: CudaGraphs[None] = CudaGraphs(device, own)
         self._staging = Staging(device)
         self._contexts: dict[tuple[int, int], EngineContext] = {}
+        self._recorded: dict[tuple[int, int], bool] = {}
         try:
             with self._on_own_stream():
                 self._load(vision, decoder, trt, rebuild, home)
@@ -200,8 +204,23 @@ class TensorRTRunner:
             self._cache.writes(length + 1)
             self.graphs.run(kind, lambda: context.enqueue(self._handle()))
             self._cache.passed()
+            if self._compiles and kind not in self._recorded:
+                self._recorded[kind] = self._records(context)
             outputs = {name: value.clone() for name, value in self._outputs.items()}
         return StepOutput(outputs["logits"], outputs.get("states"))
+
+    def _records(self, context: EngineContext) -> bool:
+        """Whether TensorRT for RTX replays a token from its next time on."""
+        recordable = context.recordable(self._handle())
+        if not recordable and all(self._recorded.values()):
+            LOG.warning("tokens are decoded kernel by kernel, which is slower: %s", UNRECORDED)
+        return recordable
+
+    def graphs_refused(self) -> str:
+        """See `Runtime`."""
+        if not self._compiles:
+            return self.graphs.refused or ""
+        return "" if all(self._recorded.values()) else UNRECORDED
 
     def memory(self) -> dict[str, int]:
         """See `GraphRunner`: weights (as the plans' sizes), activations, kv_cache; staging is on the host."""

@@ -12,6 +12,7 @@ import ctypes
 import gc
 import weakref
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,9 +103,16 @@ class IExecutionContext:
         return tuple(size + 1 for size in shape) if self._engine._trt().fails("another shape") else shape
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        self._passes += 1
         trt = self._engine._trt()
+        if trt.cuda is None:
+            return self._execute(trt)
+        trt.cuda.enqueue(lambda: self._execute(trt), stream_handle)
+        return True
+
+    def _execute(self, trt) -> bool:
+        self._passes += 1
         trt.shapes.append(dict(self._shapes))
+        self._compile(trt)
         for present, past in self._engine._pairs:
             assert (self._addresses[present] == self._addresses[past]) == self._engine._in_place
         failing = trt.fails("enqueue")
@@ -135,6 +143,27 @@ class IExecutionContext:
                 values[:, :, index : index + self._shapes["embeddings"][1]] = np.nan
             return trt.refuse("an error on the way")
         return True
+
+    def _compile(self, trt) -> None:
+        """Kernels are in the plan."""
+
+
+class RtxContext(IExecutionContext):
+    """Compiles at the first pass of each shape, where it was told to do so at once; else only before its first."""
+
+    def __init__(self, engine, settings) -> None:
+        super().__init__(engine, settings)
+        self._ready = set()
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return bool(self._ready) and not self._engine._trt().fails("recording")
+
+    def _compile(self, trt) -> None:
+        eager = self._settings.dynamic_shapes_kernel_specialization_strategy == "eager"
+        shapes = tuple(self._shapes.items()) if eager else "any"
+        if shapes not in self._ready:
+            self._ready.add(shapes)
+            trt.compilations += 1
 
 
 class IRuntimeCache:
@@ -169,15 +198,21 @@ class IRuntimeConfig:
         return True
 
 
+@lru_cache(maxsize=2)
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """Of a graph; making one takes longer than a pass."""
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 class LegacyEngine:
     """As before TensorRT 10.15: the cache that comes out is another tensor than the one that went in."""
 
-    _in_place = False
+    _in_place, _context = False, IExecutionContext
     device_memory_size_v2 = 1000
 
     def __init__(self, path: Path, trt) -> None:
         graph = onnx.load(str(path), load_external_data=False).graph
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self._session = session(path)
         self._tensors, self._limits, self._contexts = {}, trt.limits, []
         self._trt = weakref.ref(trt)
         for mode, values in ((TensorIOMode.INPUT, graph.input), (TensorIOMode.OUTPUT, graph.output)):
@@ -216,7 +251,7 @@ class LegacyEngine:
         assert (strategy._strategy if trt.rtx else strategy) == "user managed"
         if trt.rtx:
             strategy._cache._known.add(b"a kernel")
-        self._contexts.append(IExecutionContext(self, strategy))
+        self._contexts.append(self._context(self, strategy))
         return self._contexts[-1]
 
 
@@ -230,6 +265,8 @@ class NativeEngine(LegacyEngine):
 
 
 class RtxEngine(NativeEngine):
+    _context = RtxContext
+
     def create_runtime_config(self) -> IRuntimeConfig:
         return IRuntimeConfig()
 
@@ -256,6 +293,8 @@ class FakeTensorRT:
         engines: What was deserialised, in order.
         shapes: Of the inputs of every pass.
         failing: What fails next time, by name: how many times it works before.
+        compilations: How often a pass waited for kernels to be compiled.
+        cuda: The device that passes run on, see `cuda_stand_in`; None to run them at once.
         checks_memory: Whether every pass looks for what holds its memory, which takes its time.
     """
 
@@ -268,6 +307,7 @@ class FakeTensorRT:
         self.kind = {"native": NativeEngine, "legacy": LegacyEngine, "rtx": RtxEngine}[kind]
         self.limits, self.engines, self.shapes, self.failing = limits or {}, [], [], {}
         self.logger, self.checks_memory, self.rtx = None, False, kind == "rtx"
+        self.compilations, self.cuda = 0, None
         if self.rtx:
             self.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
             self.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
