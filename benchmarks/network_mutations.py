@@ -225,7 +225,9 @@ class MutationBench:
 
     def _check(self, mutation: Mutation, folder: Path) -> str:
         quantised = self._quantised if mutation.quantised else None
-        checked = CheckedGraphs(self.trt, "native", folder, CONTEXT, torch.float32, quantised)
+        checked = CheckedGraphs(
+            self.trt, {VISION: "native", DECODER: "native"}, folder, CONTEXT, torch.float32, quantised
+        )
         try:
             check_networks(checked, CHECKPOINT, self.examples)
         except EngineError as error:

@@ -26,7 +26,7 @@ from benchmarks.gpu_work import load_config
 from benchmarks.graph_parity import CONTEXT, VECTORS, outputs
 from benchmarks.rounded_parameters import RoundedParameters
 from molmo_ros.engine.graphs.decoder_graph import decoder_graph
-from molmo_ros.engine.graphs.export import DECODER, export_graphs
+from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
 from molmo_ros.engine.network_check import CheckedGraphs, DecoderCheck, check_networks, some_blocks
 from molmo_ros.engine.quantisation.decoder_prompts import Example, Prompt
 from molmo_ros.engine.quantisation.formats import QUANTISED, SIXTEEN_BITS
@@ -58,7 +58,14 @@ def family_row(name: str) -> str:
         graphs = Path(made)
         export_graphs(graphs, model.config, CONTEXT, torch.float32, model.state_dict().__getitem__)
         for lowering in LOWERINGS:
-            runner = parsed_runner("tensorrt_rtx", lowering, graphs, model.config, shapes, torch.float32)
+            runner = parsed_runner(
+                "tensorrt_rtx",
+                dict.fromkeys((VISION, DECODER), lowering),
+                graphs,
+                model.config,
+                shapes,
+                torch.float32,
+            )
             runtime = EngineRuntime(model.config, shapes, runner, model.decoder.embedding, model.point_head)
             found = outputs(runtime, model, arrays)
             cells += [
@@ -85,7 +92,12 @@ def format_row(precision: str) -> str:
         with tempfile.TemporaryDirectory() as made:
             export_graphs(Path(made), stored.config, CONTEXT, dtype, read, quantised=quantised)
             graphs = CheckedGraphs(
-                load_tensorrt("tensorrt_rtx"), lowering, Path(made), CONTEXT, dtype, quantised
+                load_tensorrt("tensorrt_rtx"),
+                dict.fromkeys((VISION, DECODER), lowering),
+                Path(made),
+                CONTEXT,
+                dtype,
+                quantised,
             )
             parts = check_networks(graphs, EMBEDDED / "tiny", examples).differences
         blocks = max(value for name, value in parts.items() if name.startswith("block"))
@@ -114,7 +126,9 @@ def real_size(model: str, precision: str, folder: Path, thorough: bool, layers: 
         torch.ones(PROMPT, PROMPT, dtype=torch.bool).tril()[None, None],
         8,
     )
-    graphs = CheckedGraphs(load_tensorrt("tensorrt_rtx"), "native", folder, context, dtype, quantised)
+    graphs = CheckedGraphs(
+        load_tensorrt("tensorrt_rtx"), {DECODER: "native"}, folder, context, dtype, quantised
+    )
     started = time.perf_counter()
     found = DecoderCheck(graphs, config.decoder, random.read).run(
         [prompt], blocks, lambda done, of: print(f"block {done} of {of}", flush=True)

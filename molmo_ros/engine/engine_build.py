@@ -115,9 +115,10 @@ class _Build:
             self._check_disk(folder)
             quantised = self._quantise(folder / QUANTISED, calibration) if plan.quantised else None
             self._export(folder, quantised)
+            lowerings = {}
             if isinstance(plan.target, TensorRTTarget):
-                self._build_engines(folder, plan.target)
-            measurement = GateMeasurement(plan, folder, quantised, self.versions, self.progress)
+                lowerings = self._build_engines(folder, plan.target)
+            measurement = GateMeasurement(plan, folder, quantised, lowerings, self.progress)
             result = measurement.run(gate, thorough)
             said = result.text()
             if result.answers is not None and (failed := result.answers.failed(threshold)) and not force:
@@ -194,17 +195,23 @@ class _Build:
             folder, self.plan.config, self.plan.shapes.max_context, self.plan.dtype, read, count, quantised
         )
 
-    def _build_engines(self, folder: Path, target: TensorRTTarget) -> None:
-        """Both engines; one that is there is complete."""
+    def _build_engines(self, folder: Path, target: TensorRTTarget) -> dict[str, str]:
+        """Both engines; one that is there is complete.
+
+        Returns:
+            Which lowering of each graph they are of: not always the one that was asked for.
+        """
         plan, tensorrt = self.plan, target.runtime.package
         # TensorRT for RTX chooses kernels where the engine runs, and times none here.
         cache = None if target.ahead else cache_file(self.home, target, self.versions[tensorrt])
+        lowerings: dict[str, str] = {}
         for graph, profile in PROFILES.items():
-            engine = (folder / graph).with_suffix(".engine")
-            if engine.exists():
+            engine, record = ((folder / graph).with_suffix(end) for end in (".engine", ".lowering"))
+            if engine.exists() and record.exists():
+                lowerings[graph] = record.read_text(encoding="utf-8")
                 continue
             part = engine.stem
-            build_engine(
+            report = build_engine(
                 BuildRequest(
                     graph=folder / graph,
                     engine=engine,
@@ -216,6 +223,9 @@ class _Build:
                 ),
                 lambda phase, done, of, part=part: self.progress(f"{part}: {phase.lower()}", done, of),  # type: ignore[misc]
             )
+            lowerings[graph] = report.lowering
+            _write_record(record, report.lowering)
+        return lowerings
 
     def _read(self, name: str) -> torch.Tensor:
         return self.stored.read(name, torch.float32)
@@ -236,6 +246,13 @@ def _start(folder: Path, description: dict[str, object]) -> None:
         path.write_text(written, encoding="utf-8")
     except OSError as error:
         raise EngineError(f"{folder} cannot be written to: {error.strerror or error}") from error
+
+
+def _write_record(path: Path, text: str) -> None:
+    """Complete under its name, or not there."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _examples_sha256(examples: Sequence[Example]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -106,7 +106,7 @@ class GateMeasurement:
         plan: BuildPlan,
         folder: Path,
         quantised: QuantisedParameters | None,
-        versions: dict[str, str],
+        lowerings: Mapping[str, str],
         progress: BuildProgress,
     ) -> None:
         """Measures nothing yet.
@@ -115,11 +115,11 @@ class GateMeasurement:
             plan: What was built.
             folder: Has its graphs and engines.
             quantised: Its weights of few bits; None without.
-            versions: Of what built it, by module.
+            lowerings: Of each graph by its file's name, as TensorRT took it; empty without TensorRT.
             progress: Called as it goes on.
         """
         self.plan, self.folder, self.quantised = plan, folder, quantised
-        self.versions, self.progress = versions, progress
+        self.lowerings, self.progress = lowerings, progress
         self.stored = StoredParameters(plan.checkpoint)
 
     def run(self, gate: Sequence[AskedPicture], thorough: bool = False) -> GateResult:
@@ -162,7 +162,7 @@ class GateMeasurement:
         package = plan.target.runtime.package
         checked = CheckedGraphs(
             load_tensorrt(package),
-            plan.target.lowering(self.versions[package]),
+            self.lowerings,
             self.folder,
             plan.shapes.max_context,
             plan.dtype,
@@ -239,8 +239,7 @@ class GateMeasurement:
         if self._parsed():
             assert isinstance(plan.target, TensorRTTarget)
             package = plan.target.runtime.package
-            lowering = plan.target.lowering(self.versions[package])
-            parsed = parsed_runner(package, lowering, self.folder, plan.config, plan.shapes, plan.dtype)
+            parsed = parsed_runner(package, self.lowerings, self.folder, plan.config, plan.shapes, plan.dtype)
             return (
                 with_look_ups(self.stored, plan.shapes, parsed, plan.command),
                 "the networks that TensorRT parsed, on the CPU",

@@ -243,7 +243,7 @@ def _export_and_open(folder: Path, threads: int) -> EngineRuntime:
 
 def _parse_and_open(folder: Path, dtype: torch.dtype) -> EngineRuntime:
     """The networks that TensorRT makes of the model's graphs, with an engine's usual limits, computed in torch."""
-    from molmo_ros.engine.graphs.export import export_graphs
+    from molmo_ros.engine.graphs.export import DECODER, VISION, export_graphs
     from molmo_ros.engine.runtimes.parsed_runner import parsed_runner
     from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
@@ -254,7 +254,8 @@ def _parse_and_open(folder: Path, dtype: torch.dtype) -> EngineRuntime:
         export_graphs(
             graphs, stored.config, shapes.max_context, dtype, lambda name: stored.read(name, torch.float32)
         )
-        runner = parsed_runner(TENSORRT_RTX.package, "native", graphs, stored.config, shapes, dtype)
+        lowerings = dict.fromkeys((VISION, DECODER), "native")
+        runner = parsed_runner(TENSORRT_RTX.package, lowerings, graphs, stored.config, shapes, dtype)
     return with_look_ups(stored, shapes, runner)
 
 

@@ -7,7 +7,7 @@ TensorRT's network computes some of the blocks, or all, from the same states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -82,7 +82,7 @@ class CheckedGraphs:
 
     Attributes:
         trt: The TensorRT module.
-        lowering: Of the graphs, as the engine was built.
+        lowerings: Of each graph by its file's name, as its engine was built: "native" or "legacy".
         folder: Has vision.onnx, decoder.onnx and their weights.
         context: Slots of the cache that the graphs have.
         dtype: Of the graphs' values.
@@ -90,7 +90,7 @@ class CheckedGraphs:
     """
 
     trt: ModuleType
-    lowering: str
+    lowerings: Mapping[str, str]
     folder: Path
     context: int
     dtype: torch.dtype
@@ -137,7 +137,7 @@ def check_vision(
             value.copy_(value.to(graphs.dtype))
     recorder = _Recorder(model)
     prompts = calibration_prompts(Molmo.from_runtime(recorder, checkpoint), examples)
-    parsed = parse_graph(graphs.trt, graphs.folder / VISION, graphs.lowering)
+    parsed = parse_graph(graphs.trt, graphs.folder / VISION, graphs.lowerings[VISION])
     interpreter = Interpreter(parsed.network, wide=True)
     largest = 0.0
     assert recorder.seen, "every prompt has a picture"
@@ -183,7 +183,7 @@ class DecoderCheck:
         layers, differences = self.config.layers, dict[str, float]()
         wanted = range(layers) if blocks is None else sorted(blocks)
         graph = self.graphs.folder / DECODER
-        parsed = parse_graph(self.graphs.trt, graph, self.graphs.lowering)
+        parsed = parse_graph(self.graphs.trt, graph, self.graphs.lowerings[DECODER])
         interpreter = Interpreter(parsed.network, wide=True, kept=0)
         values = block_values(graph)
         states = [prompt.embeddings.to(self.graphs.dtype).float() for prompt in prompts]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from molmo_ros.cli.main import main
-from molmo_ros.engine import engine_build, gate_measurement
+from molmo_ros.engine import engine_build, gate_measurement, network_check
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.engine_build import build
 from molmo_ros.engine.errors import EngineError
@@ -109,23 +109,28 @@ def test_an_engine_for_onnxruntime_says_what_torch_says(gate, home):
 
 
 def test_a_sixteen_bit_engine_is_measured_without_its_gpu(gate, home):
-    """On the network that TensorRT parsed, in bfloat16."""
-    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    """On the network that TensorRT parsed, in float16."""
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "fp16"), [], gate[:1], home=home)
     quality = Manifest.read(folder).quality
-    assert quality["answers"] == 2 and "compute what torch does (vision, all blocks)" in said
+    assert quality["answers"] == 1 and "compute what torch does (vision, all blocks)" in said
     assert quality["network"]["largest_difference"] < 1e-3
 
 
 @pytest.fixture
 def unbuilt(monkeypatch):
     """TensorRT only parses: of its engines there are the files."""
-    monkeypatch.setattr(engine_build, "build_engine", lambda request, _: request.engine.write_bytes(b"none"))
+
+    def build_engine(request, _):
+        request.engine.write_bytes(b"none")
+        return SimpleNamespace(lowering=request.lowering)
+
+    monkeypatch.setattr(engine_build, "build_engine", build_engine)
 
 
 def test_of_a_large_model_some_blocks_are_computed(gate, home, unbuilt, monkeypatch):
     monkeypatch.setattr(gate_measurement, "SMALL_GRAPH", 0)
-    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
-    assert said.startswith("not measured: nothing on this machine computes answers in bf16 as a rtx50 will")
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "fp16"), [], gate[:1], home=home)
+    assert said.startswith("not measured: nothing on this machine computes answers in fp16 as a rtx50 will")
     assert "(vision, 3 of 4 blocks)" in said
     quality = Manifest.read(folder).quality
     assert set(quality["network"]["parts"]) == {"vision", "block 0", "block 2", "block 3"}
@@ -135,7 +140,7 @@ def test_memory_that_is_too_small_for_the_gate_loses_no_build(gate, home, unbuil
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemAvailable: 5000 kB\n")
     monkeypatch.setattr(memory_need, "MEMINFO", meminfo)
-    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "fp16"), [], gate[:1], home=home)
     assert re.search("not measured: computing the parsed networks takes about .* GB of memory; 0.0 GB", said)
     assert Manifest.read(folder).quality is None
 
@@ -145,7 +150,7 @@ def test_memory_that_runs_out_in_the_gate_loses_no_build(gate, home, unbuilt, mo
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(gate_measurement, "load_checkpoint", no_room)
-    folder, said = build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
+    folder, said = build(BuildPlan.make("tiny", "rtx50", "fp16"), [], gate[:1], home=home)
     assert said.startswith("not measured: memory ran out (CUDA out of memory.") and "all blocks" in said
     assert Manifest.read(folder).quality["network"]
 
@@ -157,8 +162,8 @@ def test_a_parsed_network_that_is_not_the_model_fails_the_build(gate, home, unbu
         layer_functions.FUNCTIONS, "REDUCE", lambda *given: tuple(1.01 * one for one in real(*given))
     )
     with pytest.raises(EngineError, match="the network that TensorRT parsed is not the model: block 0 is"):
-        build(BuildPlan.make("tiny", "rtx50", "bf16"), [], gate[:2], home=home)
-    assert not (home / "tiny-rtx50-bf16").exists()
+        build(BuildPlan.make("tiny", "rtx50", "fp16"), [], gate[:1], home=home)
+    assert not (home / "tiny-rtx50-fp16").exists()
 
 
 def test_answers_that_moved_too_far_fail_the_build(quantised):
@@ -188,6 +193,35 @@ def test_a_build_goes_on_where_it_was_interrupted(examples, home, monkeypatch):
     monkeypatch.setattr("molmo_ros.engine.graphs.graph_writer.GraphWriter.save", lambda *_: written.append(1))
     build(plan, examples, [], home=home)
     assert built == ["vision.engine", "decoder.engine", "decoder.engine"] and not written
+
+
+def test_the_network_that_is_checked_is_the_one_that_was_built(gate, home, monkeypatch):
+    """Where the builder went back to older operators for a part, perhaps in a build that was interrupted after it."""
+    plan, built = BuildPlan.make("tiny", "rtx50", "fp16"), []
+    monkeypatch.setattr(gate_measurement, "SMALL_GRAPH", 0)
+
+    def build_engine(request, _):
+        built.append(request.graph.name)
+        if built == ["vision.onnx", "decoder.onnx"]:
+            raise KeyboardInterrupt
+        request.engine.write_bytes(b"none")
+        return SimpleNamespace(lowering="legacy" if request.graph.name == "vision.onnx" else "native")
+
+    monkeypatch.setattr(engine_build, "build_engine", build_engine)
+    checked, real = {}, network_check.parse_graph
+
+    def parse_graph(trt, graph, lowering):
+        parsed = real(trt, graph, lowering)
+        checked[graph.name] = {layer.kind for layer in parsed.network.layers}
+        return parsed
+
+    monkeypatch.setattr(network_check, "parse_graph", parse_graph)
+    with pytest.raises(KeyboardInterrupt):
+        build(plan, [], gate[:1], home=home)
+    build(plan, [], gate[:1], home=home)
+    assert built == ["vision.onnx", "decoder.onnx", "decoder.onnx"]
+    assert "ATTENTION_INPUT" not in checked["vision.onnx"] and "SOFTMAX" in checked["vision.onnx"]
+    assert "ATTENTION_INPUT" in checked["decoder.onnx"]
 
 
 def test_a_build_of_something_else_begins_anew(home, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.graphs.export import DECODER, VISION
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
@@ -119,7 +121,7 @@ class ParsedRunner:
 
 def parsed_runner(
     tensorrt: str,
-    lowering: str,
+    lowerings: Mapping[str, str],
     folder: Path,
     config: MolmoConfig,
     shapes: Shapes,
@@ -131,7 +133,7 @@ def parsed_runner(
 
     Args:
         tensorrt: The module, "tensorrt" or "tensorrt_rtx".
-        lowering: "native" or "legacy".
+        lowerings: Of each graph by its file's name, "native" or "legacy".
         folder: Holds vision.onnx, decoder.onnx and their weights.
         config: See `ParsedRunner`, as of the rest.
 
@@ -139,7 +141,7 @@ def parsed_runner(
         EngineError: See `load_tensorrt`, `check_memory` and `parse_graph`.
     """
     trt = load_tensorrt(tensorrt)
-    paths = [folder / f"{part}.onnx" for part in ("vision", "decoder")]
+    paths = [folder / graph for graph in (VISION, DECODER)]
     check_memory(paths, config.decoder, shapes)
-    vision, decoder = (parse_graph(trt, path, lowering) for path in paths)
+    vision, decoder = (parse_graph(trt, path, lowerings[path.name]) for path in paths)
     return ParsedRunner(vision, decoder, config, shapes, dtype, wide=wide)
