@@ -21,6 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from molmo_ros.engine.tensorrt.parsed import layer_functions, network_reader
+from molmo_ros.engine.tensorrt.parsed.constant import STORED
+
 ENGINE = Path(__file__).parents[3] / "molmo_ros" / "engine"
 RECEIVERS = {
     "tensorrt/build_process.py": {
@@ -33,6 +36,13 @@ RECEIVERS = {
     },
     "tensorrt/guards.py": {"network": "INetworkDefinition", "layer": "ILayer", "attention": "IAttention"},
     "tensorrt/process_runtime.py": {},
+    "tensorrt/parsed/constant.py": {"weights": "Weights"},
+    "tensorrt/parsed/network_reader.py": {
+        "network": "INetworkDefinition",
+        "layer": "ILayer",
+        "tensor": "ITensor",
+    },
+    "tensorrt/parsed/parser.py": {"builder": "Builder", "parser": "OnnxParser"},
     "runtimes/tensorrt_engine.py": {
         "self._engine": "ICudaEngine",
         "self._context": "IExecutionContext",
@@ -43,8 +53,12 @@ RECEIVERS = {
     "runtimes/tensorrt_runner.py": {},
 }
 """What the files that talk to TensorRT call its objects."""
-OTHER = {"EngineContext": {"begin", "failure", "inputs"}, "ILayer": {"__class__", "attention"}}
-"""Of this package's own, or of a layer that was given its class."""
+OTHER = {
+    "EngineContext": {"begin", "failure", "inputs"},
+    "ILayer": {"__class__", "attention"},
+    "Weights": {"ctypes", "nbytes"},
+}
+"""Of this package's own, of a layer that was given its class, or of weights that are arrays."""
 VERSIONS = ("10.3", "10.15", "10.16", "11.0", "11.4", "rtx")
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
 WANTED = (
@@ -56,39 +70,90 @@ WANTED = (
 
 CONTEXTS = "runtimes/tensorrt_engine.py"
 EVERYWHERE = {
+    "ActivationType": "GELU_ERF GELU_TANH RELU SIGMOID TANH",
     "Builder": "build_serialized_network create_builder_config create_network create_optimization_profile",
-    "DataType": "BF16 BOOL FLOAT FP8 HALF INT4 INT64 INT8",
+    "DataType": "BF16 BOOL FLOAT FP8 HALF INT32 INT4 INT64 INT8 UINT8",
+    "ElementWiseOperation": "AND DIV EQUAL FLOOR_DIV GREATER LESS MAX MIN OR POW PROD SUB SUM XOR",
     "ExecutionContextAllocationStrategy": "USER_MANAGED",
+    "FillOperation": "LINSPACE",
+    "GatherMode": "DEFAULT",
+    "IActivationLayer": "alpha beta type",
     "IBuilderConfig": "add_optimization_profile create_timing_cache get_timing_cache progress_monitor set_flag "
     "set_memory_pool_limit set_timing_cache",
+    "ICastLayer": "to_type",
+    "IConcatenationLayer": "axis",
+    "IConstantLayer": "shape weights",
     "ICudaEngine": "create_execution_context device_memory_size_v2 get_tensor_dtype get_tensor_location "
     "get_tensor_mode get_tensor_name get_tensor_shape num_io_tensors",
+    "IDequantizeLayer": "axis to_type",
+    "IElementWiseLayer": "op",
     "IExecutionContext": "execute_async_v3 get_tensor_shape set_device_memory set_input_shape set_tensor_address",
+    "IFillLayer": "alpha beta is_alpha_beta_int64 operation shape to_type",
+    "IGatherLayer": "axis mode num_elementwise_dims",
+    "IIdentityLayer": "name",
     "ILayer": "get_input get_output metadata name num_inputs num_outputs type",
     "ILogger": "Severity log",
+    "IMatrixMultiplyLayer": "op0 op1",
     "INetworkDefinition": "get_input get_layer get_output num_inputs num_layers num_outputs",
+    "INormalizationLayer": "axes epsilon num_groups",
     "IOptimizationProfile": "set_shape",
     "IProgressMonitor": "phase_finish phase_start step_complete",
-    "ITensor": "dtype name shape",
+    "IQuantizeLayer": "axis to_type",
+    "IReduceLayer": "axes keep_dims op",
+    "IScatterLayer": "axis mode",
+    "ISelectLayer": "name",
+    "IShapeLayer": "name",
+    "IShuffleLayer": "first_transpose reshape_dims second_transpose zero_is_placeholder",
+    "ISliceLayer": "axes mode shape start stride",
+    "ISoftMaxLayer": "axes",
+    "ITensor": "dtype is_shape_tensor name shape",
     "ITimingCache": "serialize",
+    "ITopKLayer": "axes k op",
+    "IUnaryLayer": "op",
+    "LayerType": "ACTIVATION CAST CONCATENATION CONSTANT DEQUANTIZE ELEMENTWISE FILL GATHER IDENTITY MATRIX_MULTIPLY "
+    "NORMALIZATION QUANTIZE REDUCE SCATTER SELECT SHAPE SHUFFLE SLICE SOFTMAX TOPK UNARY",
     "Logger": "ERROR",
+    "MatrixOperation": "NONE TRANSPOSE",
     "MemoryPoolType": "WORKSPACE",
     "NetworkDefinitionCreationFlag": "STRONGLY_TYPED",
     "OnnxParser": "get_error num_errors parse_from_file",
+    "ReduceOperation": "AVG MAX MIN SUM",
     "Runtime": "deserialize_cuda_engine",
+    "SampleMode": "CLAMP STRICT_BOUNDS",
+    "ScatterMode": "ELEMENT",
     "TensorIOMode": "INPUT OUTPUT",
     "TensorLocation": "DEVICE HOST",
+    "TopKOperation": "MAX MIN",
+    "UnaryOperation": "ABS CEIL COS EXP FLOOR LOG NEG NOT RECIP SIN SQRT",
+    "Weights": "dtype size",
 }
 SOMEWHERE = {
+    ("10.3", "10.15", "10.16"): {"INormalizationLayer": "compute_precision"},
     ("10.15", "10.16", "11.0", "11.4", "rtx"): {
-        "IAttention": "causal decomposable mask metadata name",
+        "AttentionNormalizationOp": "SOFTMAX",
+        "DataType": "FP4",
+        "IAttention": "causal decomposable mask metadata name norm_op normalization_quantize_scale "
+        "normalization_quantize_to_type",
         "IAttentionInputLayer": "attention",
+        "IAttentionOutputLayer": "attention",
+        "IDequantizeLayer": "block_shape",
         "ICudaEngine": "get_aliased_input_tensor",
         "IKVCacheUpdateLayer": "cache_mode",
+        "INormalizationLayer": "is_v2",
+        "IQuantizeLayer": "block_shape",
         "IRotaryEmbeddingLayer": "interleaved rotary_embedding_dim",
-        "LayerType": "ATTENTION_INPUT KV_CACHE_UPDATE ROTARY_EMBEDDING",
+        "ISqueezeLayer": "name",
+        "ITopKLayer": "indices_type",
+        "IUnsqueezeLayer": "name",
+        "KVCacheMode": "LINEAR",
+        "LayerType": "ATTENTION_INPUT ATTENTION_OUTPUT KV_CACHE_UPDATE ROTARY_EMBEDDING SQUEEZE UNSQUEEZE",
     },
-    ("11.0", "11.4", "rtx"): {"CausalMaskKind": "NONE", "IAttention": "causal_kind key_value_lengths"},
+    ("11.0", "11.4", "rtx"): {
+        "AttentionIOForm": "PADDED_BHND",
+        "CausalMaskKind": "LOWER_RIGHT NONE UPPER_LEFT",
+        "IAttention": "causal_kind key_value_form key_value_lengths query_form query_lengths",
+        "IKVCacheUpdateLayer": "update_form update_lengths",
+    },
     ("rtx",): {
         "BuilderFlag": "REQUIRE_USER_ALLOCATION",
         "ComputeCapability": "SM120 SM86 SM89",
@@ -116,6 +181,20 @@ ARGUMENTS = {
     "OnnxParser.parse_from_file": "model",
     "Runtime.deserialize_cuda_engine": "serialized_engine",
 }
+
+
+READ = {
+    "ActivationType": layer_functions.ACTIVATIONS,
+    "DataType": STORED,
+    "ElementWiseOperation": layer_functions.BINARY,
+    "IAttention": network_reader.ATTENTION,
+    "LayerType": network_reader.CLASSES,
+    "UnaryOperation": layer_functions.UNARY,
+} | {owner: network_reader.ATTRIBUTES.get(kind, ()) for kind, owner in network_reader.CLASSES.items()}
+"""What parsed networks are read by: names in tables, which are looked up in TensorRT's classes."""
+UNKNOWN_TO = {"10.3": {"IAttentionInputLayer", "IAttentionOutputLayer", "IKVCacheUpdateLayer", "IRotaryEmbeddingLayer",
+                       "ISqueezeLayer", "IUnsqueezeLayer"}}  # fmt: skip
+"""Kinds of layers that a version has not."""
 
 
 def names(version: str) -> dict[str, set[str]]:
@@ -207,6 +286,19 @@ def test_what_is_used_is_on_the_list():
                 seen.add(f"{name}.{node.attr}")
     assert len(seen) > 40
     assert not set(ARGUMENTS) - {f"{name}.{one}" for name, members in known.items() for one in members}
+
+
+def test_what_is_read_of_parsed_networks_is_on_the_list():
+    """Every kind of layer, attribute, operation and type of the tables; and nothing that only looks like one."""
+    known = {version: names(version) for version in VERSIONS}
+    for owner, members in READ.items():
+        of_all = set().union(*(one.get(owner, set()) for one in known.values()))
+        assert set(members) <= of_all, (owner, set(members) - of_all)
+    for version in VERSIONS:
+        missing = {one for one in network_reader.CLASSES.values() if one not in known[version]}
+        assert missing == UNKNOWN_TO.get(version, set()), version
+        kinds = {kind for kind in network_reader.CLASSES if kind not in known[version]["LayerType"]}
+        assert {network_reader.CLASSES[kind] for kind in kinds} == missing, version
 
 
 @pytest.mark.parametrize(
