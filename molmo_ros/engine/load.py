@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -27,12 +28,14 @@ from molmo_ros.engine.store.verified_files import TrustedFiles
 from molmo_ros.engine.tensorrt.module import installed_version, version_numbers
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import CheckpointError, MolmoError
-from molmo_ros.molmo.network.decoder import TokenEmbedding
+from molmo_ros.molmo.network.decoder import Embedding, TokenEmbedding
 from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.weights.checkpoint import DTYPES
+from molmo_ros.molmo.weights.embedding_rows import EmbeddingRows
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
+Part = TypeVar("Part", bound=nn.Module)
 OLDEST_ONNXRUNTIME = (1, 32)
 MOST_THREADS = 1024
 LOG = logging.getLogger(__name__)
@@ -264,19 +267,29 @@ def with_look_ups(
 ) -> EngineRuntime:
     """The engine with what stays in torch, read from the checkpoint."""
     config = stored.config
-    with torch.device("meta"):
-        parts: dict[str, nn.Module] = {"decoder.embedding": TokenEmbedding(config.decoder)}
-        if config.point_head is not None:
-            feature_width = config.vision.feature_width
-            parts["point_head"] = PointHead(config.point_head, config.decoder, feature_width)
-    for prefix, part in parts.items():
-        state = {
-            name: torch.empty(value.shape, dtype=runner.dtype, device=runner.device)
-            for name, value in part.state_dict().items()
-        }
-        stored.fill({f"{prefix}.{name}": value for name, value in state.items()})
-        part.load_state_dict(state, assign=True)
-        part.eval()
-    embedding, head = parts["decoder.embedding"], parts.get("point_head")
-    assert isinstance(embedding, TokenEmbedding) and (head is None or isinstance(head, PointHead))
+    embedding: Embedding
+    if (
+        runner.device.type == "cuda"
+    ):  # a table of around a gigabyte, of which a prompt needs some hundred rows
+        embedding = EmbeddingRows(stored, runner.dtype, runner.device)
+    else:
+        with torch.device("meta"):
+            table = TokenEmbedding(config.decoder)
+        embedding = _filled(table, "decoder.embedding", stored, runner)
+    head = None
+    if config.point_head is not None:
+        with torch.device("meta"):
+            head = PointHead(config.point_head, config.decoder, config.vision.feature_width)
+        head = _filled(head, "point_head", stored, runner)
     return EngineRuntime(config, shapes, runner, embedding, head, rebuild or "molmo-ros build")
+
+
+def _filled(part: Part, prefix: str, stored: StoredParameters, runner: GraphRunner) -> Part:
+    """A part of the model, with its parameters where the runner is and as it computes."""
+    state = {
+        name: torch.empty(value.shape, dtype=runner.dtype, device=runner.device)
+        for name, value in part.state_dict().items()
+    }
+    stored.fill({f"{prefix}.{name}": value for name, value in state.items()})
+    part.load_state_dict(state, assign=True)
+    return part.eval()

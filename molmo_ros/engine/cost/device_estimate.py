@@ -52,7 +52,7 @@ class DeviceEstimate:
         device: Where.
         precision: Of the decoder's weights, as builds have it.
         image: What a picture becomes.
-        weights: All of them, embeddings and tables included [bytes].
+        weights: All that the device holds, tables included; token embeddings stay in the checkpoint's files [bytes].
         cache: Keys and values at the engine's full context [bytes].
         scratch: Activations of its largest pass, about [bytes].
         vision: A pass of tower and connector.
@@ -97,7 +97,7 @@ class DeviceEstimate:
         decoder, item = config.decoder, ITEM.get(precision, 2)
         whole = decoder_pass(config, precision, decoder.experts or 1, shapes.max_context)
         tower = vision_pass(config, precision, image.passes, image_features(images, image.tiling))
-        outside = sum(count for name, count in stored_values(config) if name in ("embedding", "point head"))
+        outside = sum(count for name, count in stored_values(config) if name == "point head")
         tables = 2 * 4 * shapes.max_context * decoder.head_dim // 2
         tables *= 1 if decoder.rope_scaling is None else 2
         slots = 2 * decoder.layers * decoder.kv_heads * decoder.head_dim * shapes.max_context

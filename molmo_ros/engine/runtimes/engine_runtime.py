@@ -14,7 +14,7 @@ from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.network.connector import image_table
-from molmo_ros.molmo.network.decoder import TokenEmbedding
+from molmo_ros.molmo.network.decoder import Embedding
 from molmo_ros.molmo.network.model import ImageFeatures, PatchFeatures
 from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.running.runtime import Cache, ForkGuard, ImageTensors, StepOutput
@@ -52,7 +52,7 @@ class EngineRuntime:
         config: MolmoConfig,
         shapes: Shapes,
         runner: GraphRunner,
-        embedding: TokenEmbedding,
+        embedding: Embedding,
         point_head: PointHead | None,
         rebuild: str = "molmo-ros build",
     ) -> None:
@@ -62,7 +62,7 @@ class EngineRuntime:
             config: The model's shape.
             shapes: What the engine was built for.
             runner: Runs its graphs.
-            embedding: On the runner's device, in its dtype.
+            embedding: Onto the runner's device, in its dtype.
             point_head: Likewise; None for models without one.
             rebuild: The command that built it, for messages.
         """

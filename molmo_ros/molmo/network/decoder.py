@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,16 @@ class RMSNorm(nn.Module):
         wide = x.float()
         wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
         return self.weight * wide.to(x.dtype)
+
+
+class Embedding(Protocol):
+    """What makes vectors of tokens."""
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Embeddings [..., width] of `ids` [...]."""
+
+    def row(self, token: int) -> Tensor:
+        """The embedding [1, 1, width] of one id."""
 
 
 class TokenEmbedding(nn.Module):

@@ -12,7 +12,7 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.network.attention import check_kind
 from molmo_ros.molmo.network.connector import Connector, image_table
-from molmo_ros.molmo.network.decoder import Decoder, DecoderAttention, DecoderOutput, TokenEmbedding
+from molmo_ros.molmo.network.decoder import Decoder, DecoderAttention, DecoderOutput, Embedding
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.point_head import PointHead
 from molmo_ros.molmo.network.vision import VisionAttention, VisionTower
@@ -249,12 +249,12 @@ def prefill_mask(is_image: Tensor, image_block: bool, start: int = 0) -> Tensor:
 
 
 def embed_prompt(
-    embedding: TokenEmbedding, input_ids: Tensor, features: Tensor | None, is_patch: Tensor | None
+    embedding: Embedding, input_ids: Tensor, features: Tensor | None, is_patch: Tensor | None
 ) -> Tensor:
     """Token embeddings, with image features added to those of the patch tokens.
 
     Args:
-        embedding: The table.
+        embedding: Of the tokens.
         input_ids: int64 [B, L].
         features: [n, width] or [B, n, width]: one for each patch token, in the order of the tokens; or None.
         is_patch: Boolean [B, L]; None where there are no features.

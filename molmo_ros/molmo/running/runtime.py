@@ -14,7 +14,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import MolmoError
-from molmo_ros.molmo.network.decoder import TokenEmbedding
+from molmo_ros.molmo.network.decoder import Embedding
 from molmo_ros.molmo.network.model import ImageFeatures
 from molmo_ros.molmo.network.point_head import PointHead
 
@@ -100,10 +100,12 @@ class Runtime(Protocol):
     """Of embeddings and image features."""
     max_context: int
     """The longest prompt and answer together [tokens]."""
-    embedding: TokenEmbedding
-    """The table of token embeddings."""
     point_head: PointHead | None
     """MolmoPoint's head; None without one."""
+
+    @property
+    def embedding(self) -> Embedding:
+        """Of tokens: a table, or rows of the checkpoint's files."""
 
     def graphs_refused(self) -> str:
         """Why decoded tokens are not replayed as CUDA graphs; empty where they are, and where there is no GPU."""

@@ -89,6 +89,18 @@ class StoredParameters:
         for own, source in sorted(steps, key=lambda step: (step[1].tensor.path, step[1].tensor.begin)):
             part = state[own][source.where][source.place : source.place + source.rows]
             self._reader.copy(source.tensor, source.first, source.first + source.rows, part)
+        self.check_unchanged()
+
+    def sources(self, name: str) -> list[StoredRows]:
+        """Where a parameter lies."""
+        return self._sources[name]
+
+    def check_unchanged(self) -> None:
+        """Makes sure that what was read is what was opened.
+
+        Raises:
+            CheckpointError: A file changed since the folder was opened.
+        """
         if changed := self._states - _states(self._files):
             names = ", ".join(sorted(path.name for path, *_ in changed))
             raise CheckpointError(

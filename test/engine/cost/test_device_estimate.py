@@ -45,7 +45,8 @@ def test_the_range_holds_what_others_reached():
 @pytest.mark.parametrize(("precision", "peak"), [("bf16", 18.26), ("int8", 11.68), ("int4", 8.72)])
 def test_memory_is_near_what_others_saw(precision, peak):
     """MolmoPoint-8B on a card, in torch: an 8-bit or 4-bit language model, the rest at 16 bit [GiB]."""
-    found = estimate("molmopoint-8b", precision, "rtx5090").memory / 2**30
+    table = 2 * dict(stored_values(released_shape(find_entry("molmopoint-8b"))))["embedding"]  # of torch alone
+    found = (estimate("molmopoint-8b", precision, "rtx5090").memory + table) / 2**30
     assert found == pytest.approx(peak, rel=0.12)
 
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
+from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.generate import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.warm_up import warm_up
+from molmo_ros.molmo.weights.embedding_rows import EmbeddingRows
+from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
 SHAPES = Shapes(max_crops=1, max_context=1536, max_prompt=1536, max_image_tokens=1024, slots=4)
 BLOCK = 2 << 20
@@ -21,7 +24,8 @@ PICTURE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
 def loaded(model, trt, device="cpu") -> Molmo:
     plans = [str(model.folder / name).encode() for name in ("vision.onnx", "decoder.onnx")]
     runner = TensorRTRunner(*plans, model.config, SHAPES, torch.float32, trt, torch.device(device))
-    runtime = EngineRuntime(model.config, SHAPES, runner, model.model.decoder.embedding, None)
+    runtime = with_look_ups(StoredParameters(model.checkpoint), SHAPES, runner)
+    assert isinstance(runtime.embedding, EmbeddingRows if device == "cuda" else TokenEmbedding)
     return Molmo.from_runtime(runtime, model.checkpoint, most_crops=SHAPES.max_crops)
 
 
