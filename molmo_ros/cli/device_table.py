@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from molmo_ros.engine.cost.device import GB, SIXTEEN, Device, devices_of, find_d
 from molmo_ros.engine.cost.device_estimate import FIRST_POINT, WORDS, DeviceEstimate, Span
 from molmo_ros.engine.cost.published_speed import PUBLISHED
 from molmo_ros.engine.cost.released_shape import released_shape
+from molmo_ros.engine.runtime_table import TENSORRT
 from molmo_ros.engine.targets import GPU_TARGETS, TensorRTTarget
 from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.registry import ModelEntry
@@ -111,7 +113,27 @@ def engine_text(model: str, plan: BuildPlan) -> str:
         f"{model} there, pictures of {PICTURE[0]}x{PICTURE[1]}. COMPUTED from its shape and the devices' data sheets; "
         "nothing was measured."
     )
-    return "\n".join([heading, "", *aligned(rows), "", *MEANING])
+    older = _copies(plan, found[0]) if plan.target.runtime == TENSORRT else []
+    return "\n".join([heading, "", *aligned(rows), "", *MEANING, *older])
+
+
+def _copies(plan: BuildPlan, found: DeviceEstimate) -> list[str]:
+    """What older TensorRTs lose with a long cache, and which is long enough."""
+    from molmo_ros.engine.shapes import ROUND
+    from molmo_ros.molmo.running.generate import ANSWER_TOKENS  # it imports torch
+
+    slots = plan.shapes.max_context
+    lines = [
+        f"TensorRT before 10.15 (JetPack 6) copies the cache for each token: of {slots} tokens in",
+        f"{1e3 * found.cache_copy:.3g} ms on {found.device.title}, at the floor.",
+    ]
+    least = math.ceil((plan.shapes.max_prompt + ANSWER_TOKENS) / ROUND) * ROUND
+    if least < slots:
+        shorter = 1e3 * found.cache_copy * least / slots
+        lines.append(
+            f"There build with --max-context {least} ({shorter:.3g} ms): the largest image, one question and an answer."
+        )
+    return lines
 
 
 def _heading(device: Device, picture: tuple[int, int]) -> str:

@@ -1,6 +1,7 @@
 """`molmo-ros models --device`: what models would take, marked as computed."""
 
 import json
+import re
 
 import pytest
 
@@ -79,3 +80,16 @@ def test_a_dry_run_counts_the_precision_and_the_crops_that_are_asked_for(capsys)
     bf16, int4 = weights(), weights("--precision", "int4", "--max-crops", "4")
     assert (bf16[0], bf16[1]) == ("bf16", 2) and (int4[0], int4[1]) == ("int4", 5)
     assert int4[2] > 2 * bf16[2]
+
+
+@pytest.mark.parametrize("target, copies", [("jetson-orin", True), ("rtx30", False)])
+def test_a_copied_cache_is_told_with_a_context_that_is_enough(capsys, target, copies):
+    main(["build", "tiny", "--target", target, "--dry-run"])
+    out = capsys.readouterr().out
+    assert ("copies the cache for each token" in out) == copies
+    assert max(map(len, out.splitlines())) <= 120
+    if copies:
+        least = re.search(r"--max-context (\d+)", out)[1]
+        main(["build", "tiny", "--target", target, "--dry-run", "--max-context", least])
+        out = capsys.readouterr().out
+        assert f"of {least} tokens" in out and "There build with" not in out

@@ -120,6 +120,12 @@ class DeviceEstimate:
         return self.weights + self.cache + self.scratch + RUNTIME_MEMORY
 
     @property
+    def cache_copy(self) -> float:
+        """What each token takes beside, at the floor, in an engine of TensorRT before 10.15, which makes a new cache of
+        the old one: all of it read and written [s]."""
+        return 2 * self.cache / self.device.bandwidth
+
+    @property
     def fits(self) -> bool:
         """Whether the device has that, beside what others need there."""
         return self.memory <= self.device.usable

@@ -6,6 +6,7 @@ import pytest
 
 from molmo_ros.engine.cost.device import DEVICES
 from molmo_ros.engine.cost.device_estimate import LEAST, LIKELY, MOST, DeviceEstimate
+from molmo_ros.engine.cost.pass_cost import stored_values
 from molmo_ros.engine.cost.published_speed import PUBLISHED, decoding_shares, prefill_shares
 from molmo_ros.engine.cost.released_shape import released_shape
 from molmo_ros.engine.errors import UnsupportedBuildError
@@ -45,7 +46,9 @@ def test_the_range_holds_what_others_reached():
 @pytest.mark.parametrize(("precision", "peak"), [("bf16", 18.26), ("int8", 11.68), ("int4", 8.72)])
 def test_memory_is_near_what_others_saw(precision, peak):
     """MolmoPoint-8B on a card, in torch: an 8-bit or 4-bit language model, the rest at 16 bit [GiB]."""
-    table = 2 * dict(stored_values(released_shape(find_entry("molmopoint-8b"))))["embedding"]  # of torch alone
+    table = (
+        2 * dict(stored_values(released_shape(find_model("molmopoint-8b"))))["embedding"]
+    )  # of torch alone
     found = (estimate("molmopoint-8b", precision, "rtx5090").memory + table) / 2**30
     assert found == pytest.approx(peak, rel=0.12)
 
@@ -74,3 +77,10 @@ def test_what_does_not_fit_is_said():
 def test_a_context_that_is_too_small_is_refused():
     with pytest.raises(UnsupportedBuildError, match="max_context 100 is too small"):
         estimate(context=100)
+
+
+def test_a_copied_cache_costs_by_its_length():
+    """36 layers of 8 heads of 128 numbers, keys and values, read and written, at 204.8 GB/s."""
+    found = estimate(context=4096)
+    assert found.cache_copy == pytest.approx(2 * (2 * 36 * 8 * 128 * 4096 * 2) / 204.8e9)
+    assert estimate(context=2048).cache_copy == found.cache_copy / 2

@@ -6,8 +6,10 @@ import pytest
 import tensorrt_rtx
 
 from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt import build_process
 from molmo_ros.engine.tensorrt.builder import BuildRequest
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile
 
 
 class Deaf:
@@ -47,6 +49,30 @@ def test_a_parser_without_the_native_layers_gets_older_operators(exported):
     assert parsed(Deaf(0), folder)[1:] == ("native", [])
     with pytest.raises(EngineError, match="does not take the graph decoder.onnx: no 1"):
         parsed(Deaf(2), folder)
+
+
+@pytest.mark.parametrize("lowering, advised", [("legacy", True), ("native", False)])
+def test_a_build_of_older_operators_that_fails_is_told_of_fp16(
+    exported, tmp_path, monkeypatch, lowering, advised
+):
+    """TensorRT 10.3 may have no bfloat16 for them; the native layers have it everywhere."""
+
+    class Refusing(tensorrt_rtx.Builder):
+        def build_serialized_network(self, network, config):
+            return None
+
+    trt = Deaf(0)
+    trt.Builder = Refusing
+    monkeypatch.setattr(build_process, "load_tensorrt", lambda name: trt)
+    folder, config = exported("molmo2-4b-tiny").folder, exported("molmo2-4b-tiny").config
+    profile = decoder_profile(config, Shapes(1, 1536, 1536, 1024, 4))
+    request = BuildRequest(
+        folder / "decoder.onnx", tmp_path / "engine", "tensorrt_rtx", lowering, (8, 6), profile
+    )
+    with pytest.raises(EngineError, match="TensorRT gave up: ") as refusal:
+        build_process._build(request)
+    assert ("build with --precision fp16" in str(refusal.value)) == advised
+    assert not request.engine.exists()
 
 
 def test_kernels_leave_most_of_a_memory_that_is_shared(tmp_path, monkeypatch):
