@@ -12,7 +12,8 @@ a Jetson), so that one that fails, hangs or fills the memory leaves the others t
 - torch-graphs: the same with decoding as CUDA graphs, as it runs on a GPU by default;
 - transformers-eager, transformers-compiled: transformers' own Molmo2 (it has no 7B-D);
 - tensorrt, tensorrt_rtx: engines, exported, built and run here, where that TensorRT is installed; of float16 where
-  float32 is asked for.
+  float32 is asked for;
+- tensorrt-two-profiles: the same with kernels of their own for prompts, as `molmo-ros build` does in 16 bit.
 
 Prints Markdown, then one line of JSON. Times are medians of wall time with the device idle before and after. A decoded
 token is chosen on the host, as in an answer. The time to the first point is that of vision, prefill and 16 tokens;
@@ -40,11 +41,12 @@ from benchmarks import gpu_work
 from benchmarks.gpu_engines import MODULES, open_tensorrt
 from benchmarks.gpu_memory import PeakMemory
 from benchmarks.isolated import one_device, run_isolated
+from molmo_ros.engine.runtime_table import TENSORRT
 from molmo_ros.engine.tensorrt.module import installed_version
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import DTYPES
 
-FLOORS = "floors"
+FLOORS, TWO_PROFILES = "floors", "-two-profiles"
 
 
 def main() -> None:
@@ -79,8 +81,9 @@ def main() -> None:
 
 def run_part(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """A part's figures, and how long it took in all; or its error."""
-    if name in MODULES and installed_version(name) is None:
-        return {"error": f"{name} is not installed", "seconds": 0.0}
+    module = name.removesuffix(TWO_PROFILES)
+    if module in MODULES and installed_version(module) is None:
+        return {"error": f"{module} is not installed", "seconds": 0.0}
     print(f"{name} ...", file=sys.stderr, flush=True)
     device, environment = one_device(args.device, os.environ)
     command = ["-m", "benchmarks.gpu", "--part", name, "--model", args.model]
@@ -149,7 +152,7 @@ def measure_transformers(args: argparse.Namespace, compiled: bool) -> dict[str, 
     return measured(args, TransformersRuntime(config, dtype, torch.device(args.device), room), dtype)
 
 
-def measure_tensorrt(args: argparse.Namespace, module: str) -> dict[str, Any]:
+def measure_tensorrt(args: argparse.Namespace, module: str, prompts_apart: bool = False) -> dict[str, Any]:
     """Engines of TensorRT."""
     config, images = gpu_work.load_config(args.model)
     most = max(tiles for _, tiles in gpu_work.PICTURES)
@@ -158,7 +161,9 @@ def measure_tensorrt(args: argparse.Namespace, module: str) -> dict[str, Any]:
     model = gpu_work.random_model(config, dtype, device)
     with tempfile.TemporaryDirectory(prefix="molmo_ros_gpu_") as folder:
         started = time.perf_counter()
-        runtime = open_tensorrt(model, images.with_max_crops(most), module, Path(folder))
+        runtime = open_tensorrt(
+            model, images.with_max_crops(most), module, Path(folder), prompts_apart=prompts_apart
+        )
         build_seconds = time.perf_counter() - started
     del model
     if device.type == "cuda":
@@ -194,11 +199,15 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "transformers-eager": lambda args: measure_transformers(args, compiled=False),
     "transformers-compiled": lambda args: measure_transformers(args, compiled=True),
     **{module: lambda args, module=module: measure_tensorrt(args, module) for module in MODULES},
+    TENSORRT.package + TWO_PROFILES: lambda args: measure_tensorrt(
+        args, TENSORRT.package, prompts_apart=True
+    ),
 }
 
 
 LIMITS = {FLOORS: 300.0, "torch-eager": 900.0, "torch-graphs": 900.0, "transformers-eager": 900.0}
-LIMITS |= {"transformers-compiled": 1800.0} | {module: 5400.0 for module in MODULES}
+LIMITS |= {"transformers-compiled": 1800.0, TENSORRT.package + TWO_PROFILES: 7200.0}
+LIMITS |= {module: 5400.0 for module in MODULES}
 """Seconds after which a part is ended."""
 
 

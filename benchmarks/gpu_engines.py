@@ -12,7 +12,7 @@ from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.targets import NATIVE_SINCE
 from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.module import load_tensorrt, version_numbers
-from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, prompt_profile, vision_profile
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel
 
@@ -22,7 +22,12 @@ ELSEWHERE = (8, 6)
 
 
 def open_tensorrt(
-    model: MolmoModel, images: ImageProcessorConfig, module: str, into: Path, max_context: int | None = None
+    model: MolmoModel,
+    images: ImageProcessorConfig,
+    module: str,
+    into: Path,
+    max_context: int | None = None,
+    prompts_apart: bool = False,
 ) -> EngineRuntime:
     """Exports, builds and loads both engines.
 
@@ -32,6 +37,7 @@ def open_tensorrt(
         module: One of `MODULES`.
         into: A folder with room for twice the weights.
         max_context: See `Shapes.of`.
+        prompts_apart: Whether the decoder gets kernels for prompts in a second profile.
 
     Raises:
         EngineError: TensorRT is missing, or it refuses the graphs, the GPU or the engines.
@@ -54,6 +60,7 @@ def open_tensorrt(
                 lowering="native" if native else "legacy",
                 capability=ELSEWHERE if ahead else None,
                 profile=profile,
+                prompt_profile=prompt_profile(config, shapes) if prompts_apart and graph == DECODER else None,
             )
         )
         plans.append(engine.read_bytes())

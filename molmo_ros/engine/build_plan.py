@@ -145,6 +145,15 @@ class BuildPlan:
         """Whether the decoder's weights have fewer than 16 bits."""
         return self.precision in QUANTISED
 
+    @property
+    def prompts_apart(self) -> bool:
+        """Whether the decoder gets a second profile, with kernels for prompts.
+
+        Where kernels are chosen by the build; TensorRT for RTX compiles for the lengths that come. It was seen to
+        store weights of few bits once for each profile.
+        """
+        return isinstance(self.target, TensorRTTarget) and not self.target.ahead and not self.quantised
+
     def weight_bytes(self) -> float:
         """Ideal size of the engine's weights: parameters times bits, scales included."""
         total = 0.0

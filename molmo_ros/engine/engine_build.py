@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,8 +34,8 @@ from molmo_ros.engine.store.driver import driver_version
 from molmo_ros.engine.store.engines_home import engines_home
 from molmo_ros.engine.store.manifest import EngineFile, Manifest
 from molmo_ros.engine.targets import TensorRTTarget, cache_file
-from molmo_ros.engine.tensorrt.builder import BuildProgress, BuildRequest, build_engine
-from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.builder import BuildProgress, BuildReport, BuildRequest, build_engine
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, prompt_profile, vision_profile
 from molmo_ros.molmo.catalog.checksums import sha256_of
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
@@ -43,6 +43,9 @@ T = TypeVar("T")
 DESCRIPTION = "build.json"
 QUANTISED = "quantised"
 PACKAGES = ("molmo_ros", "torch", "onnx", "onnxruntime")
+MOST_STORED, KERNELS = 1.5, 64e6
+"""An engine of two profiles may have as many times the size of its weights, and of kernels [bytes]: more is a second
+copy of the weights."""
 PROFILES = {VISION: vision_profile, DECODER: decoder_profile}
 
 
@@ -210,22 +213,30 @@ class _Build:
             if engine.exists() and record.exists():
                 lowerings[graph] = record.read_text(encoding="utf-8")
                 continue
-            part = engine.stem
-            report = build_engine(
-                BuildRequest(
-                    graph=folder / graph,
-                    engine=engine,
-                    tensorrt=tensorrt,
-                    lowering=target.lowering(self.versions[tensorrt]),
-                    capability=target.capability if target.ahead else None,
-                    profile=profile(plan.config, plan.shapes),
-                    timing_cache=cache,
-                ),
-                lambda phase, done, of, part=part: self.progress(f"{part}: {phase.lower()}", done, of),  # type: ignore[misc]
+            prompts_apart = graph == DECODER and plan.prompts_apart
+            request = BuildRequest(
+                graph=folder / graph,
+                engine=engine,
+                tensorrt=tensorrt,
+                lowering=target.lowering(self.versions[tensorrt]),
+                capability=target.capability if target.ahead else None,
+                profile=profile(plan.config, plan.shapes),
+                timing_cache=cache,
+                prompt_profile=prompt_profile(plan.config, plan.shapes) if prompts_apart else None,
             )
+            report = self._build_engine(request)
+            weights = request.graph.with_suffix(".weights").stat().st_size
+            if prompts_apart and report.engine_size > MOST_STORED * weights + KERNELS:
+                report = self._build_engine(replace(request, prompt_profile=None))
             lowerings[graph] = report.lowering
             _write_record(record, report.lowering)
         return lowerings
+
+    def _build_engine(self, request: BuildRequest) -> BuildReport:
+        part = request.engine.stem
+        return build_engine(
+            request, lambda phase, done, of: self.progress(f"{part}: {phase.lower()}", done, of)
+        )
 
     def _read(self, name: str) -> torch.Tensor:
         return self.stored.read(name, torch.float32)

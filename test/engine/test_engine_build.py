@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -222,6 +223,27 @@ def test_the_network_that_is_checked_is_the_one_that_was_built(gate, home, monke
     assert built == ["vision.onnx", "decoder.onnx", "decoder.onnx"]
     assert "ATTENTION_INPUT" not in checked["vision.onnx"] and "SOFTMAX" in checked["vision.onnx"]
     assert "ATTENTION_INPUT" in checked["decoder.onnx"]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_kernels_for_prompts_must_not_cost_the_weights_once_more(copies, home, monkeypatch):
+    """Where the build chooses kernels: an engine that holds its weights for each profile is built again with one."""
+    plan, built = BuildPlan.make("tiny", "rtx50", "fp16"), []
+    assert not plan.prompts_apart
+    plan = replace(plan, target=replace(plan.target, ahead=False))
+    monkeypatch.setattr(engine_build, "KERNELS", 1000)
+
+    def build_engine(request, _):
+        built.append((request.graph.stem, request.prompt_profile is not None))
+        request.engine.write_bytes(b"none")
+        weights = request.graph.with_suffix(".weights").stat().st_size
+        size = weights * (1 if request.prompt_profile is None else copies) + 900
+        return SimpleNamespace(lowering=request.lowering, engine_size=size)
+
+    monkeypatch.setattr(engine_build, "build_engine", build_engine)
+    build(plan, [], [], home=home)
+    assert built == [("vision", False), ("decoder", True)] + [("decoder", False)] * (copies - 1)
+    assert not replace(plan, precision="int4").prompts_apart
 
 
 def test_a_build_of_something_else_begins_anew(home, monkeypatch):

@@ -33,6 +33,7 @@ class TensorRTEngine:
     Attributes:
         nbytes: Of the plan, which is its weights above all.
         scratch_bytes: What a context needs beside inputs and outputs, for the largest shapes.
+        profiles: How many ways it has of choosing kernels; all take the same shapes.
         aliases: The outputs that must be at the address of an input, and which.
     """
 
@@ -71,6 +72,7 @@ class TensorRTEngine:
                 f"GPU and the TensorRT that it was built for; build it again: {rebuild}"
             )
         self.nbytes, self.scratch_bytes = len(plan), self._engine.device_memory_size_v2
+        self.profiles = self._engine.num_optimization_profiles
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._tensors = {name: self._signature(name) for name in names}
         self.inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
@@ -106,7 +108,9 @@ class TensorRTEngine:
                     f"it, and should be {wanted or 'missing'}. Build it again: {self._rebuild}"
                 )
 
-    def context(self, scratch: Tensor, repeats: bool = False) -> EngineContext:
+    def context(
+        self, scratch: Tensor, repeats: bool = False, profile: int = 0, stream: int = 0
+    ) -> EngineContext:
         """A context, which keeps shapes and addresses.
 
         Args:
@@ -114,6 +118,8 @@ class TensorRTEngine:
                 run at the same time may share it.
             repeats: Whether it will run again and again with the same shapes. TensorRT for RTX compiles for them at
                 once, and records such a context as a CUDA graph by itself.
+            profile: Whose kernels it takes, below `profiles`.
+            stream: Handle of the CUDA stream that it will run on.
 
         Raises:
             EngineError: The device has no room for it.
@@ -125,6 +131,8 @@ class TensorRTEngine:
         if context is None:
             raise EngineError(f"the GPU has no room to run the {self._part} engine: {self.said()}")
         context.set_device_memory(scratch.data_ptr(), scratch.nbytes)
+        if profile and not context.set_optimization_profile_async(profile, stream):
+            raise self.failure(f"does not take its profile {profile} of {self.profiles}")
         return EngineContext(self, context)
 
     def _rtx_settings(self, repeats: bool) -> Any:

@@ -120,7 +120,9 @@ class TensorRTRunner:
             )
         self._cache = CacheBuffers(self._config.decoder, slots, self.dtype, self.device, in_place)
         self._vision_context = self._vision.context(self._scratch)
-        self._prefill_context = self._decoder.context(self._scratch)
+        # The first profile is for single tokens; the last one, which may be the same, for prompts.
+        prompts = self._decoder.profiles - 1
+        self._prefill_context = self._decoder.context(self._scratch, profile=prompts, stream=self._handle())
         # What a decoded token takes and gives.
         self._columns = torch.arange(slots, dtype=torch.int64, device=self.device)
         self._mask = aligned((1, 1, 1, slots), torch.bool, self.device)

@@ -14,13 +14,14 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from molmo_ros.engine.errors import EngineError
-from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, lowered_path, new_path
+from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, Range, lowered_path, new_path
 from molmo_ros.engine.tensorrt.guards import Expected, check_network, native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import JETSON_MARK, load_tensorrt
@@ -135,18 +136,24 @@ def _config(trt: ModuleType, builder: Any, network: Any, request: BuildRequest) 
             raise EngineError(f"this TensorRT builds for no other machine's GPU, or not for {name}")
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
-    profile = builder.create_optimization_profile()
     dynamic = {
         network.get_input(i).name
         for i in range(network.num_inputs)
         if -1 in tuple(network.get_input(i).shape)
     }
-    if missing := dynamic - set(request.profile):
-        raise EngineError(f"no range of shapes was given for the inputs {', '.join(sorted(missing))}")
-    for name in sorted(dynamic):
-        profile.set_shape(name, *request.profile[name])
-    config.add_optimization_profile(profile)
+    for ranges in (request.profile, request.prompt_profile):
+        if ranges is not None:
+            _add_profile(builder, config, dynamic, ranges)
     return config
+
+
+def _add_profile(builder: Any, config: Any, dynamic: set[str], ranges: Mapping[str, Range]) -> None:
+    if missing := dynamic - set(ranges):
+        raise EngineError(f"no range of shapes was given for the inputs {', '.join(sorted(missing))}")
+    profile = builder.create_optimization_profile()
+    for name in sorted(dynamic):
+        profile.set_shape(name, *ranges[name])
+    config.add_optimization_profile(profile)
 
 
 def _shared_workspace() -> int | None:

@@ -35,6 +35,8 @@ class BuildRequest:
         profile: The range of every dynamic input, by name.
         timing_cache: Where timings of kernels are kept between builds; None for nowhere.
         workspace: Most device memory that a kernel may use beside inputs and outputs [bytes]; None for no limit.
+        prompt_profile: The same ranges with the usual shapes of long passes, which get kernels of their own: the
+            engine's second profile. None for one profile.
     """
 
     graph: Path
@@ -45,21 +47,23 @@ class BuildRequest:
     profile: Mapping[str, Range]
     timing_cache: Path | None = None
     workspace: int | None = None
+    prompt_profile: Mapping[str, Range] | None = None
 
     @classmethod
     def from_json(cls, text: str) -> BuildRequest:
         """The request that `to_json` wrote."""
         raw = json.loads(text)
-        cache, capability = raw["timing_cache"], raw["capability"]
+        cache, capability, prompts = raw["timing_cache"], raw["capability"], raw["prompt_profile"]
         return cls(
             graph=Path(raw["graph"]),
             engine=Path(raw["engine"]),
             tensorrt=raw["tensorrt"],
             lowering=raw["lowering"],
             capability=None if capability is None else (capability[0], capability[1]),
-            profile={name: _range(shapes) for name, shapes in raw["profile"].items()},
+            profile=_ranges(raw["profile"]),
             timing_cache=None if cache is None else Path(cache),
             workspace=raw["workspace"],
+            prompt_profile=None if prompts is None else _ranges(prompts),
         )
 
     def to_json(self) -> str:
@@ -139,9 +143,12 @@ def lowered_path(graph: Path) -> Path:
     return graph.with_name(f".{graph.stem}.lowered.onnx")
 
 
-def _range(shapes: Sequence[Sequence[int]]) -> Range:
-    least, usual, largest = map(tuple, shapes)
-    return least, usual, largest
+def _ranges(profile: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, Range]:
+    ranges = {}
+    for name, shapes in profile.items():
+        least, usual, largest = map(tuple, shapes)
+        ranges[name] = least, usual, largest
+    return ranges
 
 
 def _follow(lines: IO[str], progress: BuildProgress | None) -> dict[str, Any]:

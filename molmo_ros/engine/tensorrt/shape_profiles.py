@@ -1,7 +1,8 @@
-"""The range of every dynamic input of the two graphs: one profile each.
+"""The range of every dynamic input of the two graphs.
 
-One, because a second one stores four-bit weights twice. Kernels are chosen for the usual shape: a decoder mostly takes
-one token, so that is its usual one; a tower mostly sees as many crops as it may.
+Kernels are chosen for the usual shape: a tower mostly sees as many crops as it may, a decoder mostly takes one token.
+Where they are chosen when an engine is built, a second profile of the same ranges chooses others for prompts, which
+are most of the time to the first point; TensorRT for RTX compiles for the lengths that come.
 """
 
 from __future__ import annotations
@@ -33,5 +34,16 @@ def decoder_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
         "embeddings": ((1, 1, width), (1, 1, width), (1, most, width)),
         "positions": ((1, 1), (1, 1), (1, most)),
         "mask": ((1, 1, 1, 1), (1, 1, 1, most), (1, 1, most, context)),
+        "logits_for": ((1,), (1,), (shapes.max_logits,)),
+    }
+
+
+def prompt_profile(config: MolmoConfig, shapes: Shapes) -> dict[str, Range]:
+    """For `graphs/decoder_graph.py`: as `decoder_profile`, with kernels for the prompt of the largest image."""
+    width, most, context = config.decoder.width, shapes.max_prompt, shapes.max_context
+    return {
+        "embeddings": ((1, 1, width), (1, most, width), (1, most, width)),
+        "positions": ((1, 1), (1, most), (1, most)),
+        "mask": ((1, 1, 1, 1), (1, 1, most, most), (1, 1, most, context)),
         "logits_for": ((1,), (1,), (shapes.max_logits,)),
     }

@@ -72,10 +72,18 @@ class IExecutionContext:
     def __init__(self, engine, settings) -> None:
         self._engine, self._settings = engine, settings
         self._shapes, self._addresses, self._passes, self._scratch = {}, {}, 0, None
+        self._profile, self._switched_on = 0, None
 
     def set_device_memory(self, memory: int, size: int) -> None:
         assert memory and memory % ALIGNED == 0 and size >= self._engine.device_memory_size_v2
         self._scratch = memory, size
+
+    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        """Forgets the shapes; whoever runs it on another stream must wait, which nobody does."""
+        if not 0 <= profile_index < self._engine.num_optimization_profiles:
+            return self._engine._trt().refuse(f"there is no profile {profile_index}")
+        self._profile, self._switched_on, self._shapes = profile_index, stream_handle, {}
+        return True
 
     def set_input_shape(self, name: str, shape: tuple) -> bool:
         declared = self._engine.get_tensor_shape(name)
@@ -104,6 +112,7 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         trt = self._engine._trt()
+        assert self._switched_on in (None, stream_handle)
         if trt.cuda is None:
             return self._execute(trt)
         trt.cuda.enqueue(lambda: self._execute(trt), stream_handle)
@@ -112,6 +121,7 @@ class IExecutionContext:
     def _execute(self, trt) -> bool:
         self._passes += 1
         trt.shapes.append(dict(self._shapes))
+        trt.profiles.append(self._profile)
         self._compile(trt)
         for present, past in self._engine._pairs:
             assert (self._addresses[present] == self._addresses[past]) == self._engine._in_place
@@ -222,6 +232,7 @@ class LegacyEngine:
                 sizes = [size.dim_param or size.dim_value for size in kind.shape.dim]
                 self._tensors[value.name] = SimpleNamespace(mode=mode, kind=name, numpy=dtype, names=sizes)
         self.num_io_tensors = len(self._tensors)
+        self.num_optimization_profiles = trt.prompt_profile + 1 if "embeddings" in self._tensors else 1
         self._pairs = [
             (name, f"past{name.removeprefix('present')}")
             for name in self._tensors
@@ -292,6 +303,8 @@ class FakeTensorRT:
     Attributes:
         engines: What was deserialised, in order.
         shapes: Of the inputs of every pass.
+        profiles: Of every pass.
+        prompt_profile: The number of the decoder's last profile.
         failing: What fails next time, by name: how many times it works before.
         compilations: How often a pass waited for kernels to be compiled.
         cuda: The device that passes run on, see `cuda_stand_in`; None to run them at once.
@@ -306,6 +319,7 @@ class FakeTensorRT:
         """Of a kind of engine, with the largest shape of some inputs."""
         self.kind = {"native": NativeEngine, "legacy": LegacyEngine, "rtx": RtxEngine}[kind]
         self.limits, self.engines, self.shapes, self.failing = limits or {}, [], [], {}
+        self.profiles, self.prompt_profile = [], 0
         self.logger, self.checks_memory, self.rtx = None, False, kind == "rtx"
         self.compilations, self.cuda = 0, None
         if self.rtx:

@@ -46,6 +46,7 @@ RECEIVERS = {
     "runtimes/tensorrt_engine.py": {
         "self._engine": "ICudaEngine",
         "self._context": "IExecutionContext",
+        "context": "IExecutionContext",
         "settings": "IRuntimeConfig",
         "self._jit_cache": "IRuntimeCache",
         "shared.runtime": "Runtime",
@@ -84,10 +85,11 @@ EVERYWHERE = {
     "IConcatenationLayer": "axis",
     "IConstantLayer": "shape weights",
     "ICudaEngine": "create_execution_context device_memory_size_v2 get_tensor_dtype get_tensor_location "
-    "get_tensor_mode get_tensor_name get_tensor_shape num_io_tensors",
+    "get_tensor_mode get_tensor_name get_tensor_shape num_io_tensors num_optimization_profiles",
     "IDequantizeLayer": "axis to_type",
     "IElementWiseLayer": "op",
-    "IExecutionContext": "execute_async_v3 get_tensor_shape set_device_memory set_input_shape set_tensor_address",
+    "IExecutionContext": "execute_async_v3 get_tensor_shape set_device_memory set_input_shape "
+    "set_optimization_profile_async set_tensor_address",
     "IFillLayer": "alpha beta is_alpha_beta_int64 operation shape to_type",
     "IGatherLayer": "axis mode num_elementwise_dims",
     "IIdentityLayer": "name",
@@ -176,6 +178,7 @@ ARGUMENTS = {
     "IExecutionContext.execute_async_v3": "stream_handle",
     "IExecutionContext.set_device_memory": "memory size",
     "IExecutionContext.set_input_shape": "name shape",
+    "IExecutionContext.set_optimization_profile_async": "profile_index stream_handle",
     "IExecutionContext.set_tensor_address": "name memory",
     "IOptimizationProfile.set_shape": "input min opt max",
     "OnnxParser.parse_from_file": "model",

@@ -129,6 +129,19 @@ def test_the_vision_side_is_torchs(exported, fake_tensorrt):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("profiles", [1, 2])
+def test_passes_of_several_tokens_take_the_kernels_for_prompts(exported, fake_tensorrt, profiles):
+    """Where an engine has them; tokens one by one, and the vision side, have the first profile's."""
+    trt = fake_tensorrt()
+    trt.prompt_profile = profiles - 1
+    both = Both(exported("molmo2-4b-tiny"), trt)
+    counts = (20, 1, 1, 5, 1, 3)
+    for count in counts:
+        both.step(count)
+    assert trt.profiles == [profiles - 1 if count > 1 else 0 for count in counts]
+
+
+@torch.inference_mode()
 def test_contexts_follow_widths_and_turns(exported, fake_tensorrt):
     """One for vision, one for prefill, one for each width; twice as many where the cache has two copies."""
     model = exported("molmo2-4b-tiny")

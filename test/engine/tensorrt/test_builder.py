@@ -20,7 +20,7 @@ from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.guards import Expected, check_network
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
-from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, vision_profile
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, prompt_profile, vision_profile
 from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
 MODELS = [*sorted(path.name for path in (Path(__file__).parents[2] / "vectors").glob("*-tiny")), "tiny"]
@@ -53,7 +53,12 @@ def graphs(request, exported, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"timing_cache": Path("a b/cache"), "workspace": 1 << 30, "capability": None}]
+    "given",
+    [
+        {},
+        {"timing_cache": Path("a b/cache"), "workspace": 1 << 30, "capability": None},
+        {"prompt_profile": {"crops": ((1, 2), (9, 2), (9, 2))}},
+    ],
 )
 def test_the_building_process_gets_the_request_as_it_was(given):
     profile = {"crops": ((1, 2), (3, 2), (9, 2)), "logits_for": ((1,), (1,), (64,))}
@@ -201,6 +206,21 @@ def test_a_missing_range_of_shapes(graphs, tmp_path):
     with pytest.raises(EngineError, match="no range of shapes was given for the inputs pooling"):
         profile = {name: shape for name, shape in graphs["vision"].profile.items() if name != "pooling"}
         build_engine(replace(graphs["vision"], profile=profile, engine=tmp_path / "vision.engine"))
+
+
+def test_a_second_profile_has_kernels_of_its_own_and_the_same_weights(graphs, exported, tmp_path):
+    one, request = exported("tiny"), replace(graphs["decoder"], engine=tmp_path / "decoder.engine")
+    shapes = Shapes.of(one.config, read_image_processing(one.checkpoint), None, None)
+    prompts = prompt_profile(one.config, shapes)
+    assert {name: (least, most) for name, (least, _, most) in prompts.items()} == {
+        name: (least, most) for name, (least, _, most) in request.profile.items()
+    }
+    sizes = [
+        build_engine(replace(request, prompt_profile=profile)).engine_size for profile in (None, prompts)
+    ]
+    assert sizes[0] < 0.8 * sizes[1]
+    with pytest.raises(EngineError, match="no range of shapes was given for the inputs mask"):
+        build_engine(replace(request, prompt_profile={k: v for k, v in prompts.items() if k != "mask"}))
 
 
 def in_child(request, before=""):
