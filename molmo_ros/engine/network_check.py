@@ -188,12 +188,12 @@ class DecoderCheck:
         values = block_values(graph)
         states = [prompt.embeddings.to(self.graphs.dtype).float() for prompt in prompts]
         for layer in range(max(wanted) + 1):
-            block, name = self._block(layer), f"block {layer}"
+            block, name = self.block(layer), f"block {layer}"
             for number, prompt in enumerate(prompts):
                 before = states[number]
                 states[number] = block_states(self.config, layer, block, before, prompt.mask)
                 if layer in wanted:
-                    given = {values[layer]: before} | self._pass_inputs(layer, prompt)
+                    given = {values[layer]: before} | self.pass_inputs(layer, prompt, torch.float32)
                     found = interpreter.run(given, [values[layer + 1]])[values[layer + 1]]
                     difference = _compare(name, states[number], found, self.graphs)
                     differences[name] = max(differences.get(name, 0.0), difference)
@@ -204,8 +204,8 @@ class DecoderCheck:
             differences["head"] = max(ends)
         return differences
 
-    def _block(self, layer: int) -> DecoderBlock:
-        """In float32, with the engine's weights."""
+    def block(self, layer: int) -> DecoderBlock:
+        """Torch's, in float32, with the engine's weights, and rounding inputs where the format does."""
         quantised, dtype = self.graphs.quantised, self.graphs.dtype
 
         def read(name: str) -> Tensor:
@@ -222,11 +222,11 @@ class DecoderCheck:
                     round_inputs(block.get_submodule(name.removeprefix(prefix)), quantised.linear(name))
         return block
 
-    def _pass_inputs(self, layer: int, prompt: Prompt) -> dict[str, Tensor]:
-        """Of a whole prompt over an empty cache."""
+    def pass_inputs(self, layer: int, prompt: Prompt, dtype: torch.dtype) -> dict[str, Tensor]:
+        """What the network takes beside the states: of a whole prompt over an empty cache of a type."""
         config, count = self.config, prompt.embeddings.shape[1]
         shape = (1, config.kv_heads, self.graphs.context, config.head_dim)
-        caches = {f"past_{part}_{layer}": torch.zeros(shape) for part in ("key", "value")}
+        caches = {f"past_{part}_{layer}": torch.zeros(shape, dtype=dtype) for part in ("key", "value")}
         return caches | {
             "positions": torch.arange(count).unsqueeze(0),
             "mask": prompt.mask,
