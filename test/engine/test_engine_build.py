@@ -291,14 +291,14 @@ def ignore_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def command(home, *words, limit=0, background=False):
+def command(home, *words, limit=0, background=False, quality=False):
     """The command line, in a process of its own; in the background it begins with SIGINT ignored, as shells do it."""
     before = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));" if limit else ""
     )
     code = f"{before}import sys; from molmo_ros.cli.main import main; sys.exit(main())"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "build", "tiny", "--no-quality", *words],
+        [sys.executable, "-c", code, "build", "tiny", *([] if quality else ["--no-quality"]), *words],
         env={**os.environ, "MOLMO_ROS_HOME": str(home.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -324,6 +324,24 @@ def test_an_interrupt_leaves_no_engine_and_the_command_goes_on(home):
         "quality: not measured: it was left out",
         str(home / "tiny-rtx30-fp16"),
     ]
+
+
+def test_an_interrupt_of_the_gate_leaves_what_was_built(home):
+    """While the parsed networks are computed: no engine yet, and none of it is built again."""
+    words = ("--target", "rtx30", "--precision", "fp16")
+    process = command(home, *words, quality=True)
+    seen = b""
+    while b"parsed network" not in seen and (part := process.stderr.read1(4096)):
+        seen += part
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"Traceback" not in seen + error
+    assert not list(home.glob("[!.]*/manifest.json"))
+    again = command(home, *words)
+    _, error = again.communicate(timeout=120)
+    assert again.returncode == 0, error
+    assert b"vision: " not in error and b"decoder: " not in error
+    assert (home / "tiny-rtx30-fp16" / "manifest.json").exists()
 
 
 def test_a_disk_that_fills_up_leaves_no_engine(home):
