@@ -62,7 +62,7 @@ def wide_scene(seed: int) -> Scene:
         objects = _objects(rng, distance * half_width * 2)
         look = _look(rng)
         reach = min(rng.uniform(0.3, 0.85) * distance * half_width, 0.95 * look.table_half)
-        places = _places(rng, objects, reach, math.sin(elevation))
+        places = strewn(rng, objects, reach, math.sin(elevation))
         if places is None:
             continue
         poses = [
@@ -109,7 +109,7 @@ def _rgb(rng: np.random.Generator, color: str, kind: str) -> np.ndarray:
     return np.clip(rgb + rng.normal(0, 0.015, 3), 0.0, 1.0)
 
 
-def _places(
+def strewn(
     rng: np.random.Generator, objects: list[SceneObject], reach: float, foreshortening: float
 ) -> list[np.ndarray] | None:
     """Positions [m] right of and away from the camera within a reach [m], apart enough to be told apart."""

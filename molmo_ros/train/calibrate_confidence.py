@@ -32,8 +32,6 @@ from molmo_ros.molmo.scoring.confidence_calibration import (
 )
 from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens, WrittenPointScorer
 from molmo_ros.sim.renderer import render
-from molmo_ros.sim.scene import Scene
-from molmo_ros.sim.wide_scenes import wide_scene
 from molmo_ros.train.disturbance import DISTURBANCES, visible
 from molmo_ros.train.evaluate import ask, hits
 from molmo_ros.train.held_out import HEIGHT, WIDTH
@@ -47,6 +45,7 @@ from molmo_ros.train.reliability import (
     isotonic,
     reliability_diagram,
 )
+from molmo_ros.train.scenes import KINDS
 
 FIT_SEED, TEST_SEED = 600_000, 700_000
 """First seeds of the two parts; evaluation uses others, and training those from 1000000 on."""
@@ -132,7 +131,7 @@ class Observed(TextPoints):
 
 
 def collect(model: Molmo, first: int, scenes: int) -> Part:
-    """Asks about the scenes with seeds from `first` on, each second a wide one; `model` has raw scores from here on.
+    """Asks about the scenes with seeds from `first` on, narrow, wide and typed ones in turn; `model` has raw scores from here on.
 
     A picture of another shape is stretched to 4:3, as the network's square view stretches it anyway.
     """
@@ -140,7 +139,7 @@ def collect(model: Molmo, first: int, scenes: int) -> Part:
     model.calibration, model.point_format = None, observed
     for seed in range(first, first + scenes):
         rng = np.random.default_rng(seed)
-        scene = wide_scene(seed) if seed % 2 else Scene.random(seed)
+        scene = KINDS[seed % len(KINDS)](seed)
         view = (
             "plain"
             if rng.random() < PLAIN

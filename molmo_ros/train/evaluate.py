@@ -1,8 +1,8 @@
 """Evaluates a checkpoint on held-out scenes, through the same pipeline that a robot uses.
 
 `python -m molmo_ros.train.evaluate [MODEL] --scenes 200` renders 640x480 views of scenes that training never saw
-and prints a Markdown table. `--kind wide` takes scenes as people build them in simulators of their own, `--recorded
-FOLDER` pictures of another renderer.
+and prints a Markdown table. `--kind wide` takes scenes as people build them in simulators of their own, `--kind typed`
+what they type first, `--recorded FOLDER` pictures of another renderer.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from molmo_ros.train.held_out import (
     HeldOutScene,
     narrow_scenes,
     recorded_scenes,
+    typed_scenes,
     wide_scenes,
 )
 from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
@@ -38,6 +39,7 @@ WHAT = {
     "color": "colour of a thing: right",
     "shape": "kind of a thing: right",
 }
+KINDS = {"narrow": narrow_scenes, "wide": wide_scenes, "typed": typed_scenes}
 TARGETS = {"one": 0.95, "count": 0.90, "found": 0.95}
 
 
@@ -169,7 +171,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--queries", type=int, default=8, help="queries per scene")
     parser.add_argument("--first-seed", type=int, default=HELD_OUT, help="seed of the first scene")
-    parser.add_argument("--kind", choices=("narrow", "wide"), default="narrow", help="which scenes")
+    parser.add_argument("--kind", choices=tuple(KINDS), default="narrow", help="which scenes")
     parser.add_argument("--recorded", type=Path, help="a folder of recorded scenes, taken instead")
     parser.add_argument("--begins", default="", help="how names of the recorded files begin")
     parser.add_argument("--json", type=Path, help="write the scores and every wrong answer here")
@@ -181,8 +183,7 @@ def main() -> None:
     if args.recorded:
         scenes = recorded_scenes(args.recorded, args.begins)
     else:
-        kinds = {"narrow": narrow_scenes, "wide": wide_scenes}
-        scenes = kinds[args.kind](args.scenes, args.first_seed)
+        scenes = KINDS[args.kind](args.scenes, args.first_seed)
     result = evaluate(Molmo.from_pretrained(args.model), scenes, args.queries, progress=25)
     print(table(result))
     if args.json:

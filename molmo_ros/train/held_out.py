@@ -11,6 +11,7 @@ import numpy as np
 
 from molmo_ros.sim.renderer import Rendering, add_noise, render
 from molmo_ros.sim.scene import Scene
+from molmo_ros.sim.typed_scenes import typed_scene
 from molmo_ros.sim.wide_scenes import wide_scene
 from molmo_ros.train.disturbance import visible
 
@@ -50,6 +51,13 @@ def wide_scenes(count: int, first: int = HELD_OUT) -> Iterator[HeldOutScene]:
     """Scenes of `molmo_ros.sim.wide_scenes`, 640x480 to 1920x1080, with sensor noise."""
     for seed in range(first, first + count):
         scene = wide_scene(seed)
+        yield held_out(seed, scene, scene.camera.sensor)
+
+
+def typed_scenes(count: int, first: int = HELD_OUT) -> Iterator[HeldOutScene]:
+    """Scenes of `molmo_ros.sim.typed_scenes`, 640x480 to 1920x1080, with sensor noise."""
+    for seed in range(first, first + count):
+        scene = typed_scene(seed)
         yield held_out(seed, scene, scene.camera.sensor)
 
 

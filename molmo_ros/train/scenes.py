@@ -16,6 +16,7 @@ import numpy as np
 
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
+from molmo_ros.sim.typed_scenes import typed_scene
 from molmo_ros.sim.wide_scenes import wide_scene
 
 VIEW = 252
@@ -23,8 +24,8 @@ VIEW = 252
 SHARD = 1000
 FIRST_SEED = 1_000_000
 """Seeds from here on are for training; those below are held out."""
-NARROW = 3
-"""Every so many-th scene of a shard is a `Scene.random`, the others are wide ones."""
+KINDS = Scene.random, wide_scene, typed_scene
+"""The scenes of a shard, in turn."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def write_shard(folder: Path, number: int) -> None:
     names = []
     for i in range(SHARD):
         seed = FIRST_SEED + number * SHARD + i
-        scene = wide_scene(seed) if i % NARROW else Scene.random(seed)
+        scene = KINDS[i % len(KINDS)](seed)
         frame = render(scene, VIEW, VIEW)
         rgb[i], segmentation[i] = frame.rgb, frame.segmentation
         names.append([(thing.color, thing.shape) for thing in scene.objects])

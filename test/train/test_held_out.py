@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from molmo_ros.train.held_out import narrow_scenes, recorded_scenes, wide_scenes
+from molmo_ros.train.held_out import narrow_scenes, recorded_scenes, typed_scenes, wide_scenes
 from molmo_ros.train.scenes import FIRST_SEED
 
 FRAMES = Path(__file__).parents[1] / "gazebo" / "frames"
@@ -29,7 +29,7 @@ def test_recorded_scenes_show_what_their_index_says():
 
 
 def test_scenes_are_none_of_training_s_and_equal_each_time():
-    for kind in (narrow_scenes, wide_scenes):
+    for kind in (narrow_scenes, wide_scenes, typed_scenes):
         first, again = next(kind(1, 77)), next(kind(1, 77))
         np.testing.assert_array_equal(first.picture, again.picture)
         assert first.names == again.names and int(first.name) < FIRST_SEED
