@@ -1,4 +1,4 @@
-"""Scenes as somebody types them first into a world file: boxes, spheres and cylinders in pure colours, dull and plain."""
+"""Scenes as somebody types them first into a world file: boxes, spheres, cylinders, in pure colours."""
 
 from __future__ import annotations
 

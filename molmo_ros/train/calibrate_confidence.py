@@ -131,7 +131,7 @@ class Observed(TextPoints):
 
 
 def collect(model: Molmo, first: int, scenes: int) -> Part:
-    """Asks about the scenes with seeds from `first` on, narrow, wide and typed ones in turn; `model` has raw scores from here on.
+    """Asks about the scenes with seeds from `first` on, of all kinds in turn; `model` has raw scores from here on.
 
     A picture of another shape is stretched to 4:3, as the network's square view stretches it anyway.
     """
