@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from molmo_ros.train.evaluate import KINDS
 from molmo_ros.train.trainer import TrainingRun, further_stages, stages
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="a trained checkpoint to go on from, instead of from nothing"
     )
-    parser.add_argument("--further-steps", type=int, default=750, help="steps from --start on")
+    parser.add_argument("--further-steps", type=int, default=1850, help="steps from --start on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=200, help="held-out scenes of the evaluation")
     args = parser.parse_args()
@@ -37,7 +38,7 @@ def main() -> None:
     fresh = args.start is None
     for stage in stages(args.tower_steps, args.text_steps) if fresh else further_stages(args.further_steps):
         run.train(stage, save_every=100)
-    for kind in ("narrow", "wide"):
+    for kind in KINDS:
         asked = [str(args.folder / "checkpoint"), "--scenes", str(args.scenes), "--kind", kind]
         subprocess.run([*here, "molmo_ros.train.evaluate", *asked], check=True)
 

@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a trained checkpoint to go on from")
-    parser.add_argument("--further-steps", type=int, default=750, help="steps from --start on")
+    parser.add_argument("--further-steps", type=int, default=1850, help="steps from --start on")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     run = TrainingRun(args.folder, args.seed, args.start)
