@@ -60,14 +60,18 @@ class Stage:
     windows: bool = False
 
 
+FURTHER_PEAK = 8e-4
+"""Highest learning rate when training goes on from a checkpoint."""
+
+
 def stages(tower_steps: int, text_steps: int) -> list[Stage]:
     """From nothing."""
     return [Stage("tower", tower_steps, 48, 0, 0, 2e-3), Stage("text", text_steps, 12, 6, 24, 1.5e-3)]
 
 
-def further_stages(steps: int) -> list[Stage]:
+def further_stages(steps: int, peak: float = FURTHER_PEAK) -> list[Stage]:
     """From a trained checkpoint on."""
-    return [Stage("further", steps, 12, 6, 40, 8e-4, blur=6.0, windows=True)]
+    return [Stage("further", steps, 12, 6, 40, peak, blur=2.0, windows=True)]
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -275,11 +279,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a trained checkpoint to go on from")
     parser.add_argument("--further-steps", type=int, default=1850, help="steps from --start on")
+    parser.add_argument(
+        "--peak", type=float, default=FURTHER_PEAK, help="highest learning rate from --start on"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     run = TrainingRun(args.folder, args.seed, args.start)
     fresh = args.start is None
-    todo = stages(args.tower_steps, args.text_steps) if fresh else further_stages(args.further_steps)
+    todo = (
+        stages(args.tower_steps, args.text_steps) if fresh else further_stages(args.further_steps, args.peak)
+    )
     for stage in todo:
         run.train(stage, args.save_every)
 
