@@ -143,6 +143,28 @@ def test_the_ends_of_the_profile(width, exported, runtime):
         engine.runner.decode(embedding, CONTEXT)
 
 
+@pytest.mark.parametrize("name", ["molmo-7b-d-tiny", "molmo2-4b-tiny", "molmopoint-8b-tiny"])
+@torch.inference_mode()
+def test_pictures_of_one_tile_and_of_as_many_as_there_may_be(name, exported, runtime):
+    one, generator = exported(name), torch.Generator().manual_seed(0)
+    engine, _ = runtime(name, "native")
+    vision, pad_embed = one.config.vision, one.config.connector.pad_embed
+    for crops in (1, 13):
+        pixels = torch.randn(crops, vision.patches, vision.patch_values, generator=generator)
+        table = torch.randint(0, crops * vision.patches, (5, engine.shapes.slots), generator=generator)
+        table[2, 1:] = -1
+        masks = torch.rand(crops, vision.patches, generator=generator).round() if pad_embed else None
+        features = one.model.vision(pixels)
+        if masks is not None:
+            features = one.model.connector.mark_padding(features, masks)
+        expected = one.model.connector(features.flatten(0, 1)[None], table[None])[0]
+        assert close(expected, engine.runner.vision(pixels, table, masks)[0])
+    with pytest.raises(EngineError, match="vision input crops is .14, .*the engine takes"):
+        engine.runner.vision(
+            pixels[:1].expand(14, -1, -1), table, None if masks is None else masks[:1].expand(14, -1)
+        )
+
+
 @torch.inference_mode()
 def test_an_interrupted_pass_leaves_the_next_answer_right(exported, runtime, monkeypatch):
     one = exported("molmo2-4b-tiny")
