@@ -294,7 +294,7 @@ def main() -> None:
         not_found=rounded(fit_platt(*arrays(fit.answers))),
         weights=weights_fingerprint(folder),
         fitted_on={
-            "images": "simulated tabletops, 640x480, some of them disturbed; see docs/confidence.md",
+            "images": "simulated scenes of every kind, 640x480, some of them disturbed; see docs/confidence.md",
             "first_seed": FIT_SEED,
             "scenes": args.scenes,
             "answers": len(fit.answers),
