@@ -249,7 +249,8 @@ def main() -> None:
         bench = MutationBench(Path(made), load_tensorrt("tensorrt_rtx"), examples)
         for mutation in (NOTHING, NOTHING_QUANTISED, *MUTATIONS):
             seen = bench.seen_by(mutation)
-            words = [seen["guards"].partition(" in the parsed network")[0][:60], seen["check"][60:130]]
+            check = seen["check"].rpartition("is not the model: ")[2]
+            words = [seen["guards"].partition(" in the parsed network")[0][:60], check[:70]]
             print(f"| {mutation.name} | {' | '.join(one or 'silent' for one in words)} |", flush=True)
 
 
