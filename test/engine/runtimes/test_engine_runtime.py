@@ -135,7 +135,7 @@ def test_what_does_not_fit_the_engine_is_refused(exported):
 def test_a_small_context_ends_answers(exported, pictures):
     """Prompt and answer share the engine's context; nothing is written beyond it."""
     model = exported("tiny")
-    small = Molmo.from_runtime(model.runtime(max_context=128), model.checkpoint)
+    small = Molmo.from_runtime(model.runtime(max_context=192), model.checkpoint)
     answer = small.query(pictures[0], "how many things are there?")
     assert answer.truncated and answer.tokens < 20
     with pytest.raises(PromptError):
