@@ -29,6 +29,7 @@ from molmo_ros.engine.quantisation.formats import QUANTISED
 from molmo_ros.engine.tensorrt.guards import native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
 
@@ -100,7 +101,7 @@ def parse(trt: ModuleType, graph: Path) -> tuple[Any, tuple[Any, ...]]:
     """
     lowered = graph.with_name(f".{graph.stem}.counted.onnx")
     lower_file(graph, lowered, "native")
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = process_log(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)

@@ -165,7 +165,7 @@ class TensorRTEngine:
 
     def begin(self) -> None:
         """Forgets what TensorRT said before the call that comes."""
-        self._log.lines.clear()
+        self._log.clear()
 
     def failure(self, what: str) -> EngineError:
         """What to raise when TensorRT refused something."""

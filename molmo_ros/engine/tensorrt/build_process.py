@@ -25,8 +25,8 @@ from molmo_ros.engine.tensorrt.builder import BuildReport, BuildRequest, Range, 
 from molmo_ros.engine.tensorrt.guards import Expected, check_network, native_attentions
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import JETSON_MARK, load_tensorrt
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 
-KEPT_LINES = 8
 LEGACY = "legacy"
 MEMORY = Path("/proc/meminfo")
 PR_SET_PDEATHSIG = 1
@@ -56,7 +56,8 @@ def main() -> None:
 def _build(request: BuildRequest) -> BuildReport:
     started = time.perf_counter()
     trt = load_tensorrt(request.tensorrt)
-    logger = _logger(trt)
+    logger = process_log(trt)
+    logger.clear()
     builder = trt.Builder(logger)
     _print(phase="parse", done=0, total=1)
     network, lowering, refused = _parse(trt, builder, logger, request)
@@ -80,7 +81,7 @@ def _build(request: BuildRequest) -> BuildReport:
         engine_size=request.engine.stat().st_size,
         layers=dict(layers),
         lowering=lowering,
-        warnings=(*refused, *logger.lines[-KEPT_LINES:]),
+        warnings=(*refused, *logger.lines),
     )
 
 
@@ -203,25 +204,7 @@ def _disk_error(error: OSError, engine: Path) -> str:
 
 
 def _said(logger: Any) -> str:
-    return " | ".join(logger.errors[-KEPT_LINES:] or logger.lines[-KEPT_LINES:]) or "it gave no reason"
-
-
-def _logger(trt: Any) -> Any:
-    """Keeps warnings and errors instead of printing them."""
-
-    class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.lines: list[str] = []
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.WARNING:
-                self.lines.append(message)
-            if severity <= trt.ILogger.Severity.ERROR:
-                self.errors.append(message)
-
-    return Logger()
+    return " | ".join(logger.errors or logger.lines) or "it gave no reason"
 
 
 def _monitor(trt: Any) -> Any:

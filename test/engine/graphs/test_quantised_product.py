@@ -13,6 +13,7 @@ from molmo_ros.engine.graphs.graph_writer import GraphWriter
 from molmo_ros.engine.graphs.layers import linear
 from molmo_ros.engine.quantisation.formats import Format
 from molmo_ros.engine.quantisation.quantised_linear import quantise, quantise_inputs
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 
 DECODER = "decoder.onnx"
 
@@ -128,7 +129,7 @@ def test_a_weight_takes_the_bits_that_it_should(decoders):
 def test_tensorrt_builds_what_the_chip_has(decoders, precision, dtype, capability, builds):
     tensorrt = pytest.importorskip("tensorrt_rtx")
     folder, _ = decoders(precision, dtype)
-    logger = tensorrt.Logger(tensorrt.Logger.INTERNAL_ERROR)
+    logger = process_log(tensorrt)
     builder = tensorrt.Builder(logger)
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = tensorrt.OnnxParser(network, logger)

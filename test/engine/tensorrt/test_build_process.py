@@ -1,5 +1,7 @@
 """What the building process does where TensorRT's parser or the machine is not as hoped."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +11,7 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt import build_process
 from molmo_ros.engine.tensorrt.builder import BuildRequest
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile
 
 
@@ -32,7 +35,7 @@ class Deaf:
 
 def parsed(trt, folder):
     request = BuildRequest(folder / "decoder.onnx", folder / "engine", "tensorrt_rtx", "native", (8, 6), {})
-    logger = build_process._logger(tensorrt_rtx)
+    logger = process_log(tensorrt_rtx)
     builder = tensorrt_rtx.Builder(logger)
     return build_process._parse(trt, builder, logger, request)
 
@@ -61,9 +64,7 @@ def test_a_build_of_older_operators_that_fails_is_told_of_fp16(
         def build_serialized_network(self, network, config):
             return None
 
-    trt = Deaf(0)
-    trt.Builder = Refusing
-    monkeypatch.setattr(build_process, "load_tensorrt", lambda name: trt)
+    monkeypatch.setattr(tensorrt_rtx, "Builder", Refusing)
     folder, config = exported("molmo2-4b-tiny").folder, exported("molmo2-4b-tiny").config
     profile = decoder_profile(config, Shapes(1, 1536, 1536, 1024, 4))
     request = BuildRequest(
@@ -82,3 +83,53 @@ def test_kernels_leave_most_of_a_memory_that_is_shared(tmp_path, monkeypatch):
     monkeypatch.setattr(build_process, "JETSON_MARK", tmp_path / "mark")
     monkeypatch.setattr(build_process, "MEMORY", tmp_path / "meminfo")
     assert build_process._shared_workspace() == 4000 * 1024 // 4
+
+
+GARBAGE = """
+import gc, sys
+from pathlib import Path
+
+import tensorrt_rtx as trt
+
+from molmo_ros.engine.tensorrt import build_process
+from molmo_ros.engine.tensorrt.builder import BuildRequest
+from molmo_ros.engine.tensorrt.process_runtime import process_log, process_runtime
+
+def garbage():
+    # What an earlier build leaves where an error's traceback holds it in a circle.
+    builder = trt.Builder(process_log(trt))
+    circle = [builder, builder.create_network(1)]
+    circle.append(circle)
+
+def collect(frame, event, argument):
+    # In every logger that hears a warning.
+    if event == "call" and frame.f_code.co_name == "log" and frame.f_locals["severity"] <= trt.ILogger.WARNING:
+        collected.append(gc.collect())
+
+gc.disable()
+gc.freeze()
+collected = []
+garbage()
+sys.setprofile(collect)
+request = BuildRequest(Path(sys.argv[1]), Path(sys.argv[2]), "tensorrt_rtx", "native", (8, 6), {})
+for _ in range(2):
+    try:
+        build_process._build(request)
+    except build_process.EngineError as error:
+        print(error)
+    garbage()
+    assert process_runtime(trt).runtime.deserialize_cuda_engine(b"no engine") is None
+print("collected", any(collected), [line for line in process_log(trt).lines if "differs" in line])
+"""
+
+
+def test_garbage_collected_while_tensorrt_speaks_does_not_lock_it(exported, tmp_path):
+    """A second logger is warned of under the lock that a builder's end takes: the process would hang for ever."""
+    graph = exported("molmo2-4b-tiny").folder / "decoder.onnx"
+    ran = subprocess.run(
+        [sys.executable, "-c", GARBAGE, graph, tmp_path / "engine"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.stdout.splitlines()[-1:] == ["collected True []"], ran.stdout + ran.stderr

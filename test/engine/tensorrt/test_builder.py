@@ -20,6 +20,7 @@ from molmo_ros.engine.tensorrt.builder import BuildRequest, build_engine
 from molmo_ros.engine.tensorrt.guards import Expected, check_network
 from molmo_ros.engine.tensorrt.lowering import lower_file
 from molmo_ros.engine.tensorrt.module import load_tensorrt
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile, prompt_profile, vision_profile
 from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
@@ -68,7 +69,7 @@ def test_the_building_process_gets_the_request_as_it_was(given):
 
 
 def parse(trt, path):
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = process_log(trt)
     network = trt.Builder(logger).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     assert parser.parse_from_file(str(path)), [str(parser.get_error(i)) for i in range(parser.num_errors)]

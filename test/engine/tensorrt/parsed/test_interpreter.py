@@ -15,6 +15,7 @@ from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.parsed import interpreter
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
 from molmo_ros.engine.tensorrt.parsed.parser import parse_graph
+from molmo_ros.engine.tensorrt.process_runtime import process_log
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.running.runtime import ImageTensors
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
@@ -234,7 +235,7 @@ def test_values_are_not_kept_longer_than_they_are_read(parsed, exported):
 
 
 def test_a_layer_that_is_not_known_is_named(trt):
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = process_log(trt)
     definition = trt.Builder(logger).create_network(
         1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )
@@ -252,7 +253,7 @@ def test_a_layer_that_is_not_known_is_named(trt):
 def test_an_activation_that_is_not_known_is_named(trt):
     from molmo_ros.engine.tensorrt.parsed.network_reader import read_network
 
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = process_log(trt)
     definition = trt.Builder(logger).create_network(
         1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )
