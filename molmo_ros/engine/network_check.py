@@ -226,11 +226,13 @@ class DecoderCheck:
         """What the network takes beside the states: of a whole prompt over an empty cache of a type."""
         config, count = self.config, prompt.embeddings.shape[1]
         shape = (1, config.kv_heads, self.graphs.context, config.head_dim)
-        caches = {f"past_{part}_{layer}": torch.zeros(shape, dtype=dtype) for part in ("key", "value")}
+        caches = {
+            f"past_{part}_{layer}": torch.zeros(shape, dtype=dtype, device="cpu") for part in ("key", "value")
+        }
         return caches | {
-            "positions": torch.arange(count).unsqueeze(0),
+            "positions": torch.arange(count, dtype=torch.int64, device="cpu").unsqueeze(0),
             "mask": prompt.mask,
-            "write_index": torch.zeros(1, dtype=torch.int64),
+            "write_index": torch.zeros(1, dtype=torch.int64, device="cpu"),
         }
 
     def _head(self, interpreter: Interpreter, entry: str, states: Tensor) -> float:
@@ -248,7 +250,7 @@ class DecoderCheck:
         if config.extra_head:
             extra = read("decoder.extra_head.weight")
             logits = torch.cat([logits, hidden @ extra.T], -1)
-        given = {entry: states, "logits_for": torch.zeros(1, dtype=torch.int64)}
+        given = {entry: states, "logits_for": torch.zeros(1, dtype=torch.int64, device="cpu")}
         return _compare("head", logits, interpreter.run(given, ["logits"])["logits"], self.graphs)
 
 

@@ -85,11 +85,13 @@ class ParsedRunner:
             "embeddings": embeddings,
             "positions": positions,
             "mask": mask,
-            "write_index": torch.tensor([write_index], dtype=torch.int64),
+            "write_index": torch.tensor([write_index], dtype=torch.int64, device=self.device),
             "logits_for": logits_for,
         }
         if not self._cache:
-            self._cache = {name: torch.zeros(self._shape, dtype=self.dtype) for name in self._names}
+            self._cache = {
+                name: torch.zeros(self._shape, dtype=self.dtype, device=self.device) for name in self._names
+            }
         found = self._run("decoder", inputs, {f"past_{name}": one for name, one in self._cache.items()})
         for name, old in self._cache.items():
             new = found[f"present_{name}"]
@@ -101,9 +103,10 @@ class ParsedRunner:
 
     def decode(self, embedding: Tensor, length: int) -> StepOutput:
         """See `GraphRunner`."""
-        mask = torch.ones(1, 1, 1, length + 1, dtype=torch.bool)
-        first = torch.zeros(1, dtype=torch.int64)
-        return self.decoder(embedding, torch.tensor([[length]]), mask, length, first)
+        mask = torch.ones(1, 1, 1, length + 1, dtype=torch.bool, device=self.device)
+        first = torch.zeros(1, dtype=torch.int64, device=self.device)
+        position = torch.tensor([[length]], dtype=torch.int64, device=self.device)
+        return self.decoder(embedding, position, mask, length, first)
 
     def memory(self) -> dict[str, int]:
         """See `GraphRunner`."""

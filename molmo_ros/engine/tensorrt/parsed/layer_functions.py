@@ -242,7 +242,7 @@ def _attention(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> t
     kind = layer.attributes.get("causal_kind", "NONE")
     if layer.attributes.get("causal") and kind == "NONE":
         kind = "UPPER_LEFT"  # of versions that know no other
-    hidden = torch.zeros(scores.shape[-2:], dtype=torch.bool)
+    hidden = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
     if kind != "NONE":
         behind = 0 if kind == "UPPER_LEFT" else scores.shape[-1] - scores.shape[-2]
         hidden = torch.ones_like(hidden).triu(1 + behind)

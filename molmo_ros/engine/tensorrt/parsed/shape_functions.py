@@ -38,7 +38,7 @@ def _all(layer: ParsedLayer, inputs: list[Tensor | None]) -> list[Tensor]:
 
 
 def _shape(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple[Tensor, ...]:
-    return (torch.tensor(_first(layer, inputs).shape, dtype=torch.int64),)
+    return (torch.tensor(_first(layer, inputs).shape, dtype=torch.int64, device="cpu"),)
 
 
 def _shuffle(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple[Tensor, ...]:
@@ -78,7 +78,7 @@ def _slice(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple
         elif size and stride == 0 and 0 <= start < there:
             x = x.narrow(axis, start, 1).expand(*(size if one == axis else -1 for one in range(x.ndim)))
         else:
-            picked = start + stride * torch.arange(size)
+            picked = start + stride * torch.arange(size, dtype=torch.int64, device="cpu")
             x = x.index_select(axis, picked.clamp(0, max(there - 1, 0)))
     return (x,)
 
@@ -134,12 +134,15 @@ def _fill(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple[
     )
     if shape is None or len(shape) != 1:
         raise EngineError(f"{layer} has shape {shape}; known are those of one dimension")
-    first, more = (one.reshape(()) if isinstance(one, Tensor) else torch.tensor(one) for one in (start, step))
     types = {"INT32": torch.int32, "INT64": torch.int64, "FLOAT": torch.float32}
     dtype = types.get(layer.outputs[0].type)
     if dtype is None:
         raise EngineError(f"{layer} fills with {layer.outputs[0].type}; known are {', '.join(types)}")
-    return ((first.to(dtype) + more.to(dtype) * torch.arange(shape[0], dtype=dtype)),)
+    first, more = (
+        one.reshape(()).to(dtype) if isinstance(one, Tensor) else torch.tensor(one, dtype=dtype, device="cpu")
+        for one in (start, step)
+    )
+    return (first + more * torch.arange(shape[0], dtype=dtype, device="cpu"),)
 
 
 def _scatter(layer: ParsedLayer, inputs: list[Tensor | None], wide: bool) -> tuple[Tensor, ...]:
