@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,26 @@ class FakeMolmo:
         return _act(label, options, cancel) or Answer(Status.ANSWERED, f"count: {label}", count=3)
 
 
+class LostGpu:
+    """`torch.cuda` after a fault, which stays until the process ends."""
+
+    def is_initialized(self):
+        return True
+
+    def device_count(self):
+        return 1
+
+    def memory_allocated(self, device):
+        return 1 << 20
+
+    memory_reserved = memory_allocated
+
+    def synchronize(self, device=None):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    empty_cache = synchronize
+
+
 def _act(text, options, cancel):
     """Does what the text says before an answer; an answer where there will be no other."""
     if (gate := _gate(text)) and not _wait_for(gate, cancel, options["time_limit"] or 1e9):
@@ -98,7 +119,10 @@ def _act(text, options, cancel):
     if "overflow" in text:
         raise GenerationError("the model's scores hold nan")
     if "illegal" in text:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        torch: Any = ModuleType("torch")
+        torch.cuda = LostGpu()
+        sys.modules["torch"] = torch  # which is asked after a failure
+        LostGpu().synchronize(0)
     if "<|" in text:
         raise PromptError(f"special tokens are not allowed in a query: {text!r}")
     if "mumble" in text:
