@@ -42,12 +42,10 @@ def silence(node: Node, subscription: Subscription) -> str:
     if len(refused) == len(matching):
         text = " ".join(refused[0].removeprefix("ERROR: ").split()).rstrip(";")
         return f"{_names(matching)} it with other qualities of service ({text}): see the parameters qos_overrides"
-    if (other := _other_user()) is not None:  # 0 is root
-        return (
-            f"{_names(matching)} it, and there is shared memory of user {other} here, which user {os.getuid()} may "
-            "not use: run both as one user, or let both use a FastDDS profile without shared memory"
-        )
-    return f"{_names(matching)} it, but nothing has been sent, or nothing gets here{_of_a_bridge(matching)}"
+    return (
+        f"{_names(matching)} it, but nothing has been sent, or nothing gets here"
+        f"{_of_a_bridge(matching)}{_of_another_user()}"
+    )
 
 
 def type_name(kind: Any) -> str:
@@ -88,12 +86,18 @@ def _elsewhere(node: Node, topic: str, wanted: str) -> str:
     return f"; {wanted} is published on {', '.join(sorted(others)[:MOST_NAMED])}: remap it, -r image:=TOPIC"
 
 
-def _other_user() -> int | None:
-    """Another user whose FastDDS has shared memory here: what it cannot open, it says nothing about."""
+def _of_another_user() -> str:
+    """What FastDDS says nothing about: shared memory that it cannot open. It may be somebody else's, or of a process
+    that is no more, so it is named beside other causes."""
     if "fastrtps" not in get_rmw_implementation_identifier():
-        return None
+        return ""
     try:
         owners = {path.stat().st_uid for path in SHARED_MEMORY.glob("fastrtps_*")}
     except OSError:
-        return None
-    return next(iter(sorted(owners - {os.getuid()})), None)
+        return ""
+    if not (others := sorted(owners - {os.getuid()})):
+        return ""
+    return (
+        f"; there is shared memory of user {others[0]} here, which user {os.getuid()} may not use: if that one "
+        "publishes, run both as one user, or let both use a FastDDS profile without shared memory"
+    )

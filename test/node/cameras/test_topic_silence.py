@@ -90,3 +90,19 @@ def test_another_user_s_shared_memory(nodes, monkeypatch, tmp_path):
     text = silence(node, subscription)
     if "fastrtps" in rclpy.get_rmw_implementation_identifier():
         assert f"shared memory of user {(tmp_path.stat().st_uid)}" in text and "user 4242" in text
+
+
+def test_shared_memory_of_nobody_here_hides_no_other_cause(contexts, nodes, monkeypatch, tmp_path):
+    """It may be what a process left that is no more."""
+    monkeypatch.setattr(topic_silence, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    (tmp_path / "fastrtps_port7411").touch()
+    bridge = rclpy.create_node("ros_gz_bridge", context=contexts[1])
+    try:
+        bridge.create_publisher(Image, "/image", 1)
+        text = told(nodes[0], listen(nodes[0]), "/ros_gz_bridge")
+        assert "is there a sensor" in text and "nothing has been sent" in text
+        if "fastrtps" in rclpy.get_rmw_implementation_identifier():
+            assert "shared memory of user" in text
+    finally:
+        bridge.destroy_node()
