@@ -25,6 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
+from molmo_ros.fastdds_profile import profile_environment
 from molmo_ros.gazebo.launch_plan import plan_launch, transform_arguments, world_path
 from molmo_ros.gazebo.release import RELEASES, release_of
 
@@ -48,10 +49,6 @@ ARGUMENTS = [
     ("shared_memory", "true", "FastDDS' profile for images of this machine, for all that starts here.", BOOL),
 ]
 HANDED_ON = ("query", "model", "engine", "rviz")
-PROFILE_VARIABLES = (
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    "FASTDDS_DEFAULT_PROFILES_FILE",
-)  # until Jazzy, after it
 
 
 def generate_launch_description():
@@ -77,9 +74,7 @@ def make_actions(context):
     )
     actions = [LogInfo(msg=f"[molmo gazebo] {warning}") for warning in plan.warnings]
     if given["shared_memory"] == "true":
-        # FastDDS' defaults lose half of the depth images of 640x480; whoever has set a profile keeps it.
-        profile = str(share / "config" / "fastdds_shm.xml")
-        actions += [SetEnvironmentVariable(name, os.environ.get(name, profile)) for name in PROFILE_VARIABLES]
+        actions += [SetEnvironmentVariable(*pair) for pair in profile_environment(share).items()]
     actions += [
         included(
             Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py",

@@ -22,7 +22,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),
-        ("geometry", "molmo", "pictures", "telemetry", "tracking"),
+        ("fastdds_profile", "geometry", "molmo", "pictures", "telemetry", "tracking"),
     ),
     "node": (
         ("process",),

@@ -21,8 +21,15 @@ def main() -> int:
 
 
 def _camera() -> SimCamera:
-    from molmo_ros.sim.sim_camera import SimCamera
-
+    try:
+        from molmo_ros.sim.sim_camera import SimCamera
+    except ModuleNotFoundError as error:
+        if error.name != "mujoco":
+            raise
+        raise RuntimeError(
+            f"MuJoCo, which renders the table, is not installed for {sys.executable}; it comes with "
+            f"{sys.executable} -m pip install -r requirements/sim.txt"
+        ) from error
     return SimCamera()
 
 
