@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,26 @@ from molmo_ros.node.parameters.declaration import SPECS
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 
+sys.path.insert(0, str(Path(__file__).parent))
+from readme_commands import beginning_with, blocks, commands  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+TRIED = {
+    ("make",): "test/test_readme.py",
+    ("molmo-ros",): "test/cli/test_readme_command_line.py",
+    ("ros2", "topic"): "test/node/test_readme_robot_commands.py",
+    ("ros2", "service"): "test/node/test_readme_robot_commands.py",
+    ("ros2", "action"): "test/node/test_readme_robot_commands.py",
+    ("ros2", "param"): "test/node/test_readme_robot_commands.py",
+    ("ros2", "launch"): "test/test_readme.py",
+    ("cd",): "",
+    ("git", "clone"): "test/colcon",
+    ("rosdep", "install"): "test/colcon",
+    ("colcon", "build"): "test/colcon",
+    ("source",): "test/colcon",
+}
+"""Where each kind of command that the page shows is run, by the words that it begins with."""
 
 
 def test_three_lines_of_python():
@@ -41,6 +56,24 @@ def test_commands_are_understood():
     assert len(commands) >= 4
     for command in commands:
         build_parser().parse_args(shlex.split(command, comments=True))
+
+
+def test_every_command_is_tried_somewhere():
+    for command in commands():
+        places = [place for words, place in TRIED.items() if tuple(command[: len(words)]) == words]
+        assert len(places) == 1, command
+        assert (ROOT / places[0]).exists(), command
+    assert all(beginning_with(*words) for words in TRIED)
+
+
+def test_launch_commands_give_arguments_that_exist():
+    for command in beginning_with("ros2", "launch"):
+        package, file = command[2:4]
+        source = (ROOT / "launch" / file).read_text()
+        assert package == "molmo_ros"
+        for word in command[4:]:
+            if word != "...":
+                assert f'"{word.partition(":=")[0]}"' in source, command
 
 
 def test_make_targets_exist():
