@@ -8,7 +8,9 @@ from pathlib import Path
 
 def require_messages(version: str) -> None:
     """Ends the build where the node would only find out at its start. colcon has sourced what it built before."""
-    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    prefixes = [
+        Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix
+    ]
     manifests = [path for prefix in prefixes if (path := prefix / "share/molmo_msgs/package.xml").is_file()]
     if not manifests:
         sys.exit(

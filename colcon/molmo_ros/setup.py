@@ -1,10 +1,10 @@
-"""molmo_ros as colcon builds it: as ../../setup.py describes it, with what only a workspace needs."""
+"""molmo_ros as colcon builds it: what ../../setup.py says, and what only a workspace needs."""
 
 import runpy
 import sys
 from pathlib import Path
 
-from setuptools import setup as install_package
+import setuptools
 
 # With --symlink-install this file is a link in the build folder.
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,9 +12,11 @@ sys.path.insert(0, str(ROOT / "colcon"))
 
 from built_messages import require_messages  # noqa: E402
 from develop import Develop  # noqa: E402
+from python_packages import warn_of_missing_packages  # noqa: E402
 from scripts_on_path import InstallScripts  # noqa: E402
 
 arguments = runpy.run_path(str(ROOT / "setup.py"))["ARGUMENTS"]
 if {"install", "develop"} & set(sys.argv) and "--uninstall" not in sys.argv:
     require_messages(arguments["version"])
-install_package(**arguments, cmdclass={"develop": Develop, "install_scripts": InstallScripts})
+    warn_of_missing_packages()
+setuptools.setup(**arguments, cmdclass={"develop": Develop, "install_scripts": InstallScripts})
