@@ -21,6 +21,7 @@ SLOW = (
     "cli/test_command_process.py",
     "cli/test_fetch.py",
     "cli/test_main.py",
+    "colcon/",
     "demo/test_main.py",
     "demo/test_plan.py",
     "engine/",

@@ -13,10 +13,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONSUMERS = Path(__file__).parent / "consumers"
 NOT_CLONED = shutil.ignore_patterns(
-    *(".git", ".venv*", ".*cache", "__pycache__", "*.egg-info", "build", "install", "log", "*_output", "vectors")
+    *(
+        ".git",
+        ".venv*",
+        ".*cache",
+        "__pycache__",
+        "*.egg-info",
+        "build",
+        "install",
+        "log",
+        "*_output",
+        "vectors",
+    )
 )
 # The last is how the wheels mark a process whose library path they have set.
-NOT_INHERITED = r"(AMENT|CMAKE|COLCON|PYTHON|PYTEST|COV_CORE)_?\w*|CC|CXX|LD_LIBRARY_PATH|_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+NOT_INHERITED = (
+    r"(AMENT|CMAKE|COLCON|PYTHON|PYTEST|COV_CORE)_?\w*|CC|CXX|LD_LIBRARY_PATH|_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+)
 
 
 class ColconWorkspace:
@@ -28,9 +41,7 @@ class ColconWorkspace:
         self.source.mkdir(parents=True)
         ros = sys.prefix
         self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not re.fullmatch(NOT_INHERITED, name)
+            name: value for name, value in os.environ.items() if not re.fullmatch(NOT_INHERITED, name)
         }
         self.environment |= {
             "PATH": f"{ros}/bin:{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""What colcon finds in a workspace that has this repository in it, in which order it builds, and what it leaves alone."""
+"""What colcon finds in a workspace that has this repository in it, and in which order it builds."""
 
 import shutil
 

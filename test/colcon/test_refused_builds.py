@@ -45,7 +45,9 @@ def test_messages_of_another_version(workspace):
     (beside / "CMakeLists.txt").write_text(STUB)
     said = build(workspace)
     installed = workspace.folder / "install/molmo_msgs/share/molmo_msgs/package.xml"
-    assert f"needs molmo_msgs {version(clone)}, and the one that comes first here is 9.8.7: {installed}" in said
+    assert (
+        f"needs molmo_msgs {version(clone)}, and the one that comes first here is 9.8.7: {installed}" in said
+    )
     assert "check out the same version of both" in said
 
 

@@ -1,6 +1,6 @@
 """`rosdep install` brings what the node needs from apt, on every distribution, and stops at nothing.
 
-With the real rosdep and a database of its form, made of the names in rosdep_keys.yaml: no network, and nothing installed.
+With the real rosdep and a database of its form, made of the names in rosdep_keys.yaml; nothing is installed.
 """
 
 import ast
@@ -37,7 +37,11 @@ def database(tmp_path_factory):
     (folder / "sources/20-default.list").write_text(f"yaml {write('keys.yaml', keys)}\n")
     index = {"type": "index", "version": 4, "distributions": {}}
     for name, release in DISTRIBUTIONS.items():
-        release_of = {"version": "1.0.0-1", "url": "file:///", "tags": {"release": "release/{package}/{version}"}}
+        release_of = {
+            "version": "1.0.0-1",
+            "url": "file:///",
+            "tags": {"release": "release/{package}/{version}"},
+        }
         repository = {"release": release_of | {"packages": KEYS["released"]}}
         distribution = {
             "type": "distribution",
@@ -83,7 +87,12 @@ def rosdep(workspace, database):
         command = ("install", "--from-paths", "src", "--ignore-src", *arguments, "-y")
         system = (f"--rosdistro={distribution}", f"--os=ubuntu:{DISTRIBUTIONS[distribution]}")
         return workspace.run(
-            f"{sys.prefix}/bin/rosdep", *command, "--simulate", "--reinstall", *system, ROS_DISTRO=distribution
+            f"{sys.prefix}/bin/rosdep",
+            *command,
+            "--simulate",
+            "--reinstall",
+            *system,
+            ROS_DISTRO=distribution,
         )
 
     return install
@@ -122,7 +131,12 @@ def imported() -> set[str]:
 def test_a_robot_gets_no_simulator_and_no_tools(workspace, rosdep):
     workspace.clone()
     brought = packages(rosdep("jazzy"))
-    for name in ("ros-jazzy-ros-gz-sim", "ros-jazzy-ros-gz-bridge", "ros-jazzy-rviz2", "ros-jazzy-moveit-msgs"):
+    for name in (
+        "ros-jazzy-ros-gz-sim",
+        "ros-jazzy-ros-gz-bridge",
+        "ros-jazzy-rviz2",
+        "ros-jazzy-moveit-msgs",
+    ):
         assert name not in brought
 
 
@@ -146,6 +160,11 @@ def test_every_stored_key_that_is_named_is_named_somewhere():
     for folder in (ROOT, ROOT / "interfaces/molmo_msgs"):
         manifest = parse_package(folder)
         manifest.evaluate_conditions({})
-        groups = (manifest.build_depends, manifest.buildtool_depends, manifest.exec_depends, manifest.test_depends)
+        groups = (
+            manifest.build_depends,
+            manifest.buildtool_depends,
+            manifest.exec_depends,
+            manifest.test_depends,
+        )
         named = {dependency.name for group in groups for dependency in group}
         assert named and named <= known, named - known

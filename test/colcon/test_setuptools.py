@@ -40,5 +40,8 @@ def test_links_and_copies_in_either_order(workspace, setuptools, order):
         assert any("molmo2-4b" in line for line in models)
         linked = arguments == LINKED
         assert file.startswith(str(workspace.folder / "build" if linked else prefix))
-        for path in ("share/molmo_ros/launch/molmo.launch.py", "share/molmo_ros/config/models/molmo2-4b.yaml"):
+        for path in (
+            "share/molmo_ros/launch/molmo.launch.py",
+            "share/molmo_ros/config/models/molmo2-4b.yaml",
+        ):
             assert (prefix / path).is_symlink() == linked and (prefix / path).is_file()
