@@ -1,9 +1,18 @@
 """What colcon finds in a workspace that has this repository in it, and in which order it builds."""
 
+import configparser
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+if sys.version_info < (3, 11):
+    import tomli as tomllib
+else:
+    import tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
 MESSAGES = "src/molmo_ros/interfaces/molmo_msgs"
 PACKAGE = "src/molmo_ros/colcon/molmo_ros"
 
@@ -63,3 +72,17 @@ def test_messages_elsewhere_in_the_workspace_are_named_with_both_paths(workspace
     done = workspace.colcon("build")
     assert done.returncode != 0 and "Duplicate package names" in done.stderr
     assert MESSAGES in done.stderr and "src/vendor/molmo_msgs" in done.stderr
+
+
+def test_colcon_test_has_the_settings_of_make_test():
+    """It runs in a folder of its own, where pytest does not see pyproject.toml."""
+    there = configparser.ConfigParser()
+    there.read(ROOT / "colcon/molmo_ros/pytest.ini")
+    settings = dict(there["pytest"])
+    here = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert [(ROOT / "colcon/molmo_ros" / settings.pop("testpaths")).resolve()] == [ROOT / "test"]
+    assert (ROOT / "colcon/molmo_ros" / settings.pop("pythonpath")).resolve() == ROOT
+    assert settings.pop("addopts").split() == here["addopts"]
+    assert settings.pop("markers").strip().splitlines() == here["markers"]
+    assert settings.pop("norecursedirs").split() == here["norecursedirs"]
+    assert not settings and here.keys() == {"testpaths", "addopts", "markers", "norecursedirs"}
