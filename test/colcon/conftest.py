@@ -66,7 +66,7 @@ class ColconWorkspace:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
 
     def colcon(self, *arguments: str, cwd: str = ".", **environment: str) -> subprocess.CompletedProcess:

@@ -7,8 +7,8 @@ from molmo_msgs.srv import Ask
 rclpy.init()
 node = rclpy.create_node("ask_once")
 client = node.create_client(Ask, "/molmo_node/ask")
-assert client.wait_for_service(60.0), "no node came up"
+assert client.wait_for_service(300.0), "no node came up"
 future = client.call_async(Ask.Request(question="how many mugs are there?"))
-rclpy.spin_until_future_complete(node, future, timeout_sec=60.0)
+rclpy.spin_until_future_complete(node, future, timeout_sec=300.0)
 print(future.result().result.status, molmo_msgs.srv.__file__)
 rclpy.try_shutdown()
