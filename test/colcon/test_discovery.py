@@ -21,13 +21,15 @@ def packages(workspace, *arguments, cwd="."):
     """Paths by name, in the order of building."""
     done = workspace.colcon("list", "--topological-order", *arguments, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return {name: path for name, path, _ in (line.split("\t") for line in done.stdout.splitlines())}
+    found = [line.split("\t")[:2] for line in done.stdout.splitlines()]
+    assert len(dict(found)) == len(found), found
+    return dict(found)
 
 
 def test_both_packages_and_no_others_are_found_without_being_named(workspace):
     workspace.clone()
     assert packages(workspace) == {"molmo_msgs": MESSAGES, "molmo_ros": PACKAGE}
-    assert list(packages(workspace)) == ["molmo_msgs", "molmo_ros"]
+    assert packages(workspace, "--packages-up-to", "molmo_ros") == packages(workspace)
     types = workspace.colcon("list").stdout.splitlines()
     assert [line.split("\t")[2] for line in types] == ["(ros.ament_cmake)", "(ros.ament_python)"]
 

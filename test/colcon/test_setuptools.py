@@ -34,9 +34,10 @@ def test_links_and_copies_in_either_order(workspace, setuptools, order):
         )
         assert done.returncode == 0, done.stderr
         code = "import molmo_ros; print(molmo_ros.__file__)"
-        ran = workspace.sourced("install", f'python3 -c "{code}" && molmo-ros models')
+        ran = workspace.sourced("install", f'python3 -c "{code}"; command -v molmo-ros; molmo-ros models')
         assert ran.returncode == 0, ran.stderr
-        file, *models = ran.stdout.splitlines()
+        file, command, *models = ran.stdout.splitlines()
+        assert command == str(prefix / "bin/molmo-ros")
         assert any("molmo2-4b" in line for line in models)
         linked = arguments == LINKED
         assert file.startswith(str(workspace.folder / "build" if linked else prefix))
