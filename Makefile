@@ -25,7 +25,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pick test check lint benchmark train build clean setup
+.PHONY: help demo pick test check lint benchmark train build clean setup workspaces
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,7 +43,7 @@ pick: setup ## A simulated hand picks what it is told, on a hundred tables; tabl
 # caught up in another's; ARGS="-n auto ..." for more.
 workers = $(if $(ARGS),0,auto)
 
-test: setup ## The whole test suite (ARGS="-k points" passes pytest arguments)
+test: workspaces ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
@@ -59,9 +59,15 @@ benchmark: setup ## Medians of image processing, decoding and the node's overhea
 train: setup ## Trains the embedded checkpoint again (hours; resumes where it was stopped)
 	@$(ros_environment) $(PYTHON_VENV) -m molmo_ros.train $(ARGS)
 
-build: setup ## colcon build and colcon test of both packages, with the ROS of the environment
+# What builds workspaces of colcon: `build`, and the tests of workspaces. The setuptools beside it is the newest with all
+# that colcon's --symlink-install calls of a package.
+workspaces: setup
 	@requirements/install.sh colcon
 	@$(PYTHON_VENV) requirements/fix_cmake_paths.py
+	@[ -d .venv/setuptools79 ] || $(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target .venv/setuptools79 setuptools==79.0.1
+
+build: workspaces ## colcon build and colcon test of both packages, with the ROS of the environment
 	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
 	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = "molmo_ros"
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def requirements(name: str) -> list[str]:
@@ -20,7 +20,8 @@ def share(folder: str, pattern: str) -> tuple[str, list[str]]:
     )
 
 
-setup(
+# colcon/molmo_ros/setup.py reads these.
+ARGUMENTS = dict(
     name=PACKAGE,
     version="0.1.0",
     description="Molmo vision-language models as a ROS 2 node: a camera topic and a query in, points out",
@@ -60,3 +61,6 @@ setup(
         ],
     },
 )
+
+if __name__ == "__main__":
+    setup(**ARGUMENTS)

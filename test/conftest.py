@@ -22,6 +22,7 @@ SLOW = (
     "cli/test_fetch.py",
     "cli/test_main.py",
     "cli/test_readme_command_line.py",
+    "colcon/",
     "demo/test_main.py",
     "demo/test_plan.py",
     "engine/",

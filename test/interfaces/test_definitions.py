@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from catkin_pkg.package import parse_package
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +76,7 @@ def test_the_outer_package_names_what_the_inner_one_needs():
     """rosdep and bloom stop searching at molmo_ros and see no package below it."""
     outer, inner = parse_package(ROOT), parse_package(MOLMO_MSGS)
     assert outer.version == inner.version
-    assert "molmo_msgs" in names(outer.exec_depends)
+    assert "molmo_msgs" not in names(outer.exec_depends), "rosdep would stop at a key that nobody has"
     for kind in ("buildtool_depends", "build_depends", "exec_depends"):
         assert names(getattr(inner, kind)) <= names(getattr(outer, kind)), kind
 
@@ -95,9 +94,6 @@ def test_the_wheels_are_built_against_the_pinned_ros(path):
     assert {f"ros-{name.replace('_', '-')}" for name in needed} <= dict(requirements).keys()
 
 
-def test_colcon_finds_the_inner_package_and_never_the_stand_in():
-    defaults = yaml.safe_load((ROOT / "colcon_defaults.yaml").read_text())
-    for verb in ("build", "test", "list", "info"):
-        assert [ROOT / path for path in defaults[verb]["base-paths"]] == [ROOT, MOLMO_MSGS]
+def test_colcon_builds_the_inner_package_and_never_the_stand_in():
     assert (TF2_MSGS / "COLCON_IGNORE").exists()
     assert parse_package(MOLMO_MSGS).get_build_type() == "ament_cmake"
