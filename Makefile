@@ -25,7 +25,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pick test check lint benchmark train build clean setup
+.PHONY: help demo pick test check lint docs benchmark train build clean setup
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,11 @@ check: setup ## What is quickly tested: no node processes, training, engines or 
 lint: setup ## ruff and mypy
 	@$(PYTHON_VENV) -m ruff check .
 	@$(PYTHON_VENV) -m mypy
+
+docs: setup ## The documentation as a site: build/docs/index.html
+	@requirements/install.sh docs
+	@$(PYTHON_VENV) -m sphinx -q -W --keep-going -c docs $(ARGS) . build/docs
+	@echo "build/docs/index.html"
 
 benchmark: setup ## Medians of image processing, decoding and the node's overhead
 	@$(ros_environment) $(PYTHON_VENV) -m benchmarks $(ARGS)

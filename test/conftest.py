@@ -23,6 +23,7 @@ SLOW = (
     "cli/test_main.py",
     "demo/test_main.py",
     "demo/test_plan.py",
+    "docs/",
     "engine/",
     "interfaces/",
     "launch/",
