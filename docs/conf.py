@@ -1,8 +1,9 @@
 """Settings of the documentation's site: `make docs` builds it into build/docs, without the network.
 
 The sources are the checkout itself (`sphinx-build -c docs . build/docs`), so that README.md, ARCHITECTURE.md and
-pages link to each other as they do where a repository is browsed. ROS, torch and MuJoCo stand aside as empty
-modules: API pages take docstrings and signatures, and nothing runs.
+pages link to each other as they do where a repository is browsed. What is imported besides
+NumPy, OpenCV and PyYAML, ROS and torch above all, stands aside as an empty module: API pages take docstrings and
+signatures, and nothing runs.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ nitpick_ignore = [
 myst_heading_anchors = 4  # links to #a-heading, as pages are browsed in a repository
 
 autodoc_mock_imports = [
-    *("mujoco", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "torch", "transformers"),
+    *("huggingface_hub", "mujoco", "onnx", "onnxruntime", "safetensors", "tensorrt", "tensorrt_rtx"),
+    *("tokenizers", "torch", "transformers"),
     *("ament_index_python", "bondpy", "launch", "launch_ros", "molmo_msgs", "rclpy", "tf2_ros"),
 ]
 napoleon_use_ivar = True  # of a dataclass: its fields once, with their meanings
