@@ -53,6 +53,7 @@ SLOW = (
     "sim/test_camera_node.py",
     "sim/test_picking_table.py",
     "sim/test_true_grasps.py",
+    "test_archives.py",
     "test_telemetry.py",
     "tracking/test_simulated_camera.py",
     "train/",
