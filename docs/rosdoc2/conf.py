@@ -12,13 +12,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = Path(re.search(r'exec\(open\("(.+?)"\)', (HERE / "conf.py").read_text(encoding="utf-8"))[1]).parents[2]
 globals().update(runpy.run_path(str(ROOT / "docs" / "conf.py")))
 
-for name in ("docs", "engines", "examples", "interfaces"):
-    shutil.copytree(
-        ROOT / name, HERE / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "rosdoc2")
-    )
-for path in (*ROOT.glob("*.md"), *ROOT.glob("*.rst"), *ROOT.glob("*/README.md"), ROOT / "LICENSE"):
-    (HERE / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
-    shutil.copy(path, HERE / path.relative_to(ROOT))
+# Pages are copied, as they are not looked for behind links; all else that they link to may be a link itself.
+for path in ROOT.iterdir():
+    if path.name in ("docs", "interfaces"):
+        without = shutil.ignore_patterns("build", "rosdoc2")
+        shutil.copytree(path, HERE / path.name, dirs_exist_ok=True, ignore=without)
+    elif (path / "README.md").is_file():
+        (HERE / path.name).mkdir(exist_ok=True)
+        shutil.copy(path / "README.md", HERE / path.name)
+    elif path.suffix in (".md", ".rst"):
+        shutil.copy(path, HERE)
+    elif path.name not in (".git", ".venv", "build") and not (HERE / path.name).exists():
+        (HERE / path.name).symlink_to(path)
 html_extra_path = [str(ROOT / "docs" / "landing")]
 
 STAND_ASIDE = list(autodoc_mock_imports)  # noqa: F821  # of docs/conf.py

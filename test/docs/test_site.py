@@ -179,10 +179,15 @@ def test_a_page_that_is_in_no_list_fails_the_build(tmp_path):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     for path in ROOT.iterdir():
-        if path.name in {page.split("/")[0] for page in PAGES}:  # pages are looked for behind links
-            copy = shutil.copytree if path.is_dir() else shutil.copy
-            copy(path, checkout / path.name)
-        elif not path.name.startswith("."):
+        # Pages are copied, as they are not looked for behind links.
+        if path.name in ("docs", "interfaces"):
+            shutil.copytree(path, checkout / path.name)
+        elif f"{path.name}/README.md" in PAGES:
+            (checkout / path.name).mkdir()
+            shutil.copy(path / "README.md", checkout / path.name)
+        elif path.name in PAGES:
+            shutil.copy(path, checkout)
+        elif path.name not in (".git", ".venv"):
             (checkout / path.name).symlink_to(path)
     (checkout / "docs" / "stray.md").write_text("# Stray\n\n[nowhere](nowhere.md)\n")
     done = build(checkout, tmp_path, tmp_path, "-b", "dummy")
