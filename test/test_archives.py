@@ -31,7 +31,16 @@ def python(*words: str, cwd: Path, **variables: str) -> str:
 @pytest.fixture(scope="module")
 def files():
     """Files of a clean checkout: what git has, and what is about to be added."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         pytest.skip("this is no checkout of git")
@@ -122,11 +131,11 @@ def test_wheel_installs_and_its_command_runs(wheel, tmp_path):
 
 def test_git_leaves_nothing_out_of_its_archives(files, tmp_path):
     """bloom and the forges release what `git archive` gives."""
+    git = ["git", "-c", "safe.directory=*"]
     archive = tmp_path / "archive.tar"
-    subprocess.run(["git", "archive", "--format=tar", "-o", str(archive), "HEAD"], cwd=ROOT, check=True)
+    subprocess.run([*git, "archive", "--format=tar", "-o", str(archive), "HEAD"], cwd=ROOT, check=True)
     with tarfile.open(archive) as found:
         names = {member.name for member in found if not member.isdir()}
-    tracked = subprocess.run(
-        ["git", "ls-tree", "-rz", "--name-only", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert names == set(filter(None, tracked.stdout.split("\0")))
+    listing = [*git, "ls-tree", "-rz", "--name-only", "HEAD"]
+    tracked = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert names == set(filter(None, tracked.split("\0")))

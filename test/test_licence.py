@@ -63,7 +63,16 @@ def style(path: Path) -> str | None:
 
 def sources(root: Path) -> list[Path]:
     """Files that git has or is about to have, links left out."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     paths = [root / name for name in sorted(set(filter(None, done.stdout.split("\0"))))]
     return [path for path in paths if path.is_file() and not path.is_symlink()]
