@@ -25,7 +25,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pick test check lint benchmark train build clean setup workspaces
+.PHONY: help demo pick test check lint docs sphinx benchmark train build clean setup workspaces
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,7 +43,7 @@ pick: setup ## A simulated hand picks what it is told, on a hundred tables; tabl
 # caught up in another's; ARGS="-n auto ..." for more.
 workers = $(if $(ARGS),0,auto)
 
-test: workspaces ## The whole test suite (ARGS="-k points" passes pytest arguments)
+test: workspaces sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
@@ -52,6 +52,13 @@ check: setup ## What is quickly tested: no node processes, training, engines or 
 lint: setup ## ruff and mypy
 	@$(PYTHON_VENV) -m ruff check .
 	@$(PYTHON_VENV) -m mypy
+
+sphinx: setup
+	@requirements/install.sh docs
+
+docs: setup sphinx ## The documentation as a site: build/docs/index.html
+	@$(PYTHON_VENV) -m sphinx -q -W --keep-going -c docs $(ARGS) . build/docs
+	@echo "build/docs/index.html"
 
 benchmark: setup ## Medians of image processing, decoding and the node's overhead
 	@$(ros_environment) $(PYTHON_VENV) -m benchmarks $(ARGS)

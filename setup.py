@@ -27,6 +27,8 @@ ARGUMENTS = dict(
     description="Molmo vision-language models as a ROS 2 node: a camera topic and a query in, points out",
     long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
+    # TO FILL IN by whoever releases, as in package.xml.
+    url="https://example.org/molmo_ros",
     maintainer="molmo_ros maintainers",
     maintainer_email="maintainers@example.org",
     license="Apache-2.0",

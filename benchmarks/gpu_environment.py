@@ -96,7 +96,7 @@ def problems(facts: dict[str, Any], device: torch.device) -> list[Problem]:
         found.append(Problem("no TensorRT can be imported", advice(MODULES[0])))
     for name in ("onnx", "onnxruntime"):
         if facts["packages"][name] is None:
-            found.append(Problem(f"{name} is not installed", "pip install 'molmo_ros[engine]'"))
+            found.append(Problem(f"{name} is not installed", "in the checkout: pip install '.[engine]'"))
     if facts["disk_free_gb"] * GB < NEEDED_DISK:
         found.append(
             Problem(

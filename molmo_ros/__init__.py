@@ -1,4 +1,4 @@
-"""Molmo vision-language models that point, as a library and as a ROS 2 node.
+"""Molmo vision-language models that point, as a library and as a ROS 2 node::
 
     from molmo_ros import Molmo
     answer = Molmo.from_pretrained("tiny").point(image, "red cube")

@@ -9,6 +9,9 @@ from molmo_ros.gazebo.bridge_file import bridge_yaml
 from molmo_ros.gazebo.release import FORTRESS, HARMONIC, fortress_world
 from molmo_ros.gazebo.world_file import World
 
+NOTICE = "# Copyright 2026 molmo_ros contributors\n# SPDX-License-Identifier: Apache-2.0\n\n"
+"""For the package's own files; a bridge that is made of somebody's world is theirs."""
+
 
 def generated_files(folder: Path) -> dict[Path, str]:
     """Of each world of Harmonic its bridge, and both for Fortress: their paths, and what is in them."""
@@ -16,7 +19,7 @@ def generated_files(folder: Path) -> dict[Path, str]:
     for path in sorted((folder / HARMONIC.name).glob("*.sdf")):
         world = World.read(path)
         for release in (HARMONIC, FORTRESS):
-            files[folder / release.name / f"{path.stem}_bridge.yaml"] = bridge_yaml(world, release)
+            files[folder / release.name / f"{path.stem}_bridge.yaml"] = NOTICE + bridge_yaml(world, release)
         files[folder / FORTRESS.name / path.name] = fortress_world(path.read_text(encoding="utf-8"))
     return files
 

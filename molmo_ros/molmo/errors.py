@@ -1,4 +1,4 @@
-"""Errors that the model side raises for bad input. All are `ValueError`s, so that one clause catches them.
+"""Errors that the model side raises for bad input. Each is a `ValueError`, so that one clause catches them.
 
 `GenerationError` is apart: the input was good, and the model failed on it.
 """

@@ -52,7 +52,7 @@ class Molmo:
     """A Molmo that points, counts and answers.
 
     One caller at a time: a query keeps the device busy, and two queries about the same `EncodedImage` would
-    write to the same cache. `cancel` events may be set from any thread.
+    write to the same cache. `cancel` events may be set from any thread::
 
         model = Molmo.from_pretrained("tiny")
         answer = model.point(image, "red cube")     # image: uint8 RGB [h, w, 3]

@@ -58,7 +58,8 @@ def module(name):
 
 
 def test_the_planner_is_as_short_as_promised():
-    assert len((EXAMPLES / "planner.py").read_text().splitlines()) <= 40
+    lines = (EXAMPLES / "planner.py").read_text().splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) <= 40  # whose it is does not count
 
 
 def test_the_planner_says_where_to_take_hold(seeing):

@@ -306,7 +306,9 @@ def _hub_errors(hub_id: str, revision: str, name: str = "its list of files") -> 
     except ModuleNotFoundError as error:
         if error.name != "huggingface_hub":
             raise
-        raise FetchError("fetching a model needs the package huggingface_hub: pip install it") from error
+        raise FetchError(
+            "fetching a model needs the hub's own client: pip install huggingface_hub"
+        ) from error
     except FetchError as error:
         raise FetchError(f"{hub_id}: {error}") from error
     # Not only its own errors: those of the HTTP library come through, which changes with its version.
