@@ -133,6 +133,14 @@ find_platform() {
   done
 }
 
+# In the form that the lists have.
+apt_names() {
+  apt_python '
+import re
+from importlib.metadata import distributions
+for name in sorted({re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower() for d in distributions()}): print(name or "numpy")'
+}
+
 # No wheel may hide what apt's compiled modules were built with: numpy keeps its major version and grows at most; OpenCV
 # is apt's; and colcon builds with the setup.py commands that setuptools 80 dropped.
 write_constraints() {
@@ -142,8 +150,9 @@ write_constraints() {
   printf 'numpy>=%s,<%d\n' "$numpy" $((${numpy%%.*} + 1))
   printf '%s<0\n' opencv-python opencv-python-headless opencv-contrib-python opencv-contrib-python-headless
   [ "${setuptools%%.*}" -ge 80 ] || echo 'setuptools<80'
+  # Of the list, what apt does not have: the rest of the robot runs with apt's.
   pins=$checkout/requirements/apt-ros-$version.txt
-  [ ! -f "$pins" ] || grep -v '^#' "$pins"
+  [ ! -f "$pins" ] || grep -v '^#' "$pins" | grep -vE "^($(apt_names | paste -sd'|'))=="
 }
 
 requirement_files() {
@@ -185,20 +194,22 @@ make_environment() {
 missing_requirements() {
   local files
   mapfile -t files < <(requirement_files)
-  "$venv/bin/python" - "${files[@]}" <<'PYTHON'
+  "$venv/bin/python" - "$venv/constraints.txt" "${files[@]}" <<'PYTHON'
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", open(sys.argv[1]).read(), re.MULTILINE))
 names = ["torch"]
-for file in sys.argv[1:]:
+for file in sys.argv[2:]:
     names += re.findall(r"^[A-Za-z0-9._-]+", open(file).read(), re.MULTILINE)
 missing = []
 for name in names:
     try:
         version(name)
     except PackageNotFoundError:
-        missing.append(name)
+        pin = pins.get(re.sub(r"[-_.]+", "-", name).lower())
+        missing.append(f"{name}=={pin}" if pin else name)
 print(*missing)
 PYTHON
 }
@@ -215,7 +226,7 @@ run_pip() {
   elif grep -qE 'name resolution|Name or service not known|Network is unreachable|No route to host|Connection refused|ConnectTimeout|ProxyError|from versions: none' "$log"; then
     fail "no package index is reached, and these are still missing: $(missing_requirements). Connect and run this again (it goes on); or on a machine with this Ubuntu and a network: pip download -d wheels torch -r requirements/apt-ros.txt, bring the folder, and: WHEELS=wheels $invocation"
   fi
-  fail "pip could not install everything: $(grep -E '^ *ERROR' "$log" | tail -n 1 | cut -c1-200). All that pip said: $log"
+  fail "pip could not install everything: $( (grep -E '^ *(ERROR|error)' "$log" || echo 'it was ended') | tail -n 1 | cut -c1-200). Run this again: it goes on. All that pip said: $log"
 }
 
 install_torch() {
@@ -228,7 +239,7 @@ install_torch() {
     source=(--no-deps --index-url "$TORCH_INDEX")
   elif [ "$platform" = jetson ] && [ -z "${TORCH:-}" ]; then
     fail "this is a Jetson ($description), for which PyPI's torch has no CUDA; give NVIDIA's for this JetPack (its page Installing PyTorch for Jetson Platform): TORCH=/path/to/torch.whl $invocation, or TORCH_INDEX=URL of an index that has it"
-  elif [ "$platform" = cpu ]; then
+  elif [ "$platform" = cpu ] && [ -z "${TORCH:-}" ]; then
     say "hint: PyPI's torch brings CUDA along; TORCH_INDEX=URL with PyTorch's CPU index, as pytorch.org gives it, downloads a tenth"
   fi
   run_pip "${source[@]}" "$request"
@@ -272,6 +283,8 @@ check() {
 }
 
 next_steps() {
+  local look='ros2 launch molmo_ros molmo.launch.py query:="red cube" image:=/camera/color/image_raw'
+  case " ${extras[*]-} " in *" sim "*) look='ros2 launch molmo_ros demo.launch.py' ;; esac
   cat <<STEPS
 
 Next:
@@ -280,7 +293,7 @@ Next:
   source $(printf %q "$venv")/bin/activate
   colcon build
   source install/setup.bash
-  ros2 launch molmo_ros molmo.launch.py query:="red cube" image:=/camera/color/image_raw
+  $look
 (The environment is active while colcon builds; to start the node, install/setup.bash is enough.)
 STEPS
 }
