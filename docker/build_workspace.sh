@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# colcon build in a workspace that requirements/apt_ros.sh prepared, as docs/installing.md says it.
+#
+#   docker/build_workspace.sh WORKSPACE
+set -eo pipefail # without -u, which ROS' setup files do not stand
+cd "${1:?name the workspace}"
+# shellcheck source=/dev/null
+. "/opt/ros/${ROS_DISTRO:-$(basename /opt/ros/*)}/setup.bash"
+# shellcheck source=/dev/null
+. .venv-ros/bin/activate
+colcon build --event-handlers console_cohesion+
+rm -rf log
