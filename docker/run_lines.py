@@ -45,11 +45,15 @@ def script(text: str, checkout: str, given: dict[str, str]) -> str:
         elif word == "RUN":
             lines.append(f"( {rest} )")
     if unknown := given.keys() - names:
-        raise SystemExit(f"no build argument {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
+        raise SystemExit(
+            f"no build argument {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}"
+        )
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    print(script(DOCKERFILE.read_text(), sys.argv[1], dict(pair.split("=", 1) for pair in sys.argv[2:])), end="")
+    print(
+        script(DOCKERFILE.read_text(), sys.argv[1], dict(pair.split("=", 1) for pair in sys.argv[2:])), end=""
+    )

@@ -2,8 +2,9 @@
 # An environment for a ROS 2 that apt installed: what the node needs from PyPI, beside apt's numpy, OpenCV and rclpy, none of
 # which it touches or hides. Does nothing the second time, and goes on where it was interrupted.
 #
-#   requirements/apt_ros.sh [--with engine|sim|rtx|tensorrt]... [WORKSPACE]
+#   requirements/apt_ros.sh [--with engine|sim|rtx|tensorrt]... [--dry-run] [WORKSPACE]
 #
+# --dry-run    say what is found and what would be installed, and end
 # WORKSPACE    where colcon is run; found by itself where the checkout lies in WORKSPACE/src, else the checkout
 # ROS_DISTRO   which ROS, where /opt/ros holds several
 # PLATFORM     jetson, cuda or cpu, where the machine that this runs on is not the one that it is for (images)
@@ -13,7 +14,7 @@
 # VENV         the environment's folder (WORKSPACE/.venv-ros)
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-root=${APT_ROS_ROOT:-} # tests put another machine's files there
+root=${APT_ROS_ROOT:-} # tests put another machine's files there, and lists in APT_ROS_LISTS
 invocation="requirements/apt_ros.sh"
 
 # The oldest and the newest 3.x that this package and its dependencies are tried with.
@@ -28,7 +29,7 @@ unset PYTHONPATH PYTHONHOME _ROS_WHEELS_BOOTSTRAP_COMPLETE PIP_USER PIP_TARGET P
 export PYTHONNOUSERSITE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 read_arguments() {
-  extras=() workspace=
+  extras=() workspace='' dry_run=''
   while [ $# -gt 0 ]; do
     case $1 in
       --with)
@@ -38,8 +39,9 @@ read_arguments() {
         esac
         shift 2
         ;;
+      --dry-run) dry_run=yes; shift ;;
       -h | --help) sed -n '2,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-      -*) fail "there is no option $1; it is: $invocation [--with engine|sim|rtx|tensorrt] [WORKSPACE]" ;;
+      -*) fail "there is no option $1; it is: $invocation [--with engine|sim|rtx|tensorrt] [--dry-run] [WORKSPACE]" ;;
       *) [ -z "$workspace" ] || fail "one workspace at a time, not '$workspace' and '$1'"; workspace=$1; shift ;;
     esac
   done
@@ -86,26 +88,44 @@ find_python() {
   [ -x "$python" ] || fail "ROS $distro is for Python $version, and there is no /usr/bin/python$version; install it: sudo apt-get install python$version"
 }
 
-# What apt has installed, without what sudo pip put before it.
-apt_python() { "$python" -c "import sys; sys.path = [p for p in sys.path if not p.startswith('/usr/local/')]; $1"; }
+# What apt has installed for Python, without what sudo pip put before it: the names of Debian's and Ubuntu's packages that are
+# missing, the versions of numpy and setuptools, and all names as the lists write them.
+look_at_apt() {
+  missing=() apt_numpy='' apt_setuptools=0 apt_names=''
+  while read -r what value; do
+    case $what in
+      missing) missing+=("$value") ;;
+      numpy) apt_numpy=$value ;;
+      setuptools) apt_setuptools=$value ;;
+      names) apt_names=$value ;;
+    esac
+  done < <("$python" - <<'PYTHON'
+import re
+import sys
+from importlib.metadata import distributions
+from importlib.util import find_spec
 
-# By the names of Debian's and Ubuntu's packages.
-missing_packages() {
-  apt_python 'import venv, ensurepip' 2>/dev/null || echo python3-venv
-  apt_python 'import numpy' 2>/dev/null || echo python3-numpy
-  apt_python 'import cv2' 2>/dev/null || echo python3-opencv
-  apt_python 'import yaml' 2>/dev/null || echo python3-yaml
+sys.path = [path for path in sys.path if not path.startswith("/usr/local/")]
+needed = {"ensurepip": "venv", "numpy": "numpy", "cv2": "opencv", "yaml": "yaml"}
+for module, package in needed.items():
+    if not find_spec(module):
+        print("missing", f"python3-{package}")
+versions = {re.sub(r"[-_.]+", "-", d.metadata["Name"] or "-").lower(): d.version for d in distributions()}
+for name in ("numpy", "setuptools"):
+    if name in versions or find_spec(name):
+        print(name, versions.get(name) or __import__(name).__version__)
+print("names", "|".join(sorted(versions)))
+PYTHON
+  )
 }
 
 require_packages() {
-  local missing
-  mapfile -t missing < <(missing_packages)
-  [ ${#missing[@]} != 0 ] || return 0
+  look_at_apt
   # Root (in an image, mostly) gets them without asking.
-  if [ "$(id -u)" = 0 ] && [ -z "$root" ] && command -v apt-get >/dev/null; then
+  if [ ${#missing[@]} != 0 ] && [ "$(id -u)" = 0 ] && [ -z "$root" ] && command -v apt-get >/dev/null; then
     say "installing ${missing[*]} with apt-get"
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >/dev/null 2>&1 || true
-    mapfile -t missing < <(missing_packages)
+    look_at_apt
   fi
   [ ${#missing[@]} = 0 ] || fail "Python $version lacks what apt brings; install it, then run this again: sudo apt-get install ${missing[*]}"
 }
@@ -133,26 +153,15 @@ find_platform() {
   done
 }
 
-# In the form that the lists have.
-apt_names() {
-  apt_python '
-import re
-from importlib.metadata import distributions
-for name in sorted({re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower() for d in distributions()}): print(name or "numpy")'
-}
-
 # No wheel may hide what apt's compiled modules were built with: numpy keeps its major version and grows at most; OpenCV
 # is apt's; and colcon builds with the setup.py commands that setuptools 80 dropped.
 write_constraints() {
-  local numpy setuptools
-  numpy=$(apt_python 'import numpy; print(numpy.__version__)')
-  setuptools=$(apt_python 'import setuptools; print(setuptools.__version__)' 2>/dev/null || echo 0)
-  printf 'numpy>=%s,<%d\n' "$numpy" $((${numpy%%.*} + 1))
+  printf 'numpy>=%s,<%d\n' "$apt_numpy" $((${apt_numpy%%.*} + 1))
   printf '%s<0\n' opencv-python opencv-python-headless opencv-contrib-python opencv-contrib-python-headless
-  [ "${setuptools%%.*}" -ge 80 ] || echo 'setuptools<80'
+  [ "${apt_setuptools%%.*}" -ge 80 ] || echo 'setuptools<80'
   # Of the list, what apt does not have: the rest of the robot runs with apt's.
-  pins=$checkout/requirements/apt-ros-$version.txt
-  [ ! -f "$pins" ] || grep -v '^#' "$pins" | grep -vE "^($(apt_names | paste -sd'|'))=="
+  pins=${APT_ROS_LISTS:-$checkout/requirements}/apt-ros-$version.txt
+  [ ! -f "$pins" ] || grep -v '^#' "$pins" | grep -vE "^($apt_names)=="
 }
 
 requirement_files() {
@@ -221,6 +230,8 @@ run_pip() {
     { grep --line-buffered -E '^(Collecting|Installing|Successfully|Downloading .*(MB|GB))' || true; } | sed -u 's| (from .*||' | cut -c1-120 && return
   if grep -q 'No space left on device' "$log"; then
     fail "the disk is full ($(df -h --output=avail "$venv" | tail -n 1 | tr -d ' ') left); torch takes 1 GB, with CUDA 6 GB. Make room, then run this again: it goes on"
+  elif grep -q 'The conflict is caused by' "$log"; then
+    fail "what is asked for does not go with what apt has: $(grep -A 3 'The conflict is caused by' "$log" | tail -n +2 | paste -sd, | tr -s ' '). All that pip said: $log"
   elif [ -n "${WHEELS:-}" ]; then
     fail "the folder $WHEELS lacks a wheel: $(grep -E '^ERROR' "$log" | tail -n 2 | head -n 1 | cut -c1-200). Missing: $(missing_requirements). All that pip said: $log"
   elif grep -qE 'name resolution|Name or service not known|Network is unreachable|No route to host|Connection refused|ConnectTimeout|ProxyError|from versions: none' "$log"; then
@@ -229,21 +240,24 @@ run_pip() {
   fail "pip could not install everything: $( (grep -E '^ *(ERROR|error)' "$log" || echo 'it was ended') | tail -n 1 | cut -c1-200). Run this again: it goes on. All that pip said: $log"
 }
 
-install_torch() {
-  local request=${TORCH:-torch} source=()
-  if "$venv/bin/python" -c 'import torch' 2>/dev/null && [ -z "${TORCH:-}" ]; then return; fi
+# Where torch comes from; one that is there already, such as a Jetson's own, stays.
+choose_torch() {
+  torch_from=()
   if [ -n "${WHEELS:-}" ]; then
-    source=(--no-index --find-links "$WHEELS")
+    torch_from=(--no-index --find-links "$WHEELS")
   elif [ -n "${TORCH_INDEX:-}" ]; then
     # Alone and from there only: of two indices pip takes the higher version, whoever's it is.
-    source=(--no-deps --index-url "$TORCH_INDEX")
+    torch_from=(--no-deps --index-url "$TORCH_INDEX")
+  elif [ -z "${TORCH:-}" ] && has_torch; then
+    torch_from=(found)
   elif [ "$platform" = jetson ] && [ -z "${TORCH:-}" ]; then
     fail "this is a Jetson ($description), for which PyPI's torch has no CUDA; give NVIDIA's for this JetPack (its page Installing PyTorch for Jetson Platform): TORCH=/path/to/torch.whl $invocation, or TORCH_INDEX=URL of an index that has it"
   elif [ "$platform" = cpu ] && [ -z "${TORCH:-}" ]; then
     say "hint: PyPI's torch brings CUDA along; TORCH_INDEX=URL with PyTorch's CPU index, as pytorch.org gives it, downloads a tenth"
   fi
-  run_pip "${source[@]}" "$request"
 }
+
+has_torch() { "$python" -c 'import torch' 2>/dev/null || "$venv/bin/python" -c 'import torch' 2>/dev/null; }
 
 install_requirements() {
   local files source=()
@@ -253,7 +267,7 @@ install_requirements() {
   for file in "${files[@]}"; do arguments+=(--requirement "$file"); done
   case " ${extras[*]-} " in *" tensorrt "*) arguments+=(tensorrt) ;; esac
   # torch is named again, for what it depends on.
-  run_pip "${source[@]}" "${arguments[@]}" torch
+  run_pip ${source[@]+"${source[@]}"} "${arguments[@]}" torch
 }
 
 # colcon names the Python that runs it in the first line of every program it installs. apt's names the system's, which has
@@ -312,11 +326,17 @@ main() {
     next_steps
     exit 0
   fi
+  choose_torch
+  if [ -n "$dry_run" ]; then
+    say "torch: ${TORCH:-torch} ${torch_from[*]-}; the rest: $(requirement_files | xargs -d '\n' -n 1 basename | paste -sd' '), with"
+    printf '%s\n' "$constraints"
+    exit 0
+  fi
   make_environment
   touch "$venv/.installing"
   rm -f "$venv/.installed" "$venv/pip.log"
   printf '%s\n' "$constraints" >"$venv/constraints.txt"
-  install_torch
+  [ "${torch_from[*]-}" = found ] || run_pip ${torch_from[@]+"${torch_from[@]}"} "${TORCH:-torch}"
   install_requirements
   write_colcon
   rm "$venv/.installing"

@@ -87,9 +87,10 @@ def tensorrt_line(platform: str) -> str:
 
 
 def main(platform: str, constraint: str) -> None:
-    modules = {name: loaded(name) for name in NEEDED}
-    refuse_other_numpy(modules["numpy"], constraint)
+    # Before what is built with it.
+    refuse_other_numpy(loaded("numpy"), constraint)
     refuse_wheels_of_opencv()
+    modules = {name: loaded(name) for name in NEEDED}
     refuse_torch_without_numpy(modules["numpy"], modules["torch"])
     loaded("rclpy")
     print(", ".join(f"{name} {modules[name].__version__}" for name in NEEDED))
