@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # colcon build in a workspace that requirements/apt_ros.sh prepared, as docs/installing.md says it.
 #
 #   docker/build_workspace.sh WORKSPACE

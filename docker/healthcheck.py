@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Healthy is a node that answers and is active: its model is loaded. `healthcheck.py [NODE]`, by default /molmo_node.
 
 Ends with 0 or 1 and says what it saw. 15 s at most, less than Docker waits.

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # ROS by apt, where the image has none, and what the node takes from apt. For images; a robot has its ROS.
 #
 #   docker/install_ros.sh DISTRO

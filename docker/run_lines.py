@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What docker/Dockerfile does to a system, as a bash script: to try an image in a chroot, where there is no Docker.
 
     docker/run_lines.py CHECKOUT [NAME=VALUE...] | chroot FOLDER bash

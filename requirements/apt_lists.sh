@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # Resolves what apt_ros.sh installs, for each Python that a ROS of apt has, to requirements/apt-ros-3.X.txt: the versions
 # that go with that system's numpy, on x86-64 and on ARM alike. Needs uv (pip install uv) and a network.
 #
@@ -28,6 +31,9 @@ resolve() {
     grep -vE '^(torch|triton|numpy|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z-]+)==' >"$work/$2"
 }
 
+# Of what is asked for, whatever the comments say.
+made_of=$(grep -hvE '^(#|$)' apt-ros.txt engine.txt sim.txt | sha256sum | cut -c1-16)
+
 [ $# -gt 0 ] || set -- 3.10 3.11 3.12 3.13 3.14
 for version in "$@"; do
   known=$(system "$version")
@@ -37,8 +43,10 @@ for version in "$@"; do
   resolve "$version" aarch64
   cmp "$work/x86_64" "$work/aarch64" || { diff "$work/x86_64" "$work/aarch64" >&2 || true; exit 1; }
   {
+    printf '# %s\n' 'Copyright 2026 molmo_ros contributors' 'SPDX-License-Identifier: Apache-2.0'
+    echo
     echo "# What goes with ${known% *}, Python $version and its ${known##* }; made by requirements/apt_lists.sh from"
-    echo "# apt-ros.txt, engine.txt and sim.txt as of sha256 $(cat apt-ros.txt engine.txt sim.txt | sha256sum | cut -c1-16). torch goes by the machine."
+    echo "# apt-ros.txt, engine.txt and sim.txt as of sha256 $made_of. torch goes by the machine."
     cat "$work/x86_64"
   } >"apt-ros-$version.txt"
   echo "apt-ros-$version.txt: $(grep -c == "apt-ros-$version.txt") packages; $(grep -E '^(numpy|setuptools|torch)==' "$work/x86_64.all" | tr '\n' ' ')"

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # An environment for a ROS 2 that apt installed: what the node needs from PyPI, beside apt's numpy, OpenCV and rclpy, none of
 # which it touches or hides. Does nothing the second time, and goes on where it was interrupted.
 #
@@ -40,7 +43,7 @@ read_arguments() {
         shift 2
         ;;
       --dry-run) dry_run=yes; shift ;;
-      -h | --help) sed -n '2,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+      -h | --help) sed -n '/^# An environment/,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
       -*) fail "there is no option $1; it is: $invocation [--with engine|sim|rtx|tensorrt] [--dry-run] [WORKSPACE]" ;;
       *) [ -z "$workspace" ] || fail "one workspace at a time, not '$workspace' and '$1'"; workspace=$1; shift ;;
     esac
@@ -161,7 +164,7 @@ write_constraints() {
   [ "${apt_setuptools%%.*}" -ge 80 ] || echo 'setuptools<80'
   # Of the list, what apt does not have: the rest of the robot runs with apt's.
   pins=${APT_ROS_LISTS:-$checkout/requirements}/apt-ros-$version.txt
-  [ ! -f "$pins" ] || grep -v '^#' "$pins" | grep -vE "^($apt_names)=="
+  [ ! -f "$pins" ] || grep -vE '^(#|$)' "$pins" | grep -vE "^($apt_names)=="
 }
 
 requirement_files() {

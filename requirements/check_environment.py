@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Says whether an environment of apt_ros.sh has what the node needs, and what hides what.
 
     python requirements/check_environment.py PLATFORM CONSTRAINT

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The images are made by what the checkout has, and the compose files say what they mean to.
 
 No Docker is asked for: the Dockerfile's own lines are read, and its scripts by bash and the linters.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A machine with a ROS of apt, as far as apt_ros.sh sees it: a folder that stands in front of /opt, /usr and /etc."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The lists of versions that go with each system: whole, of what is asked for today, and nothing of apt's in them."""
 
 import hashlib
@@ -26,7 +29,7 @@ def name(text):
 
 def pins(version):
     lines = (REQUIREMENTS / f"apt-ros-{version}.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def test_there_is_one_for_each_system():
@@ -41,8 +44,9 @@ def test_it_answers_what_is_asked_for(version):
         if name(requirement.name) in OF_APT or not wanted:
             continue
         assert requirement.specifier.contains(listed[name(requirement.name)]), requirement
-    text = b"".join((REQUIREMENTS / file).read_bytes() for file in FILES)
-    head = (REQUIREMENTS / f"apt-ros-{version}.txt").read_text().split("\n", 2)
+    lines = [line for file in FILES for line in (REQUIREMENTS / file).read_text().splitlines()]
+    text = "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).encode()
+    head = (REQUIREMENTS / f"apt-ros-{version}.txt").read_text().split("\n")[3:5]
     made_of = hashlib.sha256(text).hexdigest()[:16]
     assert f"sha256 {made_of}." in head[1], "requirements/apt_lists.sh makes them again"
     assert f"Python {version} and its numpy>={SYSTEMS[version]},<{int(SYSTEMS[version][0]) + 1};" in head[0]

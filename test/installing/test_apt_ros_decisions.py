@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What apt_ros.sh makes of what it finds; where it cannot go on, it says one sentence with the cure."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Environments made by apt_ros.sh with a real venv and a real pip, of wheels in a folder in place of an index."""
 
 import subprocess

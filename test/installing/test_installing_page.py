@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """docs/installing.md says what the script says and takes, and names no file that is not there."""
 
 import re

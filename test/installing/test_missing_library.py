@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A Python without what the models need, such as the system's: one sentence names it and the way out."""
 
 import subprocess
