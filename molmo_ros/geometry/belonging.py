@@ -261,7 +261,9 @@ def _see_the_same(one: PinholeCamera, other: PinholeCamera) -> bool:
     pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
     apart = other.project(one.deproject(pixels, np.ones(len(pixels)))) - pixels
     # fmax passes over what is no number; nanmax knows `initial` from NumPy 1.22 on, and Humble has 1.21.
-    return bool(np.fmax.reduce(np.abs(apart), axis=None, initial=0.0) < SAME_PIXEL and np.isfinite(apart).any())
+    return bool(
+        np.fmax.reduce(np.abs(apart), axis=None, initial=0.0) < SAME_PIXEL and np.isfinite(apart).any()
+    )
 
 
 def _size(size: tuple[int, int]) -> str:
