@@ -29,6 +29,8 @@ SLOW = (
     "engine/",
     "interfaces/",
     "launch/",
+    "installing/test_apt_ros_environment.py",
+    "installing/test_apt_ros_decisions.py",
     "gazebo/test_recorded_tabletop.py",
     "geometry/test_registration.py",
     "molmo/answers/test_image_encoder.py",

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from molmo_ros.cli.command_process import CommandProcess, lines_of_the_log, restore_interrupts, write_error
 from molmo_ros.cli.printable import complain, printable
+from molmo_ros.molmo.errors import MissingLibraryError
 
 COMMANDS = (
     "picture_query",
@@ -95,6 +96,9 @@ def _failed(error: BaseException, own: CommandProcess | None) -> int:
         if own is not None:
             own.discard_output()
         complain(write_error(error))
+        return 1
+    if isinstance(error, ModuleNotFoundError) and error.name in MissingLibraryError.LIBRARIES:
+        complain(MissingLibraryError(error.name))
         return 1
     raise error
 

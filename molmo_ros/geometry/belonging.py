@@ -260,7 +260,10 @@ def _see_the_same(one: PinholeCamera, other: PinholeCamera) -> bool:
     columns, rows = np.meshgrid(np.linspace(0, one.width - 1, 5), np.linspace(0, one.height - 1, 5))
     pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
     apart = other.project(one.deproject(pixels, np.ones(len(pixels)))) - pixels
-    return bool(np.nanmax(np.abs(apart), initial=0.0) < SAME_PIXEL and np.isfinite(apart).any())
+    # fmax passes over what is no number; nanmax knows `initial` from NumPy 1.22 on, and Humble has 1.21.
+    return bool(
+        np.fmax.reduce(np.abs(apart), axis=None, initial=0.0) < SAME_PIXEL and np.isfinite(apart).any()
+    )
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 LONGEST = 4000
 """Characters of a message. What a damaged file holds may be quoted in it, and messages go into logs and answers."""
 
@@ -15,6 +17,24 @@ class MolmoError(ValueError):
     def __init__(self, message: str = "") -> None:
         """A message that is too long loses its middle."""
         super().__init__(message if len(message) <= LONGEST else f"{message[:3000]} … {message[-900:]}")
+
+
+class MissingLibraryError(MolmoError):
+    """The Python that runs has not what the models need: mostly the system's, where the environment's was meant.
+
+    Args:
+        name: The module that was not found.
+    """
+
+    LIBRARIES = ("cv2", "huggingface_hub", "numpy", "safetensors", "tokenizers", "torch", "yaml")
+    """The modules that no model can do without; other libraries are missed by what needs them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{sys.executable} has no {name}, which the models need. Where apt installed ROS, requirements/apt_ros.sh "
+            "makes an environment with it, and programs that colcon built while it was active start with its Python "
+            "(docs/installing.md)"
+        )
 
 
 class CheckpointError(MolmoError):

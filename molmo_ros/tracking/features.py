@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from molmo_ros.tracking.object_region import Region
+from molmo_ros.tracking.object_region import Region, window_about
 
 MOST = 24
 """Most features of a point, itself included."""
@@ -36,7 +36,7 @@ def choose_features(
     there = np.zeros(offsets.shape, bool)
     there[:, 0] = True
     for n, (place, region) in enumerate(zip(places, regions, strict=True)):
-        window = cv2.getRectSubPix(image, region.mask.shape, (place.real, place.imag))
+        window = window_about(image, place, len(region.mask))
         corners = cv2.goodFeaturesToTrack(
             window, each - 1, QUALITY, max(2.0, region.radius / 6), mask=region.mask, blockSize=5
         )

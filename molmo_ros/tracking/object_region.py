@@ -42,6 +42,16 @@ class Region:
         return cv2.remap(self.mask.astype(np.float32), x, y, cv2.INTER_LINEAR)[0] * 0.999 + 0.001
 
 
+def window_about(image: np.ndarray, place: complex, side: int) -> np.ndarray:
+    """uint8 [side, side] of an image about a place, whose edge goes on outside of it.
+
+    OpenCV 4.5 and 4.6, as Ubuntu has them, end the process where the place is not a number; such a point is outside
+    of every image.
+    """
+    x, y = np.nan_to_num((place.real, place.imag), nan=-1.0)
+    return cv2.getRectSubPix(image, (side, side), (float(x), float(y)))
+
+
 def grow_region(smooth: np.ndarray, place: complex) -> Region:
     """The surface at a place of a grey image.
 
@@ -56,7 +66,7 @@ def grow_region(smooth: np.ndarray, place: complex) -> Region:
     reach, smallest, unknown = (
         max(FEWEST_PIXELS, round(part * width)) for part in (REACH, SMALLEST, UNKNOWN)
     )
-    filled = _fill(cv2.getRectSubPix(smooth, (2 * reach + 1, 2 * reach + 1), (place.real, place.imag)))
+    filled = _fill(window_about(smooth, place, 2 * reach + 1))
     open_sides = sum(int(side.any()) for side in (filled[0], filled[-1], filled[:, 0], filled[:, -1]))
     if open_sides >= 2:
         return Region(_disc(unknown, unknown), unknown)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.errors import MissingLibraryError
 from molmo_ros.molmo.prompts.prompt_text import place_label
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.records.query import Kind
@@ -24,19 +25,24 @@ def load_model(choice: ModelChoice) -> LoadedModel:
     """Load a Molmo. Imports torch, which takes seconds: never called in a callback.
 
     Raises:
-        molmo_ros.molmo.errors.MolmoError: The checkpoint or the engine cannot be loaded.
+        molmo_ros.molmo.errors.MolmoError: Checkpoint or engine cannot be loaded, or this Python lacks a library.
     """
-    from molmo_ros.engine.load import load_molmo
-    from molmo_ros.molmo.running.generate import GenerateOptions
+    try:
+        from molmo_ros.engine.load import load_molmo
+        from molmo_ros.molmo.running.generate import GenerateOptions
 
-    molmo = load_molmo(
-        choice.model,
-        engine=choice.engine,
-        engine_path=choice.engine_path or None,
-        device=choice.device,
-        dtype=choice.dtype,
-        threads=choice.threads,
-    )
+        molmo = load_molmo(
+            choice.model,
+            engine=choice.engine,
+            engine_path=choice.engine_path or None,
+            device=choice.device,
+            dtype=choice.dtype,
+            threads=choice.threads,
+        )
+    except ModuleNotFoundError as error:
+        if error.name not in MissingLibraryError.LIBRARIES:
+            raise
+        raise MissingLibraryError(error.name) from error
     return molmo, GenerateOptions
 
 
