@@ -1,8 +1,12 @@
 # Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
-# Options: PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL adds an index to take torch from.
+# Options: DISTRO=kilted takes that ROS 2 instead of Jazzy, in .venv-kilted; PYTHON=python3.12 picks the interpreter;
+# TORCH_INDEX=URL adds an index to take torch from.
+DISTRO ?= jazzy
+export DISTRO
 
 # Recipes run in the checkout, whose own path may hold spaces.
-PYTHON_VENV := .venv/bin/python
+VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
+PYTHON_VENV := $(VENV)/bin/python
 NAMES := core ros sim engine rtx dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
@@ -14,15 +18,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
 # nothing meets a robot on the network or a second checkout.
-ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
+ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
 	RMW_IMPLEMENTATION=rmw_fastrtps_cpp \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	ROS_DOMAIN_ID=$$(( $$$$ % 100 + 1 )) \
 	ROS_LOG_DIR="$(CURDIR)/.cache/ros" \
 	FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
+	FASTDDS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
 	MUJOCO_GL=disabled
 
-cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
+cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pick test check lint benchmark train build clean setup
@@ -62,10 +67,10 @@ train: setup ## Trains the embedded checkpoint again (hours; resumes where it wa
 build: setup ## colcon build and colcon test of both packages, with the ROS of the environment
 	@requirements/install.sh colcon
 	@$(PYTHON_VENV) requirements/fix_cmake_paths.py
-	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
-	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
+	@. $(VENV)/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
+	@. $(VENV)/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
 
 clean: ## Removes everything that is made here, the environment too
-	rm -rf .venv build install log demo_output pick_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
+	rm -rf .venv .venv-* build install log demo_output pick_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
 		interfaces/*/build interfaces/*/*.egg-info
 	find molmo_ros test benchmarks interfaces -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -92,7 +92,9 @@ def claimed_domain():
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 profile = Path(__file__).parents[1] / "config" / "fastdds_shm.xml"
+# Of Fast DDS 2 (Jazzy) and 3 (Kilted).
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
 # The tests' models are so small that a second torch thread only waits; and torch's own resize, which tests
 # compare with, rounds differently where threads divide the image.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "AMENT_PREFIX_PATH": os.environ.get("AMENT_PREFIX_PATH", sys.prefix),
     "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shm.xml"),
+    "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shm.xml"),
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
 }
 PATIENCE = 60.0
