@@ -16,6 +16,9 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # Without compiled modules each of the hundreds of processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Fast DDS has renamed it with Kilted, which warns of the old name (molmo_ros/node/fastdds_profile.py).
+profile_variable := $(if $(filter jazzy,$(DISTRO)),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
+
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
 # nothing meets a robot on the network or a second checkout.
 ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
@@ -23,8 +26,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	ROS_DOMAIN_ID=$$(( $$$$ % 100 + 1 )) \
 	ROS_LOG_DIR="$(CURDIR)/.cache/ros" \
-	FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
-	FASTDDS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
+	$(profile_variable)="$(CURDIR)/config/fastdds_shm.xml" \
 	MUJOCO_GL=disabled
 
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)"

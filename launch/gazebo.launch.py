@@ -27,6 +27,7 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 from molmo_ros.gazebo.launch_plan import plan_launch, transform_arguments, world_path
 from molmo_ros.gazebo.release import RELEASES, release_of
+from molmo_ros.node.fastdds_profile import is_chosen, profile_variable
 
 BOOL = ["true", "false"]
 ARGUMENTS = [
@@ -48,10 +49,6 @@ ARGUMENTS = [
     ("shared_memory", "true", "FastDDS' profile for images of this machine, for all that starts here.", BOOL),
 ]
 HANDED_ON = ("query", "model", "engine", "rviz")
-PROFILE_VARIABLES = (
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    "FASTDDS_DEFAULT_PROFILES_FILE",
-)  # until Jazzy, after it
 
 
 def generate_launch_description():
@@ -79,7 +76,8 @@ def make_actions(context):
     if given["shared_memory"] == "true":
         # FastDDS' defaults lose half of the depth images of 640x480; whoever has set a profile keeps it.
         profile = str(share / "config" / "fastdds_shm.xml")
-        actions += [SetEnvironmentVariable(name, os.environ.get(name, profile)) for name in PROFILE_VARIABLES]
+        if not is_chosen(os.environ):
+            actions.append(SetEnvironmentVariable(profile_variable(), profile))
     actions += [
         included(
             Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py",

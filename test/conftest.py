@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import molmo_ros  # noqa: F401  # before any test imports onnxruntime: it switches telemetry off
+from molmo_ros.node import fastdds_profile
 
 SLOW = (
     "bag/",
@@ -24,6 +25,7 @@ SLOW = (
     "demo/test_main.py",
     "demo/test_plan.py",
     "engine/",
+    "distributions/",
     "interfaces/",
     "launch/",
     "gazebo/test_recorded_tabletop.py",
@@ -92,9 +94,8 @@ def claimed_domain():
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 profile = Path(__file__).parents[1] / "config" / "fastdds_shm.xml"
-# Of Fast DDS 2 (Jazzy) and 3 (Kilted).
-os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
-os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
+if not fastdds_profile.is_chosen(os.environ):
+    os.environ[fastdds_profile.profile_variable()] = str(profile)
 # The tests' models are so small that a second torch thread only waits; and torch's own resize, which tests
 # compare with, rounds differently where threads divide the image.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
