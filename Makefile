@@ -16,7 +16,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # Without compiled modules each of the hundreds of processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Fast DDS has renamed it with Kilted, which warns of the old name (molmo_ros/node/fastdds_profile.py).
+# Fast DDS has renamed it with Kilted, which warns of the old name (molmo_ros/node/fast_dds.py).
 profile_variable := $(if $(filter jazzy,$(DISTRO)),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
 
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that

@@ -27,7 +27,7 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 from molmo_ros.gazebo.launch_plan import plan_launch, transform_arguments, world_path
 from molmo_ros.gazebo.release import RELEASES, release_of
-from molmo_ros.node.fastdds_profile import is_chosen, profile_variable
+from molmo_ros.node.fast_dds import has_profile, installed_fast_dds
 
 BOOL = ["true", "false"]
 ARGUMENTS = [
@@ -76,8 +76,8 @@ def make_actions(context):
     if given["shared_memory"] == "true":
         # FastDDS' defaults lose half of the depth images of 640x480; whoever has set a profile keeps it.
         profile = str(share / "config" / "fastdds_shm.xml")
-        if not is_chosen(os.environ):
-            actions.append(SetEnvironmentVariable(profile_variable(), profile))
+        if not has_profile(os.environ):
+            actions.append(SetEnvironmentVariable(installed_fast_dds().profile_variable, profile))
     actions += [
         included(
             Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molmo_ros.node.fastdds_profile import BEFORE, SINCE, profile_variable
+from molmo_ros.node.fast_dds import GENERATIONS, installed_fast_dds
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 
@@ -32,11 +32,12 @@ SURFACE = 0.05
 
 def environment(prefix, domain):
     """Of a process of another Python: a mark of the wheels would make it believe that it is set up."""
-    names = (BEFORE, SINCE, "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "PYTHONPATH", "PYTHONHOME")
+    names = {one.profile_variable for one in GENERATIONS}
+    names |= {"LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "PYTHONPATH", "PYTHONHOME"}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return kept | {
         "AMENT_PREFIX_PATH": str(prefix),
-        profile_variable([prefix]): str(ROOT / "config" / "fastdds_shm.xml"),
+        installed_fast_dds([prefix]).profile_variable: str(ROOT / "config" / "fastdds_shm.xml"),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": str(domain),
         "PYTHONPATH": str(ROOT),

@@ -6,7 +6,7 @@ import threading
 from bisect import bisect_left
 from collections import deque
 
-from molmo_ros.node.fastdds_profile import profile_variable
+from molmo_ros.node.fast_dds import installed_fast_dds
 
 KEPT = 61
 """Stamps that are looked at: two seconds at 30 Hz."""
@@ -91,7 +91,7 @@ class StampGaps:
 
     @property
     def _cure(self) -> str:
-        return CURE.format(topic=self.topic, variable=profile_variable())
+        return CURE.format(topic=self.topic, variable=installed_fast_dds().profile_variable)
 
     def told(self, what: str) -> str:
         """The loss in a sentence with its cure; empty where it is not worth one.

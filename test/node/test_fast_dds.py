@@ -1,4 +1,4 @@
-"""Which variable names Fast DDS' profile: by the installed version, and as the middleware itself reads it."""
+"""What Fast DDS calls things: by the installed version, and as the middleware itself does."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from molmo_ros.node.fastdds_profile import BEFORE, SINCE, is_chosen, profile_variable
+from molmo_ros.node.fast_dds import VERSION_2, VERSION_3, has_profile, installed_fast_dds
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 BEGIN = "import rclpy; rclpy.init(); rclpy.create_node('profiled'); rclpy.shutdown()"
@@ -23,22 +23,24 @@ def prefix(folder, version):
 
 
 @pytest.mark.parametrize(
-    ("version", "variable"), [("6.2.7", BEFORE), ("8.4.3", BEFORE), ("9.3.3", SINCE), ("10.0.0", SINCE)]
+    ("version", "generation"),
+    [("6.2.7", VERSION_2), ("8.4.3", VERSION_2), ("9.3.3", VERSION_3), ("10.0.0", VERSION_3)],
 )
-def test_goes_by_the_version(tmp_path, version, variable):
-    assert profile_variable([tmp_path / "workspace", prefix(tmp_path / "ros", version)]) == variable
+def test_goes_by_the_version(tmp_path, version, generation):
+    assert installed_fast_dds([tmp_path / "workspace", prefix(tmp_path / "ros", version)]) == generation
 
 
 def test_the_first_prefix_that_has_it_counts(tmp_path, monkeypatch):
     old, new = prefix(tmp_path / "old", "8.4.3"), prefix(tmp_path / "new", "9.3.3")
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{old}:{new}")
-    assert profile_variable() == BEFORE
+    assert installed_fast_dds() == VERSION_2
     monkeypatch.setenv("AMENT_PREFIX_PATH", "")
-    assert profile_variable() == SINCE
+    assert installed_fast_dds() == VERSION_3
 
 
 def test_a_choice_by_either_name_is_one():
-    assert is_chosen({BEFORE: "mine.xml"}) and is_chosen({SINCE: "mine.xml"}) and not is_chosen({})
+    assert has_profile({VERSION_2.profile_variable: "mine.xml"})
+    assert has_profile({VERSION_3.profile_variable: "mine.xml"}) and not has_profile({})
 
 
 def test_this_middleware_reads_it_and_does_not_complain(tmp_path, domain):
@@ -46,11 +48,11 @@ def test_this_middleware_reads_it_and_does_not_complain(tmp_path, domain):
     broken = tmp_path / "broken.xml"
     broken.write_text("<profiles><this is no XML")
     good = Path(__file__).parents[2] / "config" / "fastdds_shm.xml"
-    kept = {name: value for name, value in os.environ.items() if name not in (BEFORE, SINCE)}
+    kept = {name: value for name, value in os.environ.items() if not has_profile({name: value})}
     kept |= {"ROS_DOMAIN_ID": str(domain)}
 
     def said(file):
-        environment = kept | {profile_variable(): str(file)}
+        environment = kept | {installed_fast_dds().profile_variable: str(file)}
         done = subprocess.run([sys.executable, "-c", BEGIN], env=environment, capture_output=True, text=True)
         return done.stdout + done.stderr
 
