@@ -1,11 +1,12 @@
 # Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
 # Options: DISTRO=kilted takes that ROS 2 instead of Jazzy, in .venv-kilted; PYTHON=python3.12 picks the interpreter;
+# PINS=none takes the newest of everything instead of the pinned versions, in .venv-newest;
 # TORCH_INDEX=URL adds an index to take torch from.
 DISTRO ?= jazzy
-export DISTRO
+export DISTRO PINS
 
 # Recipes run in the checkout, whose own path may hold spaces.
-VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
+VENV := $(if $(filter none,$(PINS)),.venv-newest,$(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO)))
 PYTHON_VENV := $(VENV)/bin/python
 NAMES := core ros sim engine rtx dev
 

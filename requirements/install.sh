@@ -5,11 +5,12 @@
 #
 # DISTRO       which ROS 2: jazzy (unless said otherwise) goes into .venv, kilted into .venv-kilted
 # PYTHON       which python to use (3.10 to 3.13); found by itself where unset
+# PINS         none: no pinned versions, the newest of everything, in .venv-newest
 # TORCH_INDEX  one more package index to look for torch in, such as PyTorch's CPU index
 set -euo pipefail
 cd "$(dirname "$0")/.."
 distro=${DISTRO:-jazzy}
-case $distro in jazzy) venv_name=.venv ;; *) venv_name=.venv-$distro ;; esac
+case ${PINS:-}-$distro in -jazzy) venv_name=.venv ;; none-*) venv_name=.venv-newest ;; *) venv_name=.venv-$distro ;; esac
 venv=$PWD/$venv_name
 
 fail() { printf 'molmo_ros setup: %s\n' "$*" >&2; exit 1; }
@@ -42,6 +43,7 @@ sources() {
   [ ${#interfaces[@]} = 0 ] || find interfaces \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -o -type f -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum
 }
+[ "${PINS:-}" != none ] || constraints=() hashes=()
 hash=$(sources | sha256sum | cut -d' ' -f1)
 [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && exit 0
 
@@ -113,7 +115,7 @@ fi
 [ ${#interfaces[@]} = 0 ] || require_compiler
 pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
 pinned_pip=("${pip[@]}")
-for file in "${constraints[@]}"; do pinned_pip+=(--constraint "$file"); done
+[ "${PINS:-}" = none ] || for file in "${constraints[@]}"; do pinned_pip+=(--constraint "$file"); done
 if [ -n "${TORCH_INDEX:-}" ]; then
   pinned_pip+=(--extra-index-url "$TORCH_INDEX")
 elif [ ! -e /proc/driver/nvidia ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
@@ -132,7 +134,7 @@ log=$venv/pip.log
 install() {
   # First whatever is pinned, each file held against its hash, where all of the names are installed as `make` does; then
   # torch by its version alone, whose files differ from index to index.
-  if [ "$*" = "core ros sim engine rtx dev" ]; then
+  if [ "$*" = "core ros sim engine rtx dev" ] && [ "${PINS:-}" != none ]; then
     "${pip[@]}" --require-hashes --no-deps "${hashes[@]/#/--requirement=}" || return
   fi
   "${pinned_pip[@]}" "${requirements[@]}"

@@ -36,7 +36,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cameras", "messages"),
         ("health", "lifecycle"),
         ("parameters", "seams"),
-        ("records", "installed_ros"),
+        ("records", "fast_dds", "installed_ros"),
     ),
     "engine": (
         ("engine_build",),
