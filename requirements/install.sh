@@ -4,7 +4,7 @@
 #   requirements/install.sh NAME...     e.g. core ros sim dev: requirements/NAME.txt of each
 #
 # DISTRO       which ROS 2: jazzy (unless said otherwise) goes into .venv, kilted into .venv-kilted
-# PYTHON       which python to use (3.10 to 3.13); found by itself where unset
+# PYTHON       which python to use (3.10 to 3.14); found by itself where unset
 # PINS         none: no pinned versions, the newest of everything, in .venv-newest
 # TORCH_INDEX  one more package index to look for torch in, such as PyTorch's CPU index
 set -euo pipefail
@@ -47,10 +47,10 @@ sources() {
 hash=$(sources | sha256sum | cut -d' ' -f1)
 [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && exit 0
 
-suitable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+suitable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
 find_python() {
-  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 python3.13}; do
+  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 python3.13 python3.14}; do
     if suitable "$candidate"; then echo "$candidate"; return; fi
   done
 }
@@ -72,7 +72,7 @@ make_venv() {
   python=$(find_python)
   { [ -n "$python" ] && can_make_venv "$python"; } || [ -n "${PYTHON:-}" ] ||
     { install_by_apt python3 python3-venv ca-certificates; python=$(find_python); }
-  [ -n "$python" ] || fail "no Python 3.10 to 3.13 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13}). Install one, or name it: make demo PYTHON=/path/to/python3"
+  [ -n "$python" ] || fail "no Python 3.10 to 3.14 found (tried: ${PYTHON:-python3, python3.12, python3.11, python3.10, python3.13, python3.14}). Install one, or name it: make demo PYTHON=/path/to/python3"
   rm -rf "$venv"
   if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     "$python" -m venv "$venv"
