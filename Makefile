@@ -1,8 +1,13 @@
 # Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
-# Options: PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL adds an index to take torch from.
+# Options: DISTRO=kilted takes that ROS 2 instead of Jazzy, in .venv-kilted; PYTHON=python3.12 picks the interpreter;
+# PINS=none takes the newest of everything instead of the pinned versions, in .venv-newest;
+# TORCH_INDEX=URL adds an index to take torch from.
+DISTRO ?= jazzy
+export DISTRO PINS
 
 # Recipes run in the checkout, whose own path may hold spaces.
-PYTHON_VENV := .venv/bin/python
+VENV := $(if $(filter none,$(PINS)),.venv-newest,$(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO)))
+PYTHON_VENV := $(VENV)/bin/python
 NAMES := core ros sim engine rtx dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
@@ -12,17 +17,20 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # Without compiled modules each of the hundreds of processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Fast DDS has renamed it with Kilted, which warns of the old name (molmo_ros/node/fast_dds.py).
+profile_variable := $(if $(filter jazzy,$(DISTRO)),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
+
 # The environment is the ROS prefix. Discovery stays on this machine, in a domain of this make's own, so that
 # nothing meets a robot on the network or a second checkout.
-ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/.venv" \
+ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
 	RMW_IMPLEMENTATION=rmw_fastrtps_cpp \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	ROS_DOMAIN_ID=$$(( $$$$ % 100 + 1 )) \
 	ROS_LOG_DIR="$(CURDIR)/.cache/ros" \
-	FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds_shm.xml" \
+	$(profile_variable)="$(CURDIR)/config/fastdds_shm.xml" \
 	MUJOCO_GL=disabled
 
-cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/.venv"
+cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pick test check lint docs sphinx benchmark train build clean setup workspaces
@@ -43,7 +51,8 @@ pick: setup ## A simulated hand picks what it is told, on a hundred tables; tabl
 # caught up in another's; ARGS="-n auto ..." for more.
 workers = $(if $(ARGS),0,auto)
 
-test: workspaces sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
+# Only Jazzy has all wheels that a build by CMake needs.
+test: setup $(if $(filter jazzy,$(DISTRO)),workspaces) sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
@@ -71,14 +80,14 @@ train: setup ## Trains the embedded checkpoint again (hours; resumes where it wa
 workspaces: setup
 	@requirements/install.sh colcon
 	@$(PYTHON_VENV) requirements/fix_cmake_paths.py
-	@[ -d .venv/setuptools79 ] || $(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
-		--target .venv/setuptools79 setuptools==79.0.1
+	@[ -d $(VENV)/setuptools79 ] || $(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target $(VENV)/setuptools79 setuptools==79.0.1
 
 build: workspaces ## colcon build and colcon test of both packages, with the ROS of the environment
-	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
-	@. .venv/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
+	@. $(VENV)/bin/activate && $(ros_environment) $(cmake_environment) colcon build --event-handlers console_direct+
+	@. $(VENV)/bin/activate && $(ros_environment) $(cmake_environment) colcon test && colcon test-result --verbose
 
 clean: ## Removes everything that is made here, the environment too
-	rm -rf .venv build install log demo_output pick_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
+	rm -rf .venv .venv-* build install log demo_output pick_output .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info \
 		interfaces/*/build interfaces/*/*.egg-info
 	find molmo_ros test benchmarks interfaces -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.broken_camera import FAULTS, SIMULATED
+from molmo_ros.node.fast_dds import installed_fast_dds
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 300
@@ -87,11 +88,11 @@ def check(
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
-    environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    environment.setdefault(installed_fast_dds().profile_variable, str(ROOT / "config" / "fastdds_shm.xml"))
     if domain is not None:
         environment["ROS_DOMAIN_ID"] = str(domain)
     if fault == "fastdds_defaults":
-        del environment["FASTRTPS_DEFAULT_PROFILES_FILE"]
+        del environment[installed_fast_dds().profile_variable]
     play = [sys.executable, "-m", "benchmarks.broken_camera", "--fault", fault if fault in FAULTS else "none"]
     camera = subprocess.Popen(play, cwd=ROOT, env=environment)
     began = time.monotonic()

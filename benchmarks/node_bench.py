@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from molmo_ros.node.fast_dds import installed_fast_dds
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 """How long anything may take before it is taken as lost [s]."""
@@ -39,7 +41,7 @@ class Bench:
         os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
         os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
-        os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+        os.environ.setdefault(installed_fast_dds().profile_variable, str(ROOT / "config" / "fastdds_shm.xml"))
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.signals import SignalHandlerOptions

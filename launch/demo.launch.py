@@ -29,7 +29,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from molmo_ros.fastdds_profile import profile_environment
+from molmo_ros.node.fast_dds import profile_environment
 from molmo_ros.sim.camera_path import MOTIONS
 
 VIEWS = ["auto", "rviz", "foxglove", "none"]

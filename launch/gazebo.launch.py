@@ -25,9 +25,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from molmo_ros.fastdds_profile import profile_environment
 from molmo_ros.gazebo.launch_plan import plan_launch, transform_arguments, world_path
 from molmo_ros.gazebo.release import RELEASES, release_of
+from molmo_ros.node.fast_dds import profile_environment
 
 BOOL = ["true", "false"]
 ARGUMENTS = [

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import molmo_ros  # noqa: F401  # before any test imports onnxruntime: it switches telemetry off
+from molmo_ros.node.fast_dds import GENERATIONS, VERSION_3, has_profile, installed_fast_dds
 
 SLOW = (
     "bag/",
@@ -27,6 +28,7 @@ SLOW = (
     "demo/test_plan.py",
     "docs/",
     "engine/",
+    "distributions/",
     "interfaces/",
     "launch/",
     "installing/test_apt_ros_environment.py",
@@ -75,7 +77,11 @@ def claimed_domain():
     Domains up to 101 keep clear of Linux' ephemeral ports, and 0 is where everybody is. Participants that asked
     nobody are found by the ports of their discovery (RTPS 2.2, 9.6.1.1: 7400 + 250 domain + 10 + 2 participant).
     """
-    ports = {int(path.name[13:]) for path in Path("/dev/shm").glob("fastrtps_port*[0-9]")}
+    ports = {
+        int(re.search(r"\d+$", path.name)[0])
+        for one in GENERATIONS
+        for path in Path("/dev/shm").glob(one.ports)
+    }
 
     def left_behind(domain):  # by a process that was killed: FastDDS complains, and each port costs it time
         return any(7400 + 250 * domain <= port < 7650 + 250 * domain for port in ports)
@@ -98,13 +104,17 @@ def claimed_domain():
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 profile = Path(__file__).parents[1] / "config" / "fastdds_shm.xml"
-os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+if not has_profile(os.environ):
+    os.environ[installed_fast_dds().profile_variable] = str(profile)
 # The tests' models are so small that a second torch thread only waits; and torch's own resize, which tests
 # compare with, rounds differently where threads divide the image.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+collect_ignore = []
+if installed_fast_dds() is VERSION_3:
+    collect_ignore.append("colcon")  # of Kilted there are no wheels of all that a build by CMake needs
 if sys.version_info < (3, 11):
     # The onnxruntime that knows the graphs' operators needs Python 3.11; without it nothing runs an engine here.
-    collect_ignore = [
+    collect_ignore += [
         "engine",
         "benchmarks/test_engines.py",
         "benchmarks/test_fuzz_engines.py",

@@ -22,7 +22,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),
-        ("fastdds_profile", "geometry", "molmo", "pictures", "telemetry", "tracking"),
+        ("geometry", "molmo", "pictures", "telemetry", "tracking"),
     ),
     "node": (
         ("process",),
@@ -36,7 +36,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cameras", "messages"),
         ("health", "lifecycle"),
         ("parameters", "seams"),
-        ("records", "installed_ros"),
+        ("records", "fast_dds", "installed_ros"),
     ),
     "engine": (
         ("engine_build",),

@@ -16,6 +16,7 @@ from molmo_ros.geometry.frame_names import plain
 from molmo_ros.geometry.principal_point import is_sdf_default
 from molmo_ros.node.answers.picture_belonging import NotOpticalError
 from molmo_ros.node.cameras.images import DEPTH_ENCODINGS
+from molmo_ros.node.fast_dds import installed_fast_dds
 from molmo_ros.node.parameters.declaration import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 STAMP = (
     "the driver must set header.stamp of pictures and depth; max_frame_age:=0.0 for points in pixels alone"
 )
-PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE=.../share/molmo_ros/config/fastdds_shm.xml for camera and node"
+PROFILE = (
+    f"{installed_fast_dds().profile_variable}=.../share/molmo_ros/config/fastdds_shm.xml for camera and node"
+)
 TRANSFORM = "ros2 run tf2_ros static_transform_publisher"
 RECENT = 600
 """How many stamps are held against each other."""

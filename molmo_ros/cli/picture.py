@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,10 +43,13 @@ def read_picture(path: Path, tell: Callable[[str], None] = complain) -> np.ndarr
         ImageError: there is no such file, or it is no picture that can be read.
     """
     try:
-        if not path.is_file():
-            raise ImageError(f"no such image file: {path}")
+        # Since Python 3.14 `is_file` is silent about a path that is too long, or forbidden.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileNotFoundError
         data = path.read_bytes()
         pixels, orientation = _decoded(data)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"no such image file: {path}") from None
     except (OSError, cv2.error) as error:
         raise ImageError(f"cannot read {str(path):.200}: {str(error):.300}") from error
     except PictureError as error:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from molmo_ros.node.fast_dds import installed_fast_dds
+
 PR_SET_PDEATHSIG = 1
 GRACE = 5.0
 """How long a process may take to end after SIGINT [s]."""
@@ -107,8 +109,8 @@ def shortage(folder: Path = SHARED_MEMORY, needed: int = NEEDED) -> str | None:
         return None
     return (
         f"{folder} has {free / 1e6:.0f} MB free of the {needed / 1e6:.0f} MB needed, so images may get lost. "
-        "Give a container more (docker run --shm-size=128m); killed ROS processes leave fastrtps_* there, "
-        "which may be removed while no ROS runs"
+        "Give a container more (docker run --shm-size=128m); killed ROS processes leave "
+        f"{installed_fast_dds().shared_memory} there, which may be removed while no ROS runs"
     )
 
 

@@ -110,7 +110,7 @@ class MolmoNode(ManagedNode):
             self, self.settings, cameras, queue, trackers, stage, self._diagnostics, delivery, intake
         )
         Services(self, intake)
-        self._action = QueryActionServer(self, intake)
+        self.when_destroyed(QueryActionServer(self, intake).close)
         self._clock_state = ClockState(self)
         for camera in cameras.values():
             camera.clock = self._clock_state.standing
@@ -159,11 +159,6 @@ class MolmoNode(ManagedNode):
         finally:
             if self.ok():
                 self._outputs.flush()
-
-    def destroy_node(self) -> None:
-        """End all of the node, and the action, which rclpy leaves."""
-        self._action.close()
-        super().destroy_node()
 
     def now(self) -> int:
         """The node's time [ns]."""

@@ -87,7 +87,7 @@ def test_the_wheels_are_built_against_the_pinned_ros(path):
         r'"(ros-[a-z0-9-]+)(?:\[\w+\])?==([0-9.]+)"', (path / "pyproject.toml").read_text()
     )
     pinned = dict(
-        re.findall(r"^([\w-]+)==([0-9.]+)$", (ROOT / "requirements/constraints.txt").read_text(), re.M)
+        re.findall(r"^([\w-]+)==([0-9.]+)$", (ROOT / "requirements/constraints-jazzy.txt").read_text(), re.M)
     )
     assert all(pinned[name] == version for name, version in requirements)
     needed = names(parse_package(path).build_depends)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from molmo_ros.fastdds_profile import VARIABLES, profile_environment
 from molmo_ros.sim.camera_path import MOTIONS
 from molmo_ros.sim.scene import Scene
 
@@ -88,12 +87,6 @@ def test_the_cameras_parameters_have_their_types():
     assert PLAIN["camera_parameters"](given) == {"seed": 7, "motion": "orbit", "rate": 5.0}
     with pytest.raises(ValueError, match="seed:=seven rate:=5 is refused: seed is a whole number"):
         PLAIN["camera_parameters"](given | {"seed": "seven"})
-
-
-def test_a_profile_of_ones_own_is_kept():
-    assert profile_environment(ROOT, {}) == dict.fromkeys(VARIABLES, str(ROOT / "config" / "fastdds_shm.xml"))
-    for variable in VARIABLES:
-        assert profile_environment(ROOT, {variable: "mine.xml"}) == dict.fromkeys(VARIABLES, "mine.xml")
 
 
 def test_the_pages_commands_give_arguments_that_exist():

@@ -32,10 +32,12 @@ from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from molmo_ros.node.fast_dds import installed_fast_dds  # noqa: E402
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "AMENT_PREFIX_PATH": os.environ.get("AMENT_PREFIX_PATH", sys.prefix),
-    "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shm.xml"),
+    installed_fast_dds().profile_variable: str(ROOT / "config" / "fastdds_shm.xml"),
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
 }
 PATIENCE = 60.0

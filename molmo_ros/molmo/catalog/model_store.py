@@ -107,8 +107,11 @@ def fetched_folder(entry: ModelEntry) -> Path | None:
         return None
     folder = home / entry.name
     try:
+        folder.stat()  # since Python 3.14 `is_dir` is silent about what is too long, or forbidden
         if not folder.is_dir():
             return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:  # too long, forbidden
         raise CheckpointError(
             f"$MOLMO_ROS_HOME, {str(home)!r:.200}, cannot hold models: {error.strerror}"

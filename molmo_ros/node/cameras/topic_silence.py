@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
+
+from molmo_ros.node.fast_dds import installed_fast_dds
+
+if TYPE_CHECKING:  # since Lyrical it lies in another module
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 MOST_NAMED = 4
 """How many topics or nodes a reason names."""
@@ -92,7 +96,7 @@ def _of_another_user() -> str:
     if "fastrtps" not in get_rmw_implementation_identifier():
         return ""
     try:
-        owners = {path.stat().st_uid for path in SHARED_MEMORY.glob("fastrtps_*")}
+        owners = {path.stat().st_uid for path in SHARED_MEMORY.glob(installed_fast_dds().shared_memory)}
     except OSError:
         return ""
     if not (others := sorted(owners - {os.getuid()})):

@@ -6,6 +6,8 @@ import threading
 from bisect import bisect_left
 from collections import deque
 
+from molmo_ros.node.fast_dds import installed_fast_dds
+
 KEPT = 61
 """Stamps that are looked at: two seconds at 30 Hz."""
 LEAST = 20
@@ -16,8 +18,8 @@ TOLD_FROM = 0.1
 """Share that is worth a word: now and then one is lost everywhere."""
 CURE = (
     "large best-effort messages are lost between processes: set the parameter "
-    "qos_overrides.{topic}.subscription.reliability to reliable, or FASTRTPS_DEFAULT_PROFILES_FILE to "
-    "config/fastdds_shm.xml for camera and node"
+    "qos_overrides.{topic}.subscription.reliability to reliable, or {variable} to config/fastdds_shm.xml for camera "
+    "and node"
 )
 
 
@@ -89,7 +91,7 @@ class StampGaps:
 
     @property
     def _cure(self) -> str:
-        return CURE.format(topic=self.topic)
+        return CURE.format(topic=self.topic, variable=installed_fast_dds().profile_variable)
 
     def told(self, what: str) -> str:
         """The loss in a sentence with its cure; empty where it is not worth one.

@@ -11,6 +11,7 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial, wraps
 from typing import Any, Protocol
 
@@ -107,10 +108,12 @@ class ManagedNode(LifecycleNodeMixin, Node, ABC):
     """
 
     def __init__(self, name: str, **node_options: Any) -> None:
+        self._at_destruction = ExitStack()
         Node.__init__(self, name, **node_options)
         self.declare()
         # A group of its own: configuring may block it, and parameters and diagnostics must not wait for that.
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
+        self.when_destroyed(self._state_machine.destroy_when_not_in_use)
         self.state, self._transition = "unconfigured", threading.Lock()
         self.failure: Exception | None = None
         self.callback_errors = CallbackErrors(self.get_logger(), self.count_callback_error)
@@ -125,6 +128,11 @@ class ManagedNode(LifecycleNodeMixin, Node, ABC):
 
     def declare(self) -> None:
         """Declare parameters, before there is a life cycle: a node whose parameters are refused never has one."""
+
+    def when_destroyed(self, end: Callable[[], object]) -> None:
+        """What ends something that rclpy leaves, such as the life cycle and actions: others would see it, and the
+        middleware would stay, with its shared memory. Called once, last to first."""
+        self._at_destruction.callback(end)
 
     @abstractmethod
     def configure(self) -> Inactive:
@@ -162,9 +170,8 @@ class ManagedNode(LifecycleNodeMixin, Node, ABC):
         return self._stop(timeout, "the node is shutting down")
 
     def destroy_node(self) -> None:
-        """End all of the node. rclpy leaves the life cycle: others would see it, and the middleware would stay, with
-        its shared memory."""
-        self._state_machine.destroy_when_not_in_use()
+        """End all of the node, as far as it was made: since Kilted the end of the context ends a refused one, too."""
+        self._at_destruction.close()
         super().destroy_node()
 
     def create_service(self, srv_type: Any, srv_name: str, callback: Any, **options: Any) -> Any:

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
 from molmo_ros.node.cameras import topic_silence  # noqa: E402
 from molmo_ros.node.cameras.topic_silence import silence  # noqa: E402
+from molmo_ros.node.fast_dds import installed_fast_dds  # noqa: E402
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -85,7 +86,7 @@ def test_another_user_s_shared_memory(nodes, monkeypatch, tmp_path):
     assert told(node, subscription, "/camera/driver") == (
         "/camera/driver publishes it, but nothing has been sent, or nothing gets here"
     )
-    (tmp_path / "fastrtps_0123456789abcdef").touch()
+    (tmp_path / installed_fast_dds().shared_memory.replace("*", "0123456789abcdef")).touch()
     monkeypatch.setattr(os, "getuid", lambda: 4242)
     text = silence(node, subscription)
     if "fastrtps" in rclpy.get_rmw_implementation_identifier():

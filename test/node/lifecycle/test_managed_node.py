@@ -271,3 +271,50 @@ def test_nothing_of_a_destroyed_node_is_left(domain):
     # Where the word of its end is lost on a busy machine, its lease has to run out: 20 s.
     manager.until(lambda: not services(), 4 * PATIENCE)
     rclpy.shutdown(context=watching)
+
+
+class Refused(Managed):
+    """A node whose parameters are refused has no life cycle yet, and no subclass' parts."""
+
+    def declare(self):
+        raise ValueError("speed is refused")
+
+
+def test_a_refused_node_is_ended_with_its_context(domain):
+    """Since Kilted a context destroys the nodes that it still has, and what they are made of so far."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    made = []
+
+    class Kept(Refused):
+        def __init__(self):
+            made.append(self)
+            super().__init__("refused", context=context)
+
+    with pytest.raises(ValueError, match="speed is refused"):
+        Kept()
+    context.try_shutdown()
+    made[0].destroy_node()  # before Kilted nobody else does, and twice does no harm
+    assert not context.ok()
+
+
+def test_what_is_to_end_ends_once_and_last_to_first(domain):
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node, ended = Managed("ending", context=context), []
+    for part in ("first", "last"):
+        node.when_destroyed(lambda part=part: ended.append(part))
+    node.destroy_node()
+    node.destroy_node()
+    context.try_shutdown()
+    assert ended == ["last", "first"]
+
+
+def test_rclpy_has_the_places_that_are_filled_here():
+    """They are private: where a distribution renames one, nothing else would say so."""
+    from rclpy.executors import Executor
+    from rclpy.lifecycle import LifecycleNodeMixin
+
+    change_state = "_LifecycleNodeMixin__change_state"
+    assert change_state in vars(ManagedNode) and change_state in vars(LifecycleNodeMixin)
+    assert "_make_handler" in vars(NodeExecutor) and "_make_handler" in vars(Executor)
