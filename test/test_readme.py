@@ -32,6 +32,8 @@ TRIED = {
     ("rosdep", "install"): "test/colcon",
     ("colcon", "build"): "test/colcon",
     ("source",): "test/colcon",
+    ("src/molmo_ros/requirements/apt_ros.sh",): "test/installing",
+    ("TORCH_INDEX=URL", "docker", "compose"): "test/docker",
 }
 """Where each kind of command that the page shows is run, by the words that it begins with."""
 
