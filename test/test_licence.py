@@ -18,7 +18,22 @@ LICENCE = re.compile(r"SPDX-License-Identifier: Apache-2\.0$", re.M)
 HASH, SLASHES, XML, END = "#", "//", "<!--", "# at the end"
 STYLES = {
     **dict.fromkeys(
-        (".cfg", ".cmake", ".in", ".py", ".repos", ".rviz", ".sh", ".toml", ".txt", ".yaml", ".yml"), HASH
+        (
+            ".cfg",
+            ".cmake",
+            ".in",
+            ".ini",
+            ".pkg",
+            ".py",
+            ".repos",
+            ".rviz",
+            ".sh",
+            ".toml",
+            ".txt",
+            ".yaml",
+            ".yml",
+        ),
+        HASH,
     ),
     **dict.fromkeys((".c", ".cpp", ".h", ".hpp"), SLASHES),
     **dict.fromkeys((".html", ".sdf", ".urdf", ".xml"), XML),
@@ -27,7 +42,8 @@ STYLES = {
 }
 """How a comment looks in files of a kind, by their suffix."""
 NAMED = dict.fromkeys(
-    (".dockerignore", ".gitattributes", ".gitignore", "Dockerfile", "Makefile", "run"), HASH
+    (".dockerignore", ".gitattributes", ".gitignore", "Dockerfile", "Makefile", "newest", "pythons", "run"),
+    HASH,
 )
 """The same for files that have none, by their name."""
 SILENT = {
@@ -44,6 +60,7 @@ SILENT = {
     "COLCON_IGNORE": "what matters is that it is there",
     "LICENSE": "the licence itself",
     "molmo_ros": "empty: the resource index's mark",
+    "ask_once": "empty: the same of a package of the tests",
 }
 
 
