@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # Two commands on a bare machine: `make demo` and `make test`. Both set up .venv first, once.
 # Options: DISTRO=kilted takes that ROS 2 instead of Jazzy, in .venv-kilted; PYTHON=python3.12 picks the interpreter;
 # PINS=none takes the newest of everything instead of the pinned versions, in .venv-newest;

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Package for both worlds: `pip install .` and, as an ament_python package, `colcon build`."""
 
 from pathlib import Path

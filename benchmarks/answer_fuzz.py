@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Made-up answers of every kind, read whole and in pieces, against what they were made from.
 
     python -m benchmarks.answer_fuzz --seed 3 --seconds 60

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`python -m benchmarks.bag_fuzz`: recorded bags with damaged files, seeded, for as long as asked.
 
 Each input is a small sound bag (sqlite3 with its metadata.yaml, or MCAP, plain and compressed) with one to three

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera's process with one thing wrong, as drivers and simulators have it: for `check_camera`.
 
     python -m benchmarks.broken_camera --fault default_k [--rate 15]

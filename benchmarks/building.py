@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Exports and builds engines of real size with random weights, ahead of time for an RTX card, without a GPU.
 
     python benchmarks/building.py [--models 4b 7b-d] [--precisions int4 bf16] [--target rtx30] [--folder DIR]

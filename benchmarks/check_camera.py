@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `check_camera` says about cameras with one thing wrong each, as a table in Markdown.
 
     python -m benchmarks.check_camera [--seconds 8] [--faults default_k reset ...]

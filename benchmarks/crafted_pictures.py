@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures that claim more than they hold, or unpack to far more, written by the formats' own descriptions."""
 
 import struct

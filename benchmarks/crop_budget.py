@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How well a query's time is foretold from the crops and tokens of its image, and what a latency target makes of it.
 
     python benchmarks/crop_budget.py [--size 1280x720] [--repeats 5] [--queries 40] [--threads 1] [--device cpu]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Times whole queries of the embedded model, next to transformers' own Molmo2 on the same weights.
 
     python benchmarks/decoding.py [--model tiny] [--repeats 9] [--threads 1]

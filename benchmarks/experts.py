@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Times one mixture of experts at MolmoE-1B's size, next to a loop over all experts as in the published code.
 
     python benchmarks/experts.py [--dtype float32] [--threads 1] [--decode-repeats 30] [--prefill-repeats 3] [--graph]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Everything to do first on a machine with an RTX card or a Jetson, in one command, into one file to send back.
 
     python -m benchmarks.first_gpu [--device cuda] [--model 4b] [--out FILE] [--quick]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`python -m benchmarks.fuzz_checkpoints`: checkpoint folders with damaged files, seeded, for as long as asked.
 
 Each input is a sound folder with one to three changes in one of its files: values of its JSON exchanged for wrong

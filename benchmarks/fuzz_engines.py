@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`python -m benchmarks.fuzz_engines`: engine folders with changed manifests and files, seeded, for as long as asked.
 
 Each input is a sound engine of the embedded model with one to three changes in its manifest, which is then signed again

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Times a model of real size on a GPU: our torch engine, the reference, TensorRT, and what the device does at best.
 
     python -m benchmarks.gpu [--model 4b|7b-d|tiny] [--device cuda] [--precision bfloat16] [--json FILE] [--quick]

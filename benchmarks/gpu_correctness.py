@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Holds every way of running the embedded model against float32 on the CPU: the same scenes, the same queries.
 
     python -m benchmarks.gpu_correctness [--device cuda] [--scenes 25] [--queries 8] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds TensorRT engines of a model on this machine and opens them, for the benchmarks of GPUs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a machine has for TensorRT: read, and each thing that would stop a build or an engine, with its cure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The most memory that was in use while something ran: of a device as its driver counts it, else of this process."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """transformers' own Molmo2 as a runtime, for the benchmark of GPUs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the benchmark of GPUs measures: the same work for every runtime, and what the device can do at best."""
 
 from __future__ import annotations

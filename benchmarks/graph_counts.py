@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Counts what a graph takes, node by node: the independent truth that `molmo_ros/engine/cost` is held against.
 
     python -m benchmarks.graph_counts

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How far the ONNX graphs are from the torch model, for every small model of the vectors and the embedded one.
 
     python benchmarks/graph_parity.py [FOLDER ...]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Draws the frame of a grasp: docs/grasp_frame.png.
 
     python -m benchmarks.grasp_picture [--out docs/grasp_frame.png]

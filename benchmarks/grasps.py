@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Holds planned grasps against the true shapes of simulated objects, on scenes that training never saw.
 
     python -m benchmarks.grasps [--scenes 130] [--depth stereo] [--exists] [--json FILE]

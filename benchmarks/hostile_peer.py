@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer that sends a node what nobody should: every topic, service and action, with values at and beyond the edges.
 
 Messages are filled field by field, by their types alone, from a seeded generator: the same seed sends the same.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Times the image processor against a plain torch/numpy one that does the same steps on whole images.
 
     python benchmarks/image_processing.py [--repeats 15]

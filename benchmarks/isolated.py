@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parts of a benchmark, each in a process of its own: one that fails, hangs or is killed leaves the others theirs."""
 
 from __future__ import annotations

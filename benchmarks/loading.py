@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Loads a checkpoint of real size, sharded as on the hub, next to loading as it is usually done.
 
     python benchmarks/loading.py [--model 4b|7b-d] [--stored float32|bfloat16] [--dtype bfloat16] [--folder DIR]

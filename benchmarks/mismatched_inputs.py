@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How far off points are when inputs do not belong together, and which of them get metres nevertheless.
 
     python -m benchmarks.mismatched_inputs [--scenes 3]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures of a textured patch that goes in a circle over a textured table; its place follows from the stamp alone."""
 
 from __future__ import annotations

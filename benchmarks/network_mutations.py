@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What goes wrong between a graph and TensorRT's network of it, and who sees it.
 
     python -m benchmarks.network_mutations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How much each block loses in an engine's own types: TensorRT's parsed network beside torch in the same format.
 
     python -m benchmarks.network_rounding [--formats NAME ...]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the benchmarks of the node share: the processes of camera and node, and a listener in this process.
 
 All talk over DDS on this machine, in a domain of their own, with the profile for images of `config/fastdds_shm.xml`.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera's process for the benchmarks of the node: `image`, `depth` and `camera_info` of a `MovingPatch` at a rate.
 
     python -m benchmarks.node_camera --size 1280x720 --rate 30 [--encoding rgb8|bgr8|yuyv|jpeg] [--depth [--block]]

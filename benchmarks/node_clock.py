@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a simulator's clock costs the node: time of the processor, in percent of one core.
 
     python -m benchmarks.node_clock [--seconds 20] [--rates 250 1000] [--json FILE]

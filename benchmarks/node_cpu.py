@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the node costs while nobody asks it anything: time of the processor, in percent of one core, and threads.
 
     python -m benchmarks.node_cpu [--seconds 20] [--size 1280x720] [--json FILE]

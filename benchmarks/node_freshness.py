@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How old, how frequent and how right are the points that the node publishes, with and without tracking?
 
     python -m benchmarks.node_freshness [--seconds 15] [--sizes 640x480 1280x720] [--answer-times 0.5 1 2] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a hostile peer does to the node: does it live, does it answer, and how much memory does it take?
 
     python -m benchmarks.node_fuzz [--seed 1] [--messages 20000] [--model instant] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Do points still come at the camera's rate while the object at each is looked for, and how fast do the objects follow?
 
     python -m benchmarks.node_objects [--seconds 15] [--size 640x480] [--listeners all] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node's own overhead per mode, image size and encoding, inference excluded: the model answers at once.
 
     python -m benchmarks.node_overhead [--answers 30] [--sizes 640x480 ...] [--encodings rgb8 ...] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node's process for the benchmarks: molmo_node with a stopwatch and a model that needs no weights.
 
     python -m benchmarks.node_process MODEL [--answer-time 2] --ros-args -p tracking:=true ...

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Minutes of everything at once: does the node's process grow, and does it ever answer about an old picture?
 
     python -m benchmarks.node_soak [--minutes 10] [--size 1280x720] [--model tiny] [--json FILE]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """At what camera rate does the node begin to lose pictures, and how late are its points at 80 % of it?
 
     python -m benchmarks.node_throughput [--seconds 4] [--sizes 640x480 ...] [--cases answers tracking] [--json FILE]

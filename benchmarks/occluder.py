@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Something near the camera that passes through its view, as a hand or an arm does: a flat shape of one colour."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TensorRT's parsed networks against torch: every family, lowering and format; and what the check of a large one takes.
 
     python -m benchmarks.parsed_networks [--families NAME ...] [--formats NAME ...]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Damaged and hostile pictures, compressed and raw: each is a picture or an ImageMessageError, in bounded memory.
 
 `python -m benchmarks.picture_fuzz --cases 100000` mutates real pictures of every kind by a seed and decodes them as the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What each precision does to the embedded model's answers, in torch: no GPU is needed for it.
 
 `python -m benchmarks.quantisation [MODEL] --scenes 48` prints a Markdown table. Calibration is on scenes of its own;

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Views of simulated scenes with the embedded model's points, kept on disk for further runs."""
 
 from __future__ import annotations

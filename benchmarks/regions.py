@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Measures the regions at the embedded model's own points, on simulated scenes that training never saw.
 
     python -m benchmarks.regions [--scenes 125] [--arranged 24] [--cache FOLDER] [--json FILE] [--picture FILE]

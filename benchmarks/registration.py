@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How right and how fast depth of another camera, or a cloud, is as depth of a picture.
 
     python -m benchmarks.registration [--scenes 10]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A decoder's layers rounded to the nearest values when they are read, without pictures and without files."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Times the embedded model's networks in torch and in onnxruntime on the CPU: per crop, per prompt, per token.
 
     python benchmarks/runtimes.py [--model tiny] [--repeats 15] [--threads 1]

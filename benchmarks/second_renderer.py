@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The embedded checkpoint on pictures of a renderer that it was never trained on: MuJoCo's own, by OpenGL.
 
 `MUJOCO_GL=osmesa python -m benchmarks.second_renderer --scenes 150` (a machine without a display needs Debian's package

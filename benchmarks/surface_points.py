@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points fixed to the objects of a still scene: where any other camera sees them, and whether they show."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Measures the tracking of points between answers, on simulated tables that a moving camera sees with sensor noise.
 
     python -m benchmarks.tracking [--scenes 48] [--sizes 320x240 640x480] [--repeats 15] [--json FILE]

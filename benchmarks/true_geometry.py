@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A simulated scene's true shapes, hidden sides included: distances from them, and what a gripper would touch."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The molmo_msgs that this build sees: there, and of this repository's version."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`setup.py develop` as colcon's --symlink-install calls it, which setuptools 80 and later no longer have."""
 
 from typing import ClassVar

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the models need of pip, looked for in the Python that the scripts will run with."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Console scripts in lib/molmo_ros, where `ros2 run` looks, and the command line in bin/ too, where the shell does."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Settings of the documentation's site: `make docs` builds it into build/docs, without the network.
 
 The sources are the checkout itself (`sphinx-build -c docs . build/docs`), so that README.md, ARCHITECTURE.md and

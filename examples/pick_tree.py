@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A behaviour tree (py_trees) that picks a thing by its name: python3 pick_tree.py "red cube" base_link
 
 What moves the arm is not part of this: `Reach` publishes the gripper's pose and opening for whoever does.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Asks for a thing by its name, and says where a gripper takes hold of it: python3 planner.py "red cube" base_link"""
 
 import sys

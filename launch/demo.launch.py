@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A first look without a camera: a simulated table, the Molmo node, and a window that shows what it points at.
 
     ros2 launch molmo_ros demo.launch.py

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Starts Gazebo with a world, the bridge, the camera's transforms and the Molmo node; RViz too, if wanted.
 
     ros2 launch molmo_ros gazebo.launch.py query:="red cube"

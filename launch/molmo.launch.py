@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Starts the Molmo node on the topics of one camera or of several.
 
     ros2 launch molmo_ros molmo.launch.py image:=/camera/color/image_raw \

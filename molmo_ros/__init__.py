@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Molmo vision-language models that point, as a library and as a ROS 2 node::
 
     from molmo_ros import Molmo

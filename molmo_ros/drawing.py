@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Draws an answer onto its images: a numbered ring at every point, and the text below or on a line at the top."""
 
 from __future__ import annotations

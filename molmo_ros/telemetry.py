@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the libraries under this package would tell their makers, switched off before any of them is imported.
 
 The package imports this first of all, so that every entry passes through it: node, command line, library, engine

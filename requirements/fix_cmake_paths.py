@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Makes CMake work with the ROS wheels of this environment; changes nothing the second time.
 
 Their exported CMake files name the include folders of Python and NumPy on the machine that built the wheels.

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # Makes an environment in the checkout and installs into it; does nothing while the requirement files are unchanged.
 #
 #   requirements/install.sh NAME...     e.g. core ros sim dev: requirements/NAME.txt of each

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `make test` sets, for a plain `pytest` too: this ROS, and discovery on this machine only."""
 
 import contextlib

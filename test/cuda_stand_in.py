@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A CUDA device made of the CPU, as strict as CUDA is: streams and their order, recordings, faults that stay, a limit
 of memory.
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What leaves as an archive: whole, nothing else, and it installs and runs where the checkout is not."""
 
 from __future__ import annotations

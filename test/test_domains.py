@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ROS domains of the tests: no other run, worker or program on this machine is in one."""
 
 import os

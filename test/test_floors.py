@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The house has floors: every import goes down, and ARCHITECTURE.md shows the floors that there are.
 
 `python test/test_floors.py` prints them.

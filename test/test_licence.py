@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every source file says whose it is and under which licence, in two lines that tools read (SPDX, REUSE).
 
 What says nothing is listed here by its kind, with the reason; an unknown kind fails, so that somebody decides.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Both packages' manifests and changelogs, as catkin_pkg reads them and bloom with it."""
 
 from __future__ import annotations

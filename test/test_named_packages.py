@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """No command that people are shown installs a name that nobody owns, or that could become somebody else's.
 
 Whoever registers a name that a page tells people to install runs code on their machines. So each name in a command

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What comments, docstrings and pages name exists: modules, files, classes' attributes, names in backticks."""
 
 from __future__ import annotations

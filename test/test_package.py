@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The package's front door: every name is there, and importing it is cheap."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pages for planners name what there is: fields of messages, ports of the tree, topics and parameters."""
 
 import re

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pins and their hashes: the same versions in both, and pip refuses a file that is another."""
 
 import hashlib

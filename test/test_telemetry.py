@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Nothing leaves this machine: what each entry of the package looks up and connects to, and what it leaves behind.
 
 Every process runs with `traffic.c` preloaded, which counts and refuses, and with a home and a temporary folder of its

@@ -1,3 +1,6 @@
+// Copyright 2026 molmo_ros contributors
+// SPDX-License-Identifier: Apache-2.0
+
 /* Preloaded into a process: every attempt to reach beyond this machine is refused, and a line in $TRAFFIC_LOG.
    Loopback, numbers as host names and multicast that leaves through loopback (ROS' discovery) pass. */
 #define _GNU_SOURCE

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """molmo_ros as colcon builds it: what ../../setup.py says, and what only a workspace needs."""
 
 import runpy

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The same site where rosdoc2 builds it, as docs.ros.org does: in a folder of its own, from copies."""
 
 from __future__ import annotations

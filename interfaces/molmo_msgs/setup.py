@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Only for pip, on a machine whose ROS came by pip; colcon takes CMakeLists.txt."""
 
 import sys

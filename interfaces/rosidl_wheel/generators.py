@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Runs the rosidl generators: interface files in, C and Python sources out.
 
 They are called as functions, since the wheels' `rosidl generate` command does not find its plugins.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a folder with a package.xml and msg/, srv/, action/ says about itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The build step of the wheel: generates, compiles and links, and lays out what is installed."""
 
 from __future__ import annotations

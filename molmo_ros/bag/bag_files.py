@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which files a bag is made of, and what a path is that is no bag."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which topics of a bag are the camera's: by what the user says, else by type and name."""
 
 from __future__ import annotations

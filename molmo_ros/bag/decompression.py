@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the parts of a bag are compressed with, unpacked within bounds."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An MCAP file, read as far as it is whole. The records are those of https://mcap.dev/spec.
 
 Libraries read sound files only: one that was not closed, a damaged chunk, a channel that is not ROS 2's or a writer

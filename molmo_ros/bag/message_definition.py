@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Definitions of installed message types, which a bag carries so that it can be read without ROS."""
 
 from __future__ import annotations

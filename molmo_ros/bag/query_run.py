@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Queries over the pictures of a bag, in the order of the recording."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A recorded bag (rosbag2: sqlite3 or MCAP, a file or a folder), read in the order of its log times."""
 
 from __future__ import annotations

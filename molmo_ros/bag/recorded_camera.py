@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera whose topics come from a bag instead of the middleware."""
 
 from __future__ import annotations

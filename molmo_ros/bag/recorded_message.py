@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One message of a bag, and many of several sources in the order of their log times."""
 
 from __future__ import annotations

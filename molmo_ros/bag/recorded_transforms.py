@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Transforms between frames from a bag's /tf and /tf_static."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The new bag: what the node would have published, as an MCAP file with the definitions of its messages."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A rosbag2 sqlite3 file, read as far as it is whole, and never written to."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Listens to cameras as the node does, for some seconds, and judges what came."""
 
 from __future__ import annotations

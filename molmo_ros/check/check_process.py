@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`ros2 run molmo_ros check_camera [NAME:=VALUE ...]`: looks at a camera's live topics as the node would.
 
 Topics are named as for the launch file: image:=, depth:=, camera_info:=, depth_camera_info:=, points:=; those of the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The lines that cure what is wrong: arguments `NAME:=VALUE` of the launch file, the node and `check_camera`, commands,
 or lines of SDF."""
 

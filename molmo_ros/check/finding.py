@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is found wrong with a camera's topics, and the line that cures it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which topics of the graph are a camera's, where the user has named none or others."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One picture with its depth, calibration and transforms, judged as the node judges them, but all of them, where the
 node ends with the first that is wrong."""
 

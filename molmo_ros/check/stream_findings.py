@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What ten seconds of a camera's topics say that no single picture does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What came on one topic: how often, and what the headers said."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera as the node listens to it, that remembers what came."""
 
 from __future__ import annotations

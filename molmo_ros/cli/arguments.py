@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Arguments that several commands have, and the types of others."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros bag IN --query TEXT [--out OUT.mcap]`: asks about the pictures of a recorded bag.
 
 The bag is a rosbag2 folder, a .db3 or an .mcap file. The results are written as the node's topics (/molmo_node/result,

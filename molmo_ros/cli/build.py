@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros build MODEL --target TARGET`: compiles a model for a GPU, or for onnxruntime, once.
 
 The engine goes to $MOLMO_ROS_HOME/engines (by default ~/.cache/molmo_ros/engines), where `--engine tensorrt` and

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The process that a command runs in: its signals, its streams, and what the package logs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What models take on a device, as text and JSON: computed, and said to be so."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros engines list|inspect|verify|remove`: the engines that were built on this machine.
 
 An engine is named as in `molmo-ros engines list`, or by its folder. `verify` looks at owners and modes, reads every

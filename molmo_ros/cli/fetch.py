@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros fetch MODEL`: downloads a model from the Hugging Face hub, once, and verifies it.
 
 Nothing else in this package downloads anything. The model goes to $MOLMO_ROS_HOME/models/MODEL (by default

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros`: point, ask, count and describe in picture files, query recorded bags, list, fetch and build models,
 compare with reference vectors.
 

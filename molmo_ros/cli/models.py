@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros models [NAME]`: the models that this package runs, what they need, and what was verified of each.
 
 With --image-size also what a picture of that size becomes: tiles, crops (the global view included) and image

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node's parameters as options of a command: name, type and range are read from their declaration."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros parity DIR...`: compare the implementation with reference vectors.
 
 Each DIR is a vector folder (config.json, model.safetensors, input.npz, logits.npz) or holds such folders.

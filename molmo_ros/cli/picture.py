@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reads and writes the picture files of the command line."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros point`, `ask`, `count` and `describe`: one query about picture files, and how its answer is printed."""
 
 from __future__ import annotations

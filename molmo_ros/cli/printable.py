@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Text that a terminal may show: what comes from a model, a file, a bag or the hub never moves the cursor."""
 
 from __future__ import annotations

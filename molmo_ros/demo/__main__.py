@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Runs the demo: exit code 0 where at least nine of ten queries are right.
 
 Everything it starts is a separate process that talks over DDS; what it writes is named at the end.

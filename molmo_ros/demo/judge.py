@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Compares the node's result with the simulator's truth."""
 
 from __future__ import annotations

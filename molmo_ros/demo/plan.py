@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the demo asks, and the right answers: both follow from the seed, before anything runs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo's processes: children that are certain to end when their parent does, and room for their images."""
 
 from __future__ import annotations

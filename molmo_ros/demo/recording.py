@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Writes the run as an MCAP file, which Foxglove, PlotJuggler and `ros2 bag` open."""
 
 from __future__ import annotations

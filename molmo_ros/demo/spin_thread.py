@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A node whose callbacks run in a thread of their own, until ROS ends."""
 
 from __future__ import annotations

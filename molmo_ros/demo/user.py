@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo's own ROS node: chooses the scene, asks, listens, and hands what it hears to the recording."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is to be built: checked as far as it can be before any work, and what it will take."""
 
 from __future__ import annotations

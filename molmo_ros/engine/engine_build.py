@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds an engine: quantised weights, graphs, engines, the quality gate, and at last the manifest.
 
 Every part appears under its name only when it is complete and stays in the building folder, so that the next build of

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Errors of exporting, building, keeping and running engines."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a finished engine is worth, measured as far as this machine can: its networks, and its answers.
 
 With the engine's GPU the engine itself answers. Without it, TensorRT's parsed networks are computed on the CPU: whole,

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Opens a model with the runtime that is asked for: torch, onnxruntime or TensorRT."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Networks that TensorRT parsed, held against torch on real pictures, in float32: no GPU, and no engine, is needed.
 
 Both sides have the weights that the engine has, rounded and quantised; so what differs is what the parser made of the

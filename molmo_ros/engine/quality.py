@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an engine does to answers: how many stay as the 16-bit model gave them, and how far points move.
 
 The two models need not be in memory together: record the reference's answers (`quality_gate.record`), free it, record

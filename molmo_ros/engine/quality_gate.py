@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the quality gate asks: about pictures of one tile and of many, each of which an engine must answer well.
 
 An image that becomes one tile goes another way through the vision side than one that becomes many, so one kind says

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What can run a model: every choice of the user and every runtime of an engine, once.
 
 The node's parameters, the command line, manifests and the docs read these tables. Nothing is imported here, so that

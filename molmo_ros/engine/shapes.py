@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How large an engine's inputs may be: what it was built for, and what it refuses."""
 
 from __future__ import annotations

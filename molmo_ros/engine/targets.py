@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What engines are built for: what each target can do, what runs its engines, and where they can be built."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Writes what is made of the worlds in gazebo/harmonic/: `python -m molmo_ros.gazebo gazebo`."""
 
 from __future__ import annotations

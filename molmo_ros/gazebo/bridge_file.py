@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What ros_gz_bridge takes from a world to ROS: its command line, and its configuration file."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `launch/gazebo.launch.py` starts for a world: computed from the world's file alone."""
 
 from __future__ import annotations

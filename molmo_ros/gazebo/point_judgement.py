@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Answers of the node held against where Gazebo's objects are."""
 
 from __future__ import annotations

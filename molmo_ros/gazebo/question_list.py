@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is asked about in a world, as its YAML file says, and the truth about it."""
 
 from __future__ import annotations

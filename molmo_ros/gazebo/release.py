@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The releases of Gazebo, and one's files made of the other's."""
 
 from __future__ import annotations

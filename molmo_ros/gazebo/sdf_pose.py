@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The poses of SDF: `x y z roll pitch yaw`, of a body's frame (x forward) in its parent's."""
 
 from __future__ import annotations

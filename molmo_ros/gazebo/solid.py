@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Boxes, spheres and cylinders: how far a point is from the surface, and where a ray meets it."""
 
 from __future__ import annotations

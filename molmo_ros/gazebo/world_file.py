@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A world's SDF file: its cameras and its objects.
 
 Of an included model it knows the name and the place alone, and no mesh is read.

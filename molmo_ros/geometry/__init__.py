@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From pixels and depth to metres: pure functions on numpy arrays, no ROS and no torch."""
 
 from molmo_ros.geometry.camera import CameraInfoError, PinholeCamera

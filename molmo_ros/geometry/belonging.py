@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a picture, a depth image and a calibration belong together: decided here, and nowhere else.
 
 A point is placed by all of them, and is wrong without a word where one is of another camera, resolution or moment. What

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pinhole camera of a sensor_msgs/CameraInfo: pixel and depth to a point in metres, and back."""
 
 from __future__ import annotations

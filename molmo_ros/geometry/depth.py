@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Depth at a pixel, read from a window that may hold noise, holes and the edge of an object."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lens distortion: the forward models of sensor_msgs/CameraInfo and one inverse for all of them.
 
 Coordinates here are normalised: x / z and y / z in the camera's optical frame (REP-103: x right,

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Names of frames: as TF takes them, as messages show them, and what they say."""
 
 from __future__ import annotations

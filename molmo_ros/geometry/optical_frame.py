@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether the frame that an image names is an optical one: z forward, x right, y down (REP-103).
 
 Drivers name the optical frame of their camera; simulators and some drivers name a body frame, x forward and z up. A

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The coordinates in the bytes of a cloud of points (sensor_msgs/PointCloud2), whatever else is in it."""
 
 from __future__ import annotations

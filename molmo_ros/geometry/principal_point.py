@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a camera matrix can be that of an image of some size, by where its principal point lies.
 
 A calibration of another resolution scales every point without a word. Lenses sit within a few per cent of their

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Unit quaternions in the order of geometry_msgs: (x, y, z, w)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Depth of another camera, or a cloud of points, as a depth image of a picture: reprojected, the nearest surface wins.
 
 Every point is projected into a grid over the picture whose cells are about as far apart as the points, so that a

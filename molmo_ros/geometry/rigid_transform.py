@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A rigid transform between two frames: a rotation, then a translation.
 
 Variables are named after both frames: `target_from_optical` takes points of the optical frame to the target frame, and

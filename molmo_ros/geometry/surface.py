@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which way a surface faces at a pixel of a depth image, for grasps along its normal."""
 
 from __future__ import annotations

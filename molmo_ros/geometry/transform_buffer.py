@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A tree of frames whose transforms are known over time, with the semantics of tf2 (REP-105)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How far an object reaches along closing axes: what fingers that come down on both sides would touch.
 
 Points are sorted into cells: by closing axis, by place across it (along the finger's width), and by depth below the

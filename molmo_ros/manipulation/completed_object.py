@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole of an object, as far as it can be told from its visible side, as reaches along closing axes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How to take hold of an object.
 
 Frames: the origin lies midway between the fingertips, z is the approach axis (from the hand to the object), y the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The measures of a parallel-jaw gripper and of a suction cup."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Grasps of one object along one approach: closing axes, places across them, and depths, weighed against each other."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a gripper could hit on its way: everything that the camera saw except the object itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where something can be put down: how much of a support is free around a point.
 
 What counts is what the camera sees: a place ends where the support is no longer seen, be it at its edge, at the

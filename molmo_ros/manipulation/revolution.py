@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bodies of revolution about the approach: balls, cylinders, cones, bottles, the body of a mug.
 
 From one side of it, the axis and the radius at each height say how the hidden side goes on.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How a gripper takes hold of each object of a scene."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The visible surface of one object, smoothed, with its normals, and what the camera saw at any place around it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where a suction cup holds an object: the middle of the largest flat disc on its visible surface."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a query returns: a status, points in original-image pixels, and the text they came from."""
 
 from __future__ import annotations

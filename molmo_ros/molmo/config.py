@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The shape of a Molmo model, as data.
 
 One set of dataclasses covers every family (`families/`, which read it from a config.json). Everything in which their

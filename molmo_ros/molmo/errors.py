@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Errors that the model side raises for bad input. Each is a `ValueError`, so that one clause catches them.
 
 `GenerationError` is apart: the input was good, and the model failed on it.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reads the JSON files of a checkpoint folder."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether the parts of a checkpoint belong together: network, tokenizer, image and video processing."""
 
 from __future__ import annotations

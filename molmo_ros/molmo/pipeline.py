@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From an image and words to an answer: every stage in the order in which a query goes through them."""
 
 from __future__ import annotations

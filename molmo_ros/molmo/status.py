@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Why an answer has the points it has: every status, and all that follows from it."""
 
 from __future__ import annotations

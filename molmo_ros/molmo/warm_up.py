@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a GPU does once, before the first query has to wait for it: recordings, contexts, and what libraries set up."""
 
 from __future__ import annotations

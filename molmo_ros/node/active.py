@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node while it is active: cameras and the topic are heard, and a thread answers."""
 
 from __future__ import annotations

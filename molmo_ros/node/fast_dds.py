@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the installed Fast DDS calls what others meet: with version 3, that of Kilted, the names are others."""
 
 from __future__ import annotations

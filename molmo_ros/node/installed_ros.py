@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is used of an installed ROS, and what of it stands in here where only ROS's pip wheels are.
 
 The wheels bring rclpy and messages; cv_bridge, tf2_ros, vision_msgs, moveit_msgs and bondpy come with apt or a

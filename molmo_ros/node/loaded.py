@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node with a model: what it has from being configured to being cleaned up."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ROS 2 node: camera topics and queries in, answers and points out.
 
 Configure loads the model, activate listens and answers, deactivate stops, cleanup frees the model. Nothing here thinks:

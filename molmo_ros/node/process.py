@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node's process, from its first moment on: signals."""
 
 from __future__ import annotations

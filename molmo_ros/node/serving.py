@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node while it serves: ROS, the executor, and an end that leaves nothing and does not hang."""
 
 from __future__ import annotations

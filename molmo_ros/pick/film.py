@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The film of the hand at work: a second camera beside the first, and the GIF of what it saw."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How the hand and the camera are told what to do, in standard messages: the topics, and what their fields mean.
 
 A command is carried out as a whole before the next one, and answered on the topic beside it by a message with the

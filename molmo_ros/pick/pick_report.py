@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is printed and drawn of picks: a line for each, the table of causes, pictures with region and grasp."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a pick was right by the simulator's truth, and which part of the way was at fault where it was not."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A small planner: asks for a thing by its name, moves the hand to the grasp, closes, lifts.
 
 It knows nothing but the node's service `point_at`, and a robot whose hand and camera go where they are told. What it

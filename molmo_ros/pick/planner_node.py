@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The planner as a ROS 2 node: a name on `~/pick`, and what came of it on `~/outcome`.
 
 What it went by is told, too: the service's answer on `~/answer` and `~/grasps`.

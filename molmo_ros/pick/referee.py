@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The judge's own ROS node: sets tables, tells the planner what to pick, listens in."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The simulated table as a ROS 2 node: an RGB-D camera, and a hand that does what it is told.
 
 Simulated time passes only while the hand carries out a command, or while the judge lets it pass (`~/hold`), so that a

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One pick from the setting of its table to the verdict."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Samples of more than 8 bits to 8: cameras of 10 to 14 bits send them in 16, whose upper bits are then empty."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a coded picture claims to be, after its structure was walked through and before anything was decoded."""
 
 from __future__ import annotations

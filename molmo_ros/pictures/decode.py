@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bytes of a coded picture to pixels, within bounds that hold whatever the bytes are."""
 
 from __future__ import annotations

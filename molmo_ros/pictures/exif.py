@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The orientation in EXIF data, and pixels turned by it (CIPA DC-008, tag 274)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Walks the markers of a JPEG as libjpeg does (ITU-T T.81, annex B)."""
 
 from __future__ import annotations

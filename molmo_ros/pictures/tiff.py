@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Walks the first directory of a TIFF (TIFF 6.0), and writes a new one with what decides pixels alone."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The first directory of a TIFF, or of EXIF data, which have the same layout (TIFF 6.0, section 2)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Walks the chunks of a WebP (RFC 9649)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A box around a visible surface: upright where it stands on a support, else along its principal axes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Connected surfaces of a depth image: what no support and no jump in depth parts."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A depth image with its rays: what all steps of finding regions read."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is seen at a point: the pixels and the visible surface of one object, or why there is no honest region."""
 
 from __future__ import annotations

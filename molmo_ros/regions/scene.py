@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The objects at an answer's points: their pixels, surfaces and boxes, from one depth image."""
 
 from __future__ import annotations

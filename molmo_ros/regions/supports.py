@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The planes that things stand on or before: tables, shelves, floors, walls.
 
 On a plane the inverse depth is linear in the pixel's ray: 1 / z = q . (x, y, 1), with q = n / d for the plane

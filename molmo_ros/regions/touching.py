@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One surface of several things that touch: cut where it turns inward, as solids do where they meet.
 
 A thing is convex for the most part, and two of them meet in a valley (Stein et al. 2014, "Object partitioning using

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes arranged for what is hard about the object at a point: bins, shelves, walls, flat and touching things.
 
 Each kind is a function of a seed; equal seeds give equal scenes.

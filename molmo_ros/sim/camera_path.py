@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera that moves as a robot's wrist does: smoothly, at arm speeds, and always looking near the table."""
 
 from __future__ import annotations

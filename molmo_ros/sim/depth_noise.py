@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What depth cameras make of exact depth: noise, steps, holes and pixels that fly, by the way they measure.
 
 Each model takes exact depth and gives what such a camera would measure. All are functions of an image float32 [h, w]

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A free-flying hand with two sliding fingers: a parallel-jaw gripper without an arm, in MuJoCo.
 
 Its frame is that of grasps: the origin midway between the fingertips, z the approach axis (from the hand to the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A process around one ROS node: signals, refused arguments, and an end that leaves nothing."""
 
 from __future__ import annotations

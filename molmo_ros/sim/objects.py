@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The things that stand on the simulated table: their names, colours and MuJoCo geometry."""
 
 from __future__ import annotations

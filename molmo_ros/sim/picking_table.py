@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Random tables with a hand above them, and the name of one thing on each that is to be picked up."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An RGB-D camera by ray casting: MuJoCo finds the surfaces (`mj_multiRay`), we shade them. Needs no GL.
 
 Colour, depth and segmentation come from the same rays, so the ground truth is exact.

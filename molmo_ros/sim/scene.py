@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Random tabletop scenes: objects dropped on a table, settled by physics, seen by one camera."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The simulated RGB-D camera as a ROS 2 node: `image`, `depth` and `camera_info` of one tabletop scene.
 
 The scene follows from the parameter `seed`, so any other process can rebuild it and knows the ground truth.

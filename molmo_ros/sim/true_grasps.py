@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Grasps by the simulator's own geometry: whether a thing can be taken hold of at all, whoever plans it.
 
 A pose counts where the open hand and its straight way there touch nothing, and both pads meet the object alone, on

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes as somebody types them first into a world file: boxes, spheres, cylinders, in pure colours."""
 
 from __future__ import annotations

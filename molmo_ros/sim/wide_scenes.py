@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes as people build them in simulators of their own: far and near, pure and dark colours, any light and lens.
 
 Of the same things as `Scene.random`, which stays the narrow one: a table half a metre away.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points followed between answers, at the camera's rate: OpenCV and numpy, no ROS and no torch."""
 
 from molmo_ros.tracking.catch_up import catch_up

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Corners on the surfaces around points: what optical flow can hold on to."""
 
 from __future__ import annotations

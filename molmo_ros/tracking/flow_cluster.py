@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How clusters of features moved from one frame to the next: Lucas-Kanade, checked backwards, fitted robustly.
 
 Places are complex numbers x + iy [px], so that a similarity is one multiplication and one addition.

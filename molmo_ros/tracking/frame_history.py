@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The recent frames of one camera, kept so that an answer about an old frame can be followed until now."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera frame as the tracker sees it: grey with coarse colours, and no wider than following points needs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The surface around a point that looks alike: which pixels move with it, and how large it is."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Follows points from frame to frame until they are lost.
 
 Of every point the surface around it is kept: features on it, and what it looked like. A step predicts its motion from

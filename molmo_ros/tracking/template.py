@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the surroundings of points looked like, found again to a fraction of a pixel: no drift from frame to frame.
 
 Inverse compositional Lucas-Kanade of a similarity (Baker and Matthews, Lucas-Kanade 20 Years On, IJCV 2004), with

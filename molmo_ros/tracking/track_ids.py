@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which point of a new answer is which object that is being followed already."""
 
 from __future__ import annotations

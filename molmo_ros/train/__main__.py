@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`python -m molmo_ros.train`: renders the scenes, trains, and evaluates; may be stopped and started again."""
 
 from __future__ import annotations

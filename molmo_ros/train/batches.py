@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Batches for training: views with their dense labels, and several queries packed behind each view."""
 
 from __future__ import annotations

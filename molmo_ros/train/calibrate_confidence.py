@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Fits and tests the calibration of a checkpoint's confidences on held-out scenes with known truth.
 
 `python -m molmo_ros.train.calibrate_confidence [MODEL]` renders scenes that neither training nor evaluation has seen,

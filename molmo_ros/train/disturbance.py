@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Views that are harder than those the embedded checkpoint was trained on: dark, noisy, blurred, covered, small.
 
 A checkpoint that is right 98 times out of 100 shows nothing about its confidence; with these there are errors.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Evaluates a checkpoint on held-out scenes, through the same pipeline that a robot uses.
 
 `python -m molmo_ros.train.evaluate [MODEL] --scenes 200` renders 640x480 views of scenes that training never saw

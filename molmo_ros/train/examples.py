@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures of the simulator for whoever builds an engine: to calibrate quantisation on, and for the quality gate."""
 
 from __future__ import annotations

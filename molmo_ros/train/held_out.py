@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes that training never saw, with their truth: the narrow table, wide scenes, and recorded pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the embedded checkpoint is trained on: text with soft coordinates, dense labels, and a pointing loss.
 
 Only the text loss concerns the released weights' own outputs; the heads of the other two are thrown away.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Muon in float32.
 
 torch's own orthogonalises in bfloat16 whatever the machine is; on processors without it that took half of a step.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a number format does to answers: the same held-out scenes and queries in each, next to float32.
 
 `python -m molmo_ros.train.precision [MODEL] --scenes 500 --device cpu` prints a Markdown table. Scenes and queries are

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is asked about a rendered scene, and the right answer, in Molmo2's answer format.
 
 Labels name every object they fit: "cube" with two cubes in view means both. Answers list points from left to right.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How good scores are at telling right from wrong, and how true they are as probabilities.
 
 All functions take scores [n] in [0, 1] and outcomes [n], True where what was scored turned out right.

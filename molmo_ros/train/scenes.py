@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Rendered training scenes on disk: shards of small views, their segmentation and their objects' names.
 
 `python -m molmo_ros.train.scenes FOLDER --shards N` renders what is missing and may be stopped at any time.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The embedded checkpoint's config.json: a Molmo2 with everything small but the structure."""
 
 from __future__ import annotations

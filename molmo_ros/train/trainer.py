@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Trains the embedded checkpoint.
 
 `python -m molmo_ros.train.trainer FOLDER` first teaches the tower alone on dense labels, then the whole model on

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The embedded checkpoint's tokenizer: byte-level, whole words of its small world, one token per number.
 
 Numbers of up to three digits are single tokens, as in the OLMo members of the family. Any text can be

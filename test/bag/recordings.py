@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Recordings of the simulated camera. Written by rosbags with the message types that it brings, not by this package."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Finding the camera among topics as drivers name them."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Definitions of molmo_msgs as rosbags reads them, held against the hashes that ROS's own generator computed."""
 
 import json

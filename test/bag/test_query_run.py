@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Runs over recordings, and what they write: read by rosbags with the definitions in the new bag alone."""
 
 import json

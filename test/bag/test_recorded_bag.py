@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is read of bags of every kind, against what was written: by rosbags, by MCAP's own writer, by sqlite3."""
 
 import gzip

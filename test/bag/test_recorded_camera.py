@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Inputs of a recording that do not belong together, or have no stamps: decided as in the node."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The fuzzer of answers, briefly; and that it would see what it is for."""
 
 import random

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A short run of the fuzzer of bags (`python -m benchmarks.bag_fuzz` is a long one), and that it sees faults."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmarks of engines run, and print what they promise, at the embedded models' size."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command for the first day with a GPU, whole, on a machine without one."""
 
 import json

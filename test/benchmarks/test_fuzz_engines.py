@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changed engines: a short run of the fuzzer, and that it sees what it looks for."""
 
 import sys

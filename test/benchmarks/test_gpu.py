@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmark of GPUs, at the embedded model's size on the CPU: every part runs to its end or says why not."""
 
 import json

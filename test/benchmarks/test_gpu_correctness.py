@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The comparison of all ways of running the embedded model, on the CPU and on few scenes."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parts of benchmarks in processes of their own: what comes back of those that end well, badly, and not at all."""
 
 import time

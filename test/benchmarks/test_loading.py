@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmark of loading, at a hundredth of the size: what it writes is a checkpoint, what it measures is real."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """No point of inputs that do not belong together is placed wrongly: against where the renderer's rays meet surfaces."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmarks of the node run to their end, each at its smallest; how long things take is their own matter."""
 
 import json

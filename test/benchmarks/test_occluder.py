@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What passes in front: where it is, and that the truth says so."""
 
 import numpy as np

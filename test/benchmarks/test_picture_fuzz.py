@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A short run of the fuzzer of pictures; the long one is `python -m benchmarks.picture_fuzz`."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The check against cameras in processes of their own, with one thing wrong each; and that its lines cure it."""
 
 import re

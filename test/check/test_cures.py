@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which line is named for depth that has no picture's stamp, and for a K: by streams and lenses that are known."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What was found many times is told once."""
 
 from molmo_ros.check.finding import Finding, Grade, Looks, told_once

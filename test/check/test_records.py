@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the records of topics and of the clock say, against streams that are known."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A server on this machine that speaks the part of the Hugging Face hub's protocol that a download uses."""
 
 import contextlib

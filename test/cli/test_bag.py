@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros bag`: what it refuses, how it ends, and that what was done is kept."""
 
 import os

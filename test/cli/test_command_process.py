@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command line as a process: interrupts, also where they were ignored at first, full disks and closed streams."""
 
 import os

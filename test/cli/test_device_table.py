@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros models --device`: what models would take, marked as computed."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros engines`: real folders, written as a build writes them, and damaged by hand."""
 
 import hashlib

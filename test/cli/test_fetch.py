@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`molmo-ros fetch` as people call it, in a process of its own, against a hub on this machine."""
 
 import errno

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command line as people call it: `main` with arguments, its exit code, what it prints."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`point`, `ask`, `count` and `describe` with several pictures: what reaches the model, what is printed and saved."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What reaches a terminal: held against ECMA-48's controls and Unicode's own list of what is not shown."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The README's `molmo-ros` commands, run as they stand there."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Workspaces of colcon, with this repository in src/ as `git clone` puts it there."""
 
 import os

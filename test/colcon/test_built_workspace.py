@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A workspace with this repository and two packages that use its messages, built in each way and sourced.
 
 Its messages are compiled once, and installed in four ways.

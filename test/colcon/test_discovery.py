@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What colcon finds in a workspace that has this repository in it, and in which order it builds."""
 
 import configparser

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What colcon cannot build ends early, in a sentence that says what to do."""
 
 import re

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`rosdep install` brings what the node needs from apt, on every distribution, and stops at nothing.
 
 With the real rosdep and a database of its form, made of the names in rosdep_keys.yaml; nothing is installed.

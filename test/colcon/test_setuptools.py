@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The package is built and linked with each setuptools: 80 took out what colcon's --symlink-install calls."""
 
 import shutil

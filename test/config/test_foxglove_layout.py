@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The Foxglove layout: panels and their places agree, and topics and fields are those of the node."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The RViz view: classes that RViz has, topics and frame of this node and its simulated camera."""
 
 from pathlib import Path

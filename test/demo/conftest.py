@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A plan of the demo, whose scenes are rendered once."""
 
 import pytest

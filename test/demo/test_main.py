@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo as a process: how it ends when it cannot go on. (Its good end is `make demo`, which CI runs.)"""
 
 import os

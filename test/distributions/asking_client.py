@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera and a user in one process, to be run by another distribution's Python than the node's.
 
 `asking_client.py SEED` shows the node one simulated scene, asks about its first unmistakable object by every entrance,

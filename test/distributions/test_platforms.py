@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pages show the platforms that `config/platforms.yaml` declares, and the declaration agrees with the product."""
 
 import re

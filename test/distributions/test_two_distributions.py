@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A robot's parts on two distributions: node on one, camera and asker on the other, and the other way round.
 
 Shared memory is not among what they have in common (docs/distributions.md), so pictures go reliably, by UDP.

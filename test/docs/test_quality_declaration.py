@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """QUALITY_DECLARATION.md against REP-2004 and against what the repository can show."""
 
 from __future__ import annotations

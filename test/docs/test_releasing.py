@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The commands of docs/releasing.md, in a copy of the repository, with the real tools up to where something leaves."""
 
 from __future__ import annotations

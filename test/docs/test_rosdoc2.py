@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Both packages' pages as docs.ros.org builds them, by the real rosdoc2."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The documentation's site as `make docs` builds it: whole, without a warning, and every link leads somewhere."""
 
 from __future__ import annotations

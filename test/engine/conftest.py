@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The small random models of the vectors, and their graphs, for all tests of engines."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is refused before any work, and whether the estimate is near what comes out."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whole builds of the embedded model: what is installed, what is measured, and builds that end early."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Opening models with each engine: what is chosen, what is refused, and that nothing breaks where a package lacks."""
 
 import json

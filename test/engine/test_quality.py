@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The quality gate: what counts as the same answer, as drift, as good enough."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the quality gate asks, and that an engine which is wrong about one kind of picture does not pass."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One table of what can run a model: whoever lists runtimes, engines or number formats has them from there."""
 
 import argparse

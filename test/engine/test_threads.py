@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Threads of the CPU: how many, what they do between queries, and what becomes of them in a fork."""
 
 import json

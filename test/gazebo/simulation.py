@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`ros2 launch molmo_ros gazebo.launch.py` as a process, and Gazebo's services."""
 
 import os

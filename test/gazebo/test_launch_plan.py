@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Worlds as users have them: what the launch file starts for them, what it refuses, and what it says."""
 
 from pathlib import Path

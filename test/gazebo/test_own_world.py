@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A real Gazebo with a world, of the package or your own, and the node: right is what Gazebo says is where.
 
     MOLMO_GAZEBO_QUESTIONS=my_world.yaml python3 -m pytest test/gazebo/test_own_world.py

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Worlds and judgement against pictures that Gazebo rendered, and against mistakes made on purpose."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `launch/gazebo.launch.py` gives the node for the tabletop, with pictures of it that Gazebo rendered.
 
 The player publishes them as Gazebo does: its clock, the frame of a sensor without a tag, SDF's default calibration.

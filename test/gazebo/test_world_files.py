@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The shipped worlds: what is in them, by SDF's own parser and description, and what is made of them."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Asks the node about a world, and knows from the pose publishers where things are."""
 
 import time

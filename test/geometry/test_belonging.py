@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Each fact that can say that two inputs are not of the same camera, size or moment, alone."""
 
 import pytest

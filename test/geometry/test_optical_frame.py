@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Optical frames and others, told apart by names and by a tree of frames built by hand."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Coordinates in a cloud's bytes, written by struct, which knows nothing of numpy's views."""
 
 import struct

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which resolution a camera matrix was made for, by where its principal point lies."""
 
 import numpy as np

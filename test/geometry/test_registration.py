@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Depth of another camera in the picture, against planes that are known, and what a ray caster sees from there."""
 
 import tracemalloc

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Rigid transforms by their invariants, and against homogeneous matrices of OpenCV's rotations."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Normals of surfaces that were rendered from formulas, and orientations by their invariants."""
 
 import cv2

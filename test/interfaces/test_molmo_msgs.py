@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The installed molmo_msgs: those of this repository, and the same to an independent reader.
 
 rosbags reads .msg files and CDR with code of its own, and knows the distributions' definitions.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The launch file of the first look: its table and choices always, all of it where launch is installed."""
 
 import ast

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The launch file for Gazebo: its tables always, all of it where launch and ros_gz's launch file are installed."""
 
 import ast

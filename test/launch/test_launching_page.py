@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """docs/launching.md: its blocks parse, name what exists, and run where launch is installed."""
 
 import ast

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The simulator's scenes with its own segmentation as regions: what a perfect finder of regions would say."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Grasps of boxes, cylinders and balls whose shape and place are known, and what is refused."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Free room on a support, against discs drawn on the true table."""
 
 import numpy as np

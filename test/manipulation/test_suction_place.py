@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Flat discs for a suction cup, on bodies whose flat parts are known."""
 
 import numpy as np

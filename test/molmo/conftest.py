@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A small byte-level tokenizer with Molmo's special tokens, whose ids fit the tiny vectors' configs, and checkpoints.
 
 The random weights of the tiny vectors say nothing meaningful, so for the outcomes of an answer some are rewritten to

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parts of different checkpoints, put into one folder by mistake."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole way from an image and words to an answer, on checkpoint folders made from the tiny vectors."""
 
 import threading

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the pipeline does with bad images, words, arguments and checkpoints."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The table of statuses, held against the messages' definition, the docs and the orders that decide."""
 
 import itertools

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What another part of the program makes torch's default dtype and device must not change a model."""
 
 import ast

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is left to the first query of a GPU, on the stand-in for one."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A robot for the node's tests: the node in a process of its own, and the topics around it over DDS."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Plays recorded frames as Gazebo and ros_gz_bridge would: a process, with their topics, headers, clock and defaults.
 
     python test/node/gazebo_player.py [--frame-id camera/link/rgbd] [--rate 10] [--clock-hz 1000] [--factor 1.0] ...

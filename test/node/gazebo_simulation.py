@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gazebo's tabletop played at a node: the player's process, TF, and where the red cube is."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A second client in a process of its own: services, goals and questions about other things, one after the other.
 
 `other_client.py ROUNDS [CAMERA]` asks that many times about things at the picture's lower edge, and about nothing.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What comes out for good input: metres, pixels, header, kinds of query."""
 
 import math

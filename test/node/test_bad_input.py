@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bad input: a clear result each time, and the next good frame is answered."""
 
 import array

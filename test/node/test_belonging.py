@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A running node told, over DDS, that its inputs do not belong together."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`/diagnostics` of a running node: what a robot's monitor sees of the life cycle, the cameras and the last error."""
 
 import time

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node with the embedded checkpoint: real weights, real DDS, the simulator's truth."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The examples for planners, as a person starts them, with a node that sees a box on a table."""
 
 import importlib.util

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What Fast DDS calls things: by the installed version, and as the middleware itself does."""
 
 import os

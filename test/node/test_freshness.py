@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which frame is answered: the newest, never an old one, and never one from another time."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The node in a simulation: pictures that Gazebo rendered, with its topics, headers, clock and defaults."""
 
 import re

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures that Gazebo rendered come over Gazebo's own transport and messages to a bridge, and over DDS to the node.
 
 The bridge reads the configuration that is shipped with the tabletop, and places come from Gazebo's pose publishers. The

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Nobody outside ends the node: what a peer may send that no one should, and that the node answers afterwards."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A picture of 8000x6000 (144 MB): nine times the shared memory of the profile, so it comes in pieces."""
 
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Both ways of every library: with packages that are put on the path here, and without."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The objects at the points over DDS: asked for, on topics, late and from bad input; held against the simulator."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A running node whose depth is of another camera, over DDS: registered by its calibration and TF, or refused."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parameters that change while the node works: nothing is lost, and what holds from when is defined."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One queue in front of one model: who goes first, who makes way, and what is answered together."""
 
 import time

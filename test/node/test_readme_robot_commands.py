@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The README's `ros2 topic`, `service`, `action` and `param` commands, sent to the node as those tools would."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The standard messages beside the full record: each with the image's own header, and made only while wanted."""
 
 import cv2

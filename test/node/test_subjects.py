@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A topic keeps its subject: whoever asks for what, the topics of the current points are about the continuous queries.
 
 The red thing is at the left, the mug at the right, and what others ask for at the lower edge; so a column or a row

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points in a robot's own frame: transforms over DDS, at the image's stamp; normals of surfaces."""
 
 import math

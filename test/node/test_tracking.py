@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points between slow answers, over DDS: a red patch moves over a gray table, and its place in every frame is known."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A robot's transforms: base > rail (static) > wrist (1 m/s along x since time zero, 20 Hz) > camera (static)."""
 
 import math

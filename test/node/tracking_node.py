@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """molmo_node with a model that finds the red patch of a gray picture, slowly: what it says is as old as it is true.
 
 The label says how long an answer takes, such as `red patch, 0.7 s`. It finds nothing where nothing is red.

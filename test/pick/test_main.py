@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Ten picks with everything real: table, node, planner and judge in processes of their own."""
 
 import os

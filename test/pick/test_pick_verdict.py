@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The judge by a real table's truth: it can say no, and why."""
 
 from dataclasses import asdict, replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The planner against a service and a robot that only write down what they are told."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures that claim more than they hold, each decoded in a process of its own whose memory is measured."""
 
 import json

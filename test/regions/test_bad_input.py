@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Depth and points that no region can be found for: a reason each, never an exception."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Regions in pictures that Gazebo rendered (worlds of our own): depth and masks of another renderer."""
 
 from __future__ import annotations

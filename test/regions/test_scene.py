@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Regions of clean tabletop scenes, held against the simulator's masks; and what has no region."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Regions of solids whose depth has a formula: a truth that no renderer stands between."""
 
 from __future__ import annotations

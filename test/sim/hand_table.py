@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A table with one cube and the hand above it."""
 
 from dataclasses import asdict

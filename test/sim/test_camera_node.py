@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The simulated camera as a process of its own, seen by a subscriber."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The moving camera: where it starts, how fast it moves, and that the table stays in view."""
 
 import math

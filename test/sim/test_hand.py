@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The hand: what it holds stays held, what it does not hold stays where it is."""
 
 import mujoco

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tables to pick from, and the hand above them: equal for equal seeds, and honest physics."""
 
 from dataclasses import asdict

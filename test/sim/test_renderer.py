@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ray-cast camera against geometry known from elsewhere."""
 
 import numpy as np

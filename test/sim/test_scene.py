@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes: equal seeds, objects at rest on the table and in view."""
 
 import mujoco

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a grasp exists, by geometry: what it finds lifts in physics, and it can say no."""
 
 from dataclasses import replace

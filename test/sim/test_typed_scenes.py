@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Typed scenes: what somebody types first, all of it to be seen, and told apart by its words."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Wide scenes: what they promise about distance, lens, sizes and colours, and that each thing can be seen."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An answer about an old frame is brought to the newest one."""
 
 import numpy as np

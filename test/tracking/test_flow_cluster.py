@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Robust motion of clusters, against motions that are made."""
 
 import numpy as np

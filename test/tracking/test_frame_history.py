@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ring of recent frames: its bounds, its clock, and threads."""
 
 import threading

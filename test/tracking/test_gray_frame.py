@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames for the tracker: what is kept, and that pixels find their way there and back."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tracking against the simulator's truth: a moving camera over tables. benchmarks/tracking.py does it at length."""
 
 import numpy as np

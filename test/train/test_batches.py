@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Training batches against the product's own prompt, image processor and parser."""
 
 import numpy as np

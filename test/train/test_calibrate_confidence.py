@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Collecting, fitting and reporting, on a few scenes; the figures of the whole run are in docs/confidence.md."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Disturbed views: other pixels, and a truth that follows them."""
 
 import numpy as np

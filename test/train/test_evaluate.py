@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The evaluation's judgement, and the embedded checkpoint's quality on a few held-out scenes."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The simulator's pictures that engines are built with: their own, the same each time, and with questions."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Held-out scenes: their truth fits their pictures, and recorded ones are read as they lie."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Windows: a part of a view has the labels of its place, and the tower sees it as it sees the whole."""
 
 import numpy as np

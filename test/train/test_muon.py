@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Muon in float32 against torch's own, and against the singular values that it promises."""
 
 import pytest

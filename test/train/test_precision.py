@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What counts as agreement between number formats, and that half precision agrees on the embedded checkpoint."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Queries about made-up scenes: right answers, in a form that the product's own parser reads."""
 
 import numpy as np

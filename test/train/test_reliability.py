@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Measures of scores, against their definitions written as plain loops, and fits against what made the data."""
 
 import itertools

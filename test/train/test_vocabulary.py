@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The embedded tokenizer: any text round-trips, numbers are one token, markers cannot be spelt."""
 
 import numpy as np

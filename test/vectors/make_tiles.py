@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How `molmo2-4b-tiles` was made: a picture of 2x2 tiles through transformers' own Molmo2, with the weights of
 `molmo2-4b-tiny`. Run it as `python test/vectors/make_tiles.py`; the other vectors have 1x1 and 1x2 tiles."""
 

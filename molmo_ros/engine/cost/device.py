@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Devices as their data sheets have them: memory, its bandwidth, and the tensor cores' rates.
 
 The rates are of dense products that are summed up in float32: SMs times clock times what an SM does in a cycle. GeForce

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a model takes on a device: memory, time to a first point, tokens per second. Computed, not measured.
 
 The floor of a time is what no program can beat: bytes over the memory's bandwidth, or operations over the tensor cores'

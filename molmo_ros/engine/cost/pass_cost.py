@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bytes and operations of one pass of each network, from its config alone.
 
 Counted is what a pass cannot do without: every weight that it uses, read once; keys and values, read and written once;

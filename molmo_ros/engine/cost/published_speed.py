@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Speeds that others measured on named devices, of models whose shape is known: what computed floors are held against.
 
 Each stands beside the floor that `pass_cost` computes for the same model on the same device; from these come the shares

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole shape of a released model, from its description in config/models: nothing has to be fetched."""
 
 from __future__ import annotations

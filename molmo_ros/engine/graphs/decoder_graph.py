@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The decoder as an ONNX graph over a static KV cache; the twin of `network/decoder.py`.
 
 One graph serves prefill, decode, the verification of several tokens, and several prompts packed behind one image:

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A block's mixture of experts in the decoder's graph; the twin of `network/experts.py`.
 
 It is one node, MoE, which onnxruntime has beyond ONNX's own operators; it reads the weights of chosen experts only.

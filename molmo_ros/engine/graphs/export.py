@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A model's two graphs, in a folder or in memory."""
 
 from __future__ import annotations

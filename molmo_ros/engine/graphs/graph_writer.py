@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An ONNX graph under construction: nodes, small constants, and weights that are written one at a time.
 
 Weights never meet in memory: the graph names them, `save` asks for them one after the other and writes each to the

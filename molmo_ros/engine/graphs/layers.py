@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Layers that both graphs are made of, as ONNX nodes; each has the name and arguments of its torch twin."""
 
 from __future__ import annotations

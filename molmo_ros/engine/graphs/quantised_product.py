@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A linear layer with a quantised weight, as the ONNX nodes that onnxruntime and TensorRT both take.
 
 The weight is a DequantizeLinear of the stored values, and so are the inputs where a format rounds them; TensorRT

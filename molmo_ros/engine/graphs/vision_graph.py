@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The vision side as an ONNX graph: tower, pooling and projector; the twin of `network/vision.py` and `connector.py`.
 
 | input | type | shape | what |

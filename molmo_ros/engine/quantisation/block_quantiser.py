@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One decoder block, quantised on the inputs that its layers had: scales folded, groups clipped, weights rounded.
 
 Scales and limits are those under which rounding changes a layer's outputs least, by trying them on real inputs. Scales:

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prompts that a decoder is calibrated on: pictures with queries, as they are when they enter its first block."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A decoder quantised block by block, so that no more than one block is ever in memory.
 
 Each block gets what the blocks before it make of the prompts at full precision. What is finished is kept: the same

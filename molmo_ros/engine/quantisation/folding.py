@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scales of a layer's inputs, folded into the weights around it so that the block computes what it did.
 
 Every linear layer of a block has something before it that scales its inputs one by one: the weight of the norm (for

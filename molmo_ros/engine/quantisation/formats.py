@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which linear layers of a decoder get which number format at each precision.
 
 | precision | weights | scales | inputs |

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Four-bit values two to a byte, as ONNX and TensorRT keep them: the first one in the low half."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the inputs of a linear layer looked like while pictures went through its block."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The weight of a linear layer in few bits, and how inputs are rounded where a format rounds them."""
 
 from __future__ import annotations

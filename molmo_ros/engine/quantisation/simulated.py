@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A quantised model in torch: what its engine answers, without the chip that it is for."""
 
 from __future__ import annotations

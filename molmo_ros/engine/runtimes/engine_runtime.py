@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An engine behind the interface that torch has too: passes of the right size over graphs of fixed limits."""
 
 from __future__ import annotations

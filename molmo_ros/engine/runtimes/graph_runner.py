@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What runs the two graphs of an engine, and how it is opened."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The networks that TensorRT parsed, computed in torch: its own understanding of the graphs, without a GPU."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the inputs and outputs of an engine's two graphs must be, whatever runs them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One engine of TensorRT, and the contexts that run it over torch tensors."""
 
 from __future__ import annotations

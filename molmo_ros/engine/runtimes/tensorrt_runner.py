@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Engines of TensorRT, over torch tensors on a CUDA device."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where an engine is built, and how it becomes one of this machine's engines.
 
 `<home>/.building/<name>` holds the parts while they are made, and keeps them when a build ends early. A finished build

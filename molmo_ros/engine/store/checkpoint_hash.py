@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What identifies a checkpoint: the content of its config.json and of its weights.
 
 Reading 16 GB takes half a minute. So hashes come from the folder's own checksums where it has them, as every fetched

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether an engine is the right one for a checkpoint and a machine."""
 
 from __future__ import annotations

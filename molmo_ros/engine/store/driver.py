@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the NVIDIA driver says about this machine's GPU, without loading torch."""
 
 from __future__ import annotations

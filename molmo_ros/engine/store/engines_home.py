@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where engines are on this machine, what they are called, and how one is found."""
 
 from __future__ import annotations

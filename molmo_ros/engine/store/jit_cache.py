@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What TensorRT for RTX compiled on this machine, kept beside the engine: otherwise every start compiles it again."""
 
 from __future__ import annotations

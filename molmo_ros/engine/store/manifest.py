@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The manifest of an engine: what it was built from, by what, for what, and what its files should be."""
 
 from __future__ import annotations

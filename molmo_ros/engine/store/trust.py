@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether files and folders may be used: only those that nobody else could have written.
 
 A serialised engine is code. Its folder, the folder around it and all its files must belong to this user or to root, and

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An engine's files as its manifest says they are: read only while nobody else could have written them."""
 
 from __future__ import annotations

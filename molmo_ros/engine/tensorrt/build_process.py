@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The process that builds one engine: `python -m molmo_ros.engine.tensorrt.build_process`.
 
 Reads the request as JSON from its input. Prints one JSON object a line: progress, and at last a report or an error.

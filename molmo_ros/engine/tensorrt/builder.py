@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds one engine, in a process of its own: a native build cannot be interrupted, and may be killed for memory."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Checks of a parsed network against the graph it came from, run in every build.
 
 TensorRT's parser has been seen to drop an input of an attention and go on: the engine builds, and is wrong. So what

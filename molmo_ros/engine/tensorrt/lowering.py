@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From the canonical graphs to what a TensorRT has layers for. Weights stay where they are: only nodes change.
 
 TensorRT 10.15 and later, and TensorRT for RTX, take the canonical graphs nearly as they are and make native layers of

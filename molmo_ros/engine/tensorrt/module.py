@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The one place that imports TensorRT: the full one, or the one for RTX, whose Python interface is the same."""
 
 from __future__ import annotations

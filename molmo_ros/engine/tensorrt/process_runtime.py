@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The one logger and the one `Runtime` that a process has of a TensorRT.
 
 TensorRT keeps the first logger that it is given and uses it for everything in the process, after whoever gave it has

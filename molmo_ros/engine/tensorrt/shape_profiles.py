@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The range of every dynamic input of the two graphs.
 
 Kernels are chosen for the usual shape: a tower mostly sees as many crops as it may, a decoder mostly takes one token.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An answer while it is being generated: tokens to text to points, each handed out once it is complete."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An image after everything that needs no words, with its part of the KV cache."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From pixels to features in a prompt: everything that depends on the images of a query alone."""
 
 from __future__ import annotations

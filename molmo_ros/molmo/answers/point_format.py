@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ways in which models write points: as text, or as tokens of their own."""
 
 from __future__ import annotations

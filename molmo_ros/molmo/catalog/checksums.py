@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Checksums of a model folder: what its files should be, and which of them have been looked at.
 
 `checksums.json` lists every file with size [bytes] and SHA-256, and when a file was found right, its time of

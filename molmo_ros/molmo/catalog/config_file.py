@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The config.json of a folder with a whole model."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Downloads from the Hugging Face hub: one repository at one commit, file by file, resumed where it was broken off.
 
 Through huggingface_hub (addresses, token, retries, progress bars), which is imported only here and only when

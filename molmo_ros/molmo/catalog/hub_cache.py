@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Models that the Hugging Face hub's own programs left on this machine.
 
 Its cache holds a folder for each repository, `models--ORG--NAME`: `refs/main` names a commit, `snapshots/COMMIT/` has

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where the files of a model lie: in its folder, or, of an adapter, the others in the folder of its base model."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is read of a model before its weights: its shape, tokenizer and processing; an adapter's from its base."""
 
 from __future__ import annotations

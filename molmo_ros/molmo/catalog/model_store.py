@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where models lie on this machine: embedded in the package, fetched by name, or in a folder of one's own.
 
 A fetched model is a plain Hugging Face folder with a note of which commit it is. Nothing here asks the network;

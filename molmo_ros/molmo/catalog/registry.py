@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The released models: one YAML file each in config/models, and what they say about a checkpoint.
 
 Nothing here needs the weights, torch or the network.

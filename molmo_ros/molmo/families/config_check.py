@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether the values of a config can be those of a model, before anything is allocated by them."""
 
 from __future__ import annotations

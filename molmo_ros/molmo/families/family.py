@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What one family of models has of its own, outside of the numbers in its config."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Molmo-7B-D, 7B-O and 72B of September 2024 (arXiv:2409.17146): CLIP tower, crops padded to scale, causal
 attention, points as percentages.
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Molmo2-4B, -ER, -8B, -O-7B and their relatives (2025/26): SigLIP2 tower, crops stretched, image tokens that
 attend to each other, points per mille.
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MolmoPoint-8B, -GUI-8B and -Vid-4B (2026): Molmo2 with a head that points by choosing patches.
 
 Source: hub configuration_molmo_point.py and modeling_molmo_point.py.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MolmoE-1B of September 2024: vision part and prompts of the dense models, an OLMoE decoder.
 
 Source: hub config_molmoe.py and modeling_molmoe.py; OLMoE, arXiv:2409.02060. In one thing this does not follow

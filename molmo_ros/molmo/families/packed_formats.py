@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Weights in few bits, as other programs pack them: this package reads 16 and 32 bits, and packs by itself.
 
 What each looks like: `quantization_config` of config.json as transformers writes it, and what lies beside the weights.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which families there are, and which of them a config.json is of."""
 
 from __future__ import annotations

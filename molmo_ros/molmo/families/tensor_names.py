@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The hub's tensor names, as rules from the names of `MolmoModel`'s parameters."""
 
 from __future__ import annotations

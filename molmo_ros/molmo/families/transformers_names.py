@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The names that transformers' own Molmo2 has for the hub's tensors, which adapters trained with it carry.
 
 Source: transformers' conversion of Molmo2 checkpoints, which renames modules, cuts the fused projections, and joins the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The words that models are asked in and answer with, as they were trained.
 
 Sources: the prompt templates of allenai/molmo (September 2024) and of allenai/molmo2 (Molmo2; MolmoPoint was trained

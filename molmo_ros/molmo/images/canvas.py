@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Canvases: an image resized to the global view, or to the mosaic that the tiles are cut from."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an image costs in crops and tokens, and how much of it a latency target allows.
 
 The limit on tiles, `max_crops`, is the models' own control of latency. It works in steps: an image size has few

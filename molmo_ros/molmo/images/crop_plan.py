@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Everything about the processing of an image that depends only on its size, made once per size and kept."""
 
 from __future__ import annotations

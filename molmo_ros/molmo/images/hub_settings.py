@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading values of a checkpoint's image and video processing files: what every style needs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From an RGB image to what the vision tower takes: crops cut into patches, and the tables that place their
 tokens.
 

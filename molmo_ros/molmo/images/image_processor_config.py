@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The constants of a checkpoint's image processing, and how its Hugging Face files spell them."""
 
 from __future__ import annotations

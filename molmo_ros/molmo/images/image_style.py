@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ways in which images are resized and cut: what they differ in."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How long a query takes on this machine: a few coefficients, fitted to queries that were timed."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The September 2024 models' images: aspect ratio kept, resized with antialiasing, padded to the tiles."""
 
 from __future__ import annotations

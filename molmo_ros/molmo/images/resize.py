@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bilinear resizing with the weights of `torch.nn.functional.interpolate`.
 
 Resizing along one axis is a product with a sparse matrix: every output line is a weighted mean of a few

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Molmo2's and MolmoPoint's images: stretched to the tiles without antialiasing, and rounded back to 8 bits."""
 
 from __future__ import annotations

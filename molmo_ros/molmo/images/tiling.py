@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which crops an image is cut into, and which patches and tokens they become. Pure geometry: no pixels.
 
 A crop is `crop_size` pixels square, `patches` patches a side. Neighbouring crops overlap: a tile owns the

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The constants of a checkpoint's video processing: each frame is one small picture with its time before it.
 
 Frames are stretched to one crop and never tiled; more patches are pooled into a token than for images.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scaled dot-product attention, written out or through torch's fused kernel."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From patch features to image features in the decoder's embedding space: pooling and projection."""
 
 from __future__ import annotations

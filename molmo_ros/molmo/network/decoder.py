@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The language model: one decoder for OLMo- and Qwen-like blocks, with explicit positions and masks."""
 
 from __future__ import annotations

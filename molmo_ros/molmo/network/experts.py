@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A block's MLP as a mixture of experts: a router lets a few of many MLPs work on each token.
 
 Source: OLMoE, arXiv:2409.02060, section 2; hub modeling_molmoe.py.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Random values of parameters that no torch module makes, for training from nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys and values of every layer, in memory that is allocated once."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole model: vision tower, connector and decoder, and how image features enter the token sequence."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MolmoPoint's head: a hidden state chooses a patch, one of its subpatches, and a location in that.
 
 Source: hub modeling_molmo_point.py, PointPredictor. d is the width of the decoder, h that of the head.

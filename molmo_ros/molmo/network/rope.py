@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Rotary position embedding (rotate-half layout), plain or scaled by YaRN, in float32."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The vision transformer: patches of crops in, concatenated features of some blocks out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The total that an answer claims in words: "12", "Twelve.", "There are 12.", "a total of 1,250".
 
 Models are trained to say "Counting the … shows a total of N." and "There are N …." around their points, "There are

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points that older models write into plain text, where points were asked for.
 
     Click(12.3, 45.6)   (12.3, 45.6)   percent of the image, one decimal each

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whole numbers in English text: in digits, with thousands separators, and in words."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From MolmoPoint's point tokens to pixels of the original image.
 
 A point in an answer is three tokens and the object's number, here as the tokenizer spells them:

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points in fractions of a prompt's images, to pixels of the image that they are in."""
 
 from __future__ import annotations

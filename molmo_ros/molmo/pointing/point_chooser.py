@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Choosing tokens as MolmoPoint does: words and points in one distribution, and what they feed back."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which token may come next in an answer of MolmoPoint, so that its points are whole and in order."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ids that MolmoPoint's points are written with: they follow the vocabulary and depend on the prompt."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The points in an answer's text, in pixels of the original image.
 
 Formats read (sources: allenai/molmo and allenai/molmo2, their point decoders and data formatters):

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Text that may come from anyone, without characters that nobody sees."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prompts as token ids: the images' tokens, and what stands around the user's text.
 
 Sources: hub preprocessing_molmo.py (0924) and processing_molmo2.py (Molmo2, MolmoPoint).

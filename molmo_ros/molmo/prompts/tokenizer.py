@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A checkpoint's tokenizer: special ids by name, user text that never becomes one, streamed decoding."""
 
 from __future__ import annotations

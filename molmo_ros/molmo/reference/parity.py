@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Comparing the implementation with reference vectors: what the published code computed for a checkpoint.
 
 A vector folder holds a checkpoint (config.json, model.safetensors), input.npz (what went in) and logits.npz

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Comparing image preprocessing with the crops and tables of a reference vector."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Comparing MolmoPoint's head with reference vectors, step by step and down to pixels."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How far two computations of the same may be apart: another order of float32's roundings, and nothing else."""
 
 from __future__ import annotations

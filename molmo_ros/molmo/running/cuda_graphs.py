@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Steps over fixed memory as CUDA graphs: recorded once, then started as a whole.
 
 A token is hundreds of small kernels, and starting them one by one can take longer than running them.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Greedy decoding over a static KV cache, with every way in which it can end."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What runs a model's networks: torch on any device, or an engine that was built from the same weights.
 
 A runtime takes and gives torch tensors on its own device. Everything around it (image processing, prompts, choosing

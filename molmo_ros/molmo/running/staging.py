@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The way of pictures from the host to a CUDA device: through pinned memory, which the device reads by itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Decoding one token at a time over memory that stays where it is, so that a CUDA graph can be made of it."""
 
 from __future__ import annotations

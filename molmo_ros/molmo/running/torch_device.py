@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The device that a model is to run on: asked for by name, and there."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A model's networks run by torch, on the CPU or a CUDA device."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The evidence for points that are chosen among the patches of the images.
 
 Near means any patch that reaches into the square of `TOLERANCE` around the point; which slot and which place of its

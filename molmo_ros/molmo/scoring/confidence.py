@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How sure a model was: scores in [0, 1] from the distributions that an answer's tokens were chosen from.
 
 Two questions about each point:

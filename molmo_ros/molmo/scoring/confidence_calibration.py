@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scores to probabilities that are right as often as they say, for weights on which that was measured.
 
 `calibration.json` lies beside a checkpoint's weights and holds the few numbers that

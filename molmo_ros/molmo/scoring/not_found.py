@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The probability of the answer that nothing is there, whatever the model answered.
 
 It is the product of the conditional probabilities of the tokens of a not-found sentence. While the answer itself goes

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The evidence for points that are written as numbers: which other numbers could have been written.
 
 Near means within `TOLERANCE` of the written x, and of the written y given that x. A number of several tokens is

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """LoRA adapters in PEFT's format: a small file of changes to a base model, merged while that is read.
 
 A folder with adapter_config.json and adapter_model.safetensors; its tensors are `base_model.model.MODULE.lora_A.weight`

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Hugging Face checkpoint folders: config.json plus safetensors, under the hub's tensor names.
 
 Weights go from the files into a model built on the meta device, a few rows at a time and converted on the way, so

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Token embeddings straight from a checkpoint's files: a query needs few rows of a large table."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The hub's names of stored tensors where a training program wrote others around them.
 
 Wrappers add a segment to every name: torch.compile `_orig_mod.`, DistributedDataParallel `module.`, FSDP

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The parameters of a checkpoint folder, by the names that `MolmoModel` has for them, read when they are asked for."""
 
 from __future__ import annotations

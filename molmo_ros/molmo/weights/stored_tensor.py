@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where a tensor lies in a checkpoint's files, and what changes it while it is read."""
 
 from __future__ import annotations

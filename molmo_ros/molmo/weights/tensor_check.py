@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether the tensors of a checkpoint are those that its config.json calls for, and if not, why perhaps."""
 
 from __future__ import annotations

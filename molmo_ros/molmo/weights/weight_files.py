@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The safetensors files of a checkpoint folder: what their headers and the index say, before a weight is read.
 
 A file is eight bytes (the header's length, little endian), the header (JSON: name to dtype, shape and place), then

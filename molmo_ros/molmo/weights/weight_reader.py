@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Stored tensors into parameters, a few rows at a time, so that reading needs no memory to speak of."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A batch of requests about one camera: one frame is taken and encoded, and all of them are answered about it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Follows the points of a camera's continuous queries between answers.
 
 An answer is about a frame that is old by the time it comes. Its points are followed from that frame to the newest one,

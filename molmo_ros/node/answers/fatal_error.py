@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Faults after which the model cannot answer any more in this process."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pieces of an answer while it is made, with the places of its points."""
 
 from __future__ import annotations

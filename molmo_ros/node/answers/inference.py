@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The model behind the node: loading it, and asking it one query."""
 
 from __future__ import annotations

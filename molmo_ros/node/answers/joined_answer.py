@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One answer of several: to a request with several labels."""
 
 from __future__ import annotations

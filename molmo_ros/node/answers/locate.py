@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points in pixels to points in metres, by depth and calibration that belong to the picture."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Places of the points of one frame: what is needed for them is looked up once, when the first point comes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The objects at an answer's points, how to take hold of them, and the room at its places."""
 
 from __future__ import annotations

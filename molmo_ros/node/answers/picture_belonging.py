@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a camera's inputs are held against, by the parameters and by TF: the picture, and an optical frame."""
 
 from __future__ import annotations

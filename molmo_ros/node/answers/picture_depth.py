@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The depth of a picture's pixels, from whatever the camera gives: aligned depth, depth of another camera, a cloud."""
 
 from __future__ import annotations

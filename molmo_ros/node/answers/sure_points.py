@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Leaving out the points of an answer that the model was not sure enough of."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What follows the points of all cameras, while the node is active."""
 
 from __future__ import annotations

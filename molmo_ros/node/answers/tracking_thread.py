@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The thread in which a camera's points are followed, so that neither frames nor answers wait for it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Transforms between frames at an image's time, from /tf and /tf_static.
 
 With tf2_ros, which every installed ROS has, its buffer is used; with tf2_msgs alone, the package's own.

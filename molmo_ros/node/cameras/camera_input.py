@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One camera's topics: its newest picture, its depth images and its calibration."""
 
 from __future__ import annotations

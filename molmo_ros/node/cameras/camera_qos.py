@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How cameras are listened to, and what the user's `qos_overrides` change of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """sensor_msgs/CompressedImage to numpy, as image_transport's plugins `compressed` and `compressedDepth` write it.
 
 Pixels stay the sensor's: an orientation in EXIF data is not applied, because calibration and depth do not follow it.

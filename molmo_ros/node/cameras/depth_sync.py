@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Finds the depth image that belongs to a picture: nearest stamp, within a tolerance."""
 
 from __future__ import annotations

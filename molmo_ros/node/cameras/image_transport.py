@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pixels of whatever an image topic carries: sensor_msgs/Image or sensor_msgs/CompressedImage."""
 
 from __future__ import annotations

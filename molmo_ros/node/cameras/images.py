@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """sensor_msgs/Image to numpy: pictures by cv_bridge where it is installed, else from the message's fields alone.
 
 Pictures become uint8 RGB; depth stays in its own unit as a view, so that only the pixels that are asked

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The camera of a sensor_msgs/CameraInfo, or of the user's own matrix."""
 
 from __future__ import annotations

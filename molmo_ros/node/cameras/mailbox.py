@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A mailbox with one slot: the newest frame wins, so nothing ever queues behind inference."""
 
 from __future__ import annotations

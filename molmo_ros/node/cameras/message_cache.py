@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The messages of a topic around its newest one, by stamp: over a span of time, within a number of bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reads one camera's pictures: what its frames have in common, and what there is to say about them."""
 
 from __future__ import annotations

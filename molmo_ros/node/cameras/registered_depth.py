@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Depth images that were made for pictures, kept for the next query about the same picture."""
 
 from __future__ import annotations

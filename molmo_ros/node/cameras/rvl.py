@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """RVL, the lossless depth compression of image_transport's `compressedDepth`.
 
 Wilson 2017, "Fast Lossless Depth Image Compression". Groups of three bits with a fourth that says "more follows",

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Why nothing comes on a topic, as far as the graph of nodes knows."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The current points: what the continuous queries say about each camera's newest frame, one message per frame."""
 
 from __future__ import annotations

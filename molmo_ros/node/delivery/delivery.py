@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Hands outcomes on: to the topics, to whoever asked, to the camera's tracker and to diagnostics."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What fails alone: it is logged, and whoever did it goes on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The thread in which objects are looked for at the points of answers, so that neither answers nor frames wait for it.
 
 Of a camera's current points only the newest are looked at: what is replaced before its turn is dropped. Whoever asked,

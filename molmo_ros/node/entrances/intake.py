@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where requests come in, from the topic, the services and the action: into the queue, or back with the reason."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The action `~/query`: an answer that streams, and that can be cancelled."""
 
 from __future__ import annotations

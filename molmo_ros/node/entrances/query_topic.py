@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The topic `query`, heard from reliable and from best-effort publishers."""
 
 from __future__ import annotations

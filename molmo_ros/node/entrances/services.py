@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The services `~/point_at` and `~/ask`: one request, one answer."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `/diagnostics` says about the node: its model, its queries and each of its cameras.
 
 The node's threads report what happens; a timer asks for the message. Keys and their formats are stable, and the

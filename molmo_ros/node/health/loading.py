@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tells people that a model is being loaded, which may take minutes."""
 
 from __future__ import annotations

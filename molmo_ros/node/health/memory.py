@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How much memory this process holds, in each state of the node's life cycle."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is known of the node, for diagnostics: of its cameras, its model and its queries."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Running figures about what the node does: latencies, rates, counts. Thread-safe, in memory that does not grow."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which share of a stream of pictures never arrived, told by the gaps between the stamps of those that did."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The heartbeat that a life-cycle manager, such as nav2's, watches an active node by.
 
 It needs bondpy (apt: ros-DISTRO-bondpy); without it there is none, and a manager must be told so by

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What anyone on the network made a callback raise: told, counted, and survived."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The time of `/clock`, taken at a steady pace whatever the pace at which it is sent."""
 
 from __future__ import annotations

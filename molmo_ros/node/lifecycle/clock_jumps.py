@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What people are told when the node's clock goes back, or is replaced."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a simulation's time goes on, and who sets it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What runs the node's callbacks: short ones at once, those that wait in threads of their own."""
 
 from __future__ import annotations

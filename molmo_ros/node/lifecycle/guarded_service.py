@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Services that answer whatever is asked: what their callback raises, and requests that name too much, are refused."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A managed node (https://design.ros2.org/articles/node_lifecycle.html) as a manager may rely on.
 
 What rclpy leaves to its users is done here, once: transitions that are not allowed are refused, what a transition

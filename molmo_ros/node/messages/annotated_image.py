@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The image with an answer's points and objects drawn into it, raw and as JPEG, of the image's own size and header.
 
 Nothing is added around the image: a pixel stays where camera_info says it is.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The picture that points are about once more, with its depth and calibration, for readers that synchronise exactly.
 
 All three have the picture's stamp: what `Belonging` found to belong to the picture may have been taken some

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The objects as MoveIt's planning scene takes them, where moveit_msgs is installed: added, moved and removed."""
 
 from __future__ import annotations

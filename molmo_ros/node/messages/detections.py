@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points as detections of vision_msgs 4 (Humble, Jazzy), for consumers that read those; where it is installed."""
 
 from __future__ import annotations

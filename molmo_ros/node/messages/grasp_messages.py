@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How to take hold of the objects of one image, as molmo_msgs."""
 
 from __future__ import annotations

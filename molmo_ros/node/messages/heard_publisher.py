@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A publisher of a message that is made only while someone listens."""
 
 from __future__ import annotations

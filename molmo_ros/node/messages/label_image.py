@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which pixel of the picture is of which object, as an image."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points as a visualization_msgs/MarkerArray for RViz and Foxglove: a ball, its label, an arrow along the normal; the
 box around the object, and a gripper where one is to take hold of it."""
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The visible surfaces of the objects as one point cloud, coloured and numbered."""
 
 from __future__ import annotations

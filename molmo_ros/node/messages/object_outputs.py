@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the node publishes about the objects at the points, and what shows them: boxes, pixels, surfaces, grasps."""
 
 from __future__ import annotations

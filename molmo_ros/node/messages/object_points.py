@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Outcomes to molmo_msgs: the one full record, from which every other published message is derived."""
 
 from __future__ import annotations

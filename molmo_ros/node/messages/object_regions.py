@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The points of an answer once more, with the object at each: its pixels' rectangle, its box, what the point is on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the node publishes at once: the full record, and the points as standard messages that consumers already read."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The points of an answer as geometry_msgs: all in pixels, all in metres, and the best one.
 
 All are derived from one molmo_msgs/ObjectPointArray. Pixels carry the image's own header; metres carry its stamp and

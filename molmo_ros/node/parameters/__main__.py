@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """`python -m molmo_ros.node.parameters > docs/parameters.md` writes the reference page."""
 
 from molmo_ros.node.parameters.reference_page import markdown

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every parameter of the node, declared once as data."""
 
 from __future__ import annotations

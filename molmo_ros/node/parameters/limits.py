@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A request's own limits beside the parameters of the same names."""
 
 from __future__ import annotations

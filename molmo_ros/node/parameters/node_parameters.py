@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The parameters of a running node: declared on it, and read as one typed snapshot."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the parameters `optical_frame` and `depth_frame` say: one frame, or `NAME=FRAME ...` for several cameras."""
 
 from __future__ import annotations

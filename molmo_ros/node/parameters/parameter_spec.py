@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One parameter of the node: its type, what it may be, and what it means."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The page about all parameters, docs/parameters.md."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The arguments that name topics, of the launch file and of the camera check."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a value of the right type must fulfil besides, parameter by parameter."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The objects at the points of one array: what the messages about them are made from."""
 
 from __future__ import annotations

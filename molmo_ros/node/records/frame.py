@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A received picture, and whether it is fresh enough to work on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What came of one request: everything that is published about it."""
 
 from __future__ import annotations

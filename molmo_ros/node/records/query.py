@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What people ask for, and how they write it on the `query` topic and in the `queries` parameter."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a continuous query is called in topic names: `red cube` has its points on `~/red_cube/point`."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A query on its way through the node: who asked, under which limits, and whom to tell."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a picture's pixels are in space: depth, calibration and transform that belong to it."""
 
 from __future__ import annotations

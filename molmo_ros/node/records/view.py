@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The picture that points are about, as it is handed on with them."""
 
 from __future__ import annotations

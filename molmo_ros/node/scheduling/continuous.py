@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Continuous queries: which of them are due, about which camera."""
 
 from __future__ import annotations

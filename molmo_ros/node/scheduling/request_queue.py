@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The one queue in front of the one model: most urgent first, bounded, and cancellable while waiting."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The thread that runs queries, one batch at a time; no ROS in it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where messages go: the middleware, or a bag."""
 
 from __future__ import annotations

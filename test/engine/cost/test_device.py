@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The devices' rates, computed from SMs and clocks, against the figures that NVIDIA prints."""
 
 import pytest

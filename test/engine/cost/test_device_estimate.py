@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Estimates against what others measured, and what must hold of them whatever they are."""
 
 from dataclasses import replace

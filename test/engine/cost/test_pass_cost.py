@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Bytes and operations by formula, held against what the ONNX graphs of every family say node by node."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The shapes that descriptions of models stand for, against the numbers of parameters that the hub holds."""
 
 from dataclasses import replace

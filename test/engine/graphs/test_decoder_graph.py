@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The decoder's graph in onnxruntime against the torch model, in every way in which it is used."""
 
 from pathlib import Path

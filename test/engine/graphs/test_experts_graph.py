@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A mixture of experts in onnxruntime, and written out for TensorRT, against a plain sum over the chosen experts."""
 
 from dataclasses import replace

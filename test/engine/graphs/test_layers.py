@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Norms of the graphs: whose epsilon each one has, and where RMSNorm casts back."""
 
 import json

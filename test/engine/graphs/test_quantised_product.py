@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Quantised graphs: onnxruntime computes what torch does with dequantised weights, TensorRT-RTX builds them."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The vision side's graph in onnxruntime against the torch model and the reference vectors."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What calibration gains over rounding to the nearest, on the inputs of real blocks."""
 
 import copy

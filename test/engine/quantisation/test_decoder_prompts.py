@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prompts to calibrate on: those that a whole model would see, made without its decoder."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A decoder quantised block by block into a folder: what is read when, interruption, resumption, damage."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A fold changes nothing that a block computes, in every dense model."""
 
 from pathlib import Path

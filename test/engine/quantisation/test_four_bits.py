@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Four-bit values against ml_dtypes and onnx's own packing."""
 
 import ml_dtypes

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The quantised model in torch against its graph in onnxruntime, and what it shares with the model it came from."""
 
 import numpy as np

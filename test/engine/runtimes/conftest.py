@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TensorRT's Python interface as far as the runner uses it, over onnxruntime on the CPU.
 
 It computes the real graph at the addresses that were bound, so that everything around the GPU is tested: names, shapes,

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whole answers through an engine against the torch model's, and what an engine refuses."""
 
 import re

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When TensorRT refuses, is out of memory or fails on its way: an outcome of the one query, and the next one works."""
 
 import gc

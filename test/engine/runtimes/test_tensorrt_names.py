@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What this package uses of TensorRT's Python interface, and which versions have it.
 
 Read from the bindings of the full TensorRT 10.3, 10.15, 10.16, 11.0 and 11.4 and of the one for RTX 1.7, which load

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The runner of TensorRT's engines: all but the GPU, over the real graphs; and what the real TensorRT refuses."""
 
 import numpy as np

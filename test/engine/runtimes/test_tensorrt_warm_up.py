@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """After the warm-up the first query makes no context, waits for no kernel, records nothing and takes no memory."""
 
 import numpy as np

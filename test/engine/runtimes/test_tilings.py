@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Image features of every family, for every kind of tiling and through every runtime, as the real processor cuts them.
 
 The truth is torch, which sees every crop by itself, whatever the processor says about crops that are the same.

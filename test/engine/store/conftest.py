@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Engines on disk whose files are small and real; nothing here runs them."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds that become engines: whole ones only, whatever ends a build, a disk or another build."""
 
 import errno

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The manifest of an engine: written, read, and everything that may be wrong with one."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Owners, modes and links: only what nobody else can have written is used."""
 
 import os

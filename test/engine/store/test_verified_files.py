@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sizes and hashes: an engine's files are what was built, and stay so while they are opened."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the building process does where TensorRT's parser or the machine is not as hoped."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Real builds by TensorRT for RTX on a machine without a GPU, what its parser makes of the graphs, and failures."""
 
 import os

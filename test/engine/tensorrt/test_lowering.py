@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The graphs for TensorRT without layers of language models compute the same as the canonical ones."""
 
 from collections import Counter

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is said of an answer once its last token has come."""
 
 from molmo_ros.molmo.answer import Asked

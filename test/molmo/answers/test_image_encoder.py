@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Several images and videos as one prompt, against transformers' own Molmo2 with the same weights."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MolmoPoint from an image and words to an answer, on a checkpoint that recites points.
 
 As in test_pipeline.py, attention and MLP outputs are zero, so that a token's state is its embedding and the head is

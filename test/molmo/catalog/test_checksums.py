@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The manifest of a model folder: what it notices, and what it does not read twice."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Models in the hub's cache: put there by the hub's own client, from a hub on this machine."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The descriptions of the released models, held against the models that this package builds from them."""
 
 import shutil

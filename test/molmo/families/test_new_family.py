@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A family on a network that is there: one record, and a row in the table of families. Nothing else knows its name."""
 
 import json

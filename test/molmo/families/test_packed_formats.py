@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Folders whose weights another program packed: the method is named, and what to do."""
 
 import json

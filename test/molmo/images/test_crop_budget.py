@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Costs of images against the reference's recorded tables, transformers' rule, and the crops really made."""
 
 import ast

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The image processor against the reference code's recorded outputs, transformers and torch's resize."""
 
 import hashlib

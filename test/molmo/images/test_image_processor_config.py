@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading the image settings of checkpoints in the layouts that exist."""
 
 import json

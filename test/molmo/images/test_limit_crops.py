@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The crop budget in whole queries: what limits and targets do to prompts, features and answers."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Resize weights against the ones that torch applies, read off by resizing an identity matrix."""
 
 import cv2

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The decoder's cache, masks and positions: every way to compute a token gives the same token."""
 
 from dataclasses import replace

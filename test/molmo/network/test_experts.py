@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The mixture of experts against a plain sum over all experts, and what a step may touch and call."""
 
 from collections import Counter

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The cache's bookkeeping; that decoding through it is right is tested with the decoder."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The model against what the published code computed, and what must not change its result."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Norms: the formula and the epsilon of each one in every family, and where RMSNorm casts back."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The point head's formulas, written again with loops and complex numbers, and its invariants."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Rotary embeddings against transformers' tables and against complex rotation."""
 
 import pytest

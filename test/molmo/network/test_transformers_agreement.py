@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A second truth: transformers' own Molmo2 with the same weights, on images and texts of no vector."""
 
 import json

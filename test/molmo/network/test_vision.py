@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The vision tower: which blocks are built and read, and that crops do not see each other."""
 
 from dataclasses import replace

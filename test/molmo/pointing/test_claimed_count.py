@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a text claims as a total, against what a reader of English would say; written down by hand."""
 
 import pytest

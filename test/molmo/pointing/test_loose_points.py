@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points in plain text: what is handed out, and when."""
 
 from molmo_ros.molmo.pointing.loose_points import LoosePoints

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whole numbers in English, against a writer of English numbers that shares nothing with the reader."""
 
 import pytest

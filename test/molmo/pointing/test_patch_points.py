@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Point tokens to pixels, against the reference's points and a search through the whole text at once."""
 
 import json

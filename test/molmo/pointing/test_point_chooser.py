@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Free-running decoding with points, token by token as the reference's; and one answer knows nothing of another."""
 
 import json

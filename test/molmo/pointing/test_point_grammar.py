@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whatever the scores, answers that keep to the grammar hold whole points in order."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The ids of point tokens against the bounds that the reference gave for its vectors."""
 
 from pathlib import Path

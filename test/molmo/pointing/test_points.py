@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points from text: against the official decoders' outputs, against generated truth, and against bad text."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points, totals and "not found" in words: outside of tags, in older spellings, and what only looks like them."""
 
 import pytest

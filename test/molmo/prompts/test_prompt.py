@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prompts: whole sequences of ids against the published processors', and the text in them."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the models are asked, in the words they were trained on, and which answers mean that nothing is there."""
 
 import pytest

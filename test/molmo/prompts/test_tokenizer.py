@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The tokenizer: names to ids, text that cannot become a marker, and decoding piece by piece."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Vectors that are changed, to be told from those of the reference."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parity reports: sound vectors pass, and every kind of damage or difference is seen and named."""
 
 import json

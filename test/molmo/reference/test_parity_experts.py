@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parity of the mixture of experts with the published code, and that its arrays are really compared."""
 
 import shutil

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parity of folders about several pictures, and of those of other sizes, with transformers' own Molmo2."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Recordings, and what becomes of a step where there can be none, on the stand-in for a CUDA device."""
 
 import pytest

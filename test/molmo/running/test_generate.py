@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Greedy decoding against recomputing the whole sequence for every token, and every way to stop."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How often the host waits for values of the device while an answer is made: each time the device stands still."""
 
 import torch

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is sent arrives; on CUDA devices through memory that is used again."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Decoding over memory at fixed addresses against decoding over what is filled, as far as a CPU runs it."""
 
 from pathlib import Path

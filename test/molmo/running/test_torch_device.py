@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Devices by name: those that are not there are told in one sentence."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The mass near a point that was chosen among patches, on a small image whose patches are known by hand."""
 
 import math

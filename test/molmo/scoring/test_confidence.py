@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scores of an answer: made of evidence, given to the right points, and calibrated."""
 
 import dataclasses

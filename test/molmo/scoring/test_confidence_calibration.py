@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Curves, the file beside the weights, and what happens where it does not belong to them."""
 
 import json

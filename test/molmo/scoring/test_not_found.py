@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The probability of saying that nothing is there, against whole sequences recomputed without a cache."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The mass near a written point, against sums over every number a toy model could have written."""
 
 import itertools

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """LoRA adapters in PEFT's format: merged as the formula says; transformers' own Molmo2 is the second one."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Folders whose files are missing, damaged, or of another model."""
 
 import shutil

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Rows of the checkpoint's files are those of the table, bit for bit."""
 
 import os

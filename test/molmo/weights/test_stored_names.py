@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Names that training programs put around a model's: what torch itself writes loads, two models in one do not."""
 
 import shutil

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An output head that is the embedding itself: stored, left out, or said of it wrongly."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Headers and indexes of safetensors files: against the library's own reader, and damaged in every way."""
 
 import json

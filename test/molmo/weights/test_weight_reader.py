@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading in chunks: equal to reading whole, small in memory, and strict about numbers."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which frame a request is answered about: interrupted rounds go on with theirs; none outlives a jump of the clock."""
 
 import array

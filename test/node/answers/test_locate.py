@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """camera_info, depth and pixels brought together, on real messages."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From an answer's points to their objects: pixels, places, grasps, and whatever goes wrong alone."""
 
 from dataclasses import replace

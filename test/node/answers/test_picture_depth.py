@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where depth of another camera lies, by a buffer of transforms; and that it is registered once a frame."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Points below a confidence are left out and counted; by itself, and in a node."""
 
 import pytest

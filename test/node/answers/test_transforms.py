@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Transforms over real DDS: from this process, and from a broadcaster in another one; where tf2_ros is installed,
 with it too."""
 

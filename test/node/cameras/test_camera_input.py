@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a camera keeps of what comes, on a clock that this test sets."""
 
 import threading

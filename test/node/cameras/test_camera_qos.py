@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which publishers a camera hears, over DDS, and what `qos_overrides` change."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Compressed messages written here by OpenCV and by the published description of the transports."""
 
 import struct

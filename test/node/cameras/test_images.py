@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Decoding against pictures that are encoded here by hand, or by OpenCV in the other direction."""
 
 import array

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Messages by stamp: within a span and a number of bytes."""
 
 import pytest

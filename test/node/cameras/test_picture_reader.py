@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is said about a camera's pictures; frames written here by hand."""
 
 import struct

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """RVL against an encoder written here by the paper (Wilson 2017), number by number."""
 
 import struct

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Why nothing comes on a topic: with real publishers that are not there, of another type, or not compatible."""
 
 import os

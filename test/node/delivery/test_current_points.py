@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When the current points of a camera are published, and which: one message per frame, however the answers come."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The thread that looks for objects: who waits for it, what it may drop, and how it ends."""
 
 import threading

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What does not get into the queue is told why, truly."""
 
 from types import SimpleNamespace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The action `~/query`: feedback while the answer is made, cancelling, and results, with real action clients."""
 
 import os

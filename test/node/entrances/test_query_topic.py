@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The topic `query` as every kind of publisher uses it, on a node whose continuous queries are an empty list."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The services `~/point_at` and `~/ask`, called by a client in another process."""
 
 import numpy as np

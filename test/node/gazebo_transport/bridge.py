@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From Gazebo's transport to ROS, as ros_gz_bridge does it: bridge.py RELAY CONFIG.yaml
 
 CONFIG is ros_gz_bridge's own, of which the topics' names are read. Frames are named `model/link/sensor` for Gazebo's

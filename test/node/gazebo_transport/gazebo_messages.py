@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gazebo's own messages as its package defines them, and `relay.cpp` compiled against its transport."""
 
 import subprocess

@@ -1,3 +1,6 @@
+// Copyright 2026 molmo_ros contributors
+// SPDX-License-Identifier: Apache-2.0
+
 /* Carries messages between Gazebo's own transport and two pipes, as they are: serialised.
 
    relay TOPIC...

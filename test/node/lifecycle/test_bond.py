@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The bond: without bondpy, its calls on a stand-in, and, where it is installed, with the real one."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is said of a clock that goes back: from where to where, who sets it, and not each time."""
 
 import time

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is said of a simulation's time that stands, with rclpy's own clock and graph."""
 
 import time

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Callbacks that wait stop nothing, and short ones make no threads: with rclpy's own node, services and topics."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The life cycle that managers rely on, by the services that they use; what the states hold only notes what happens."""
 
 import threading

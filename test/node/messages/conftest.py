@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A scene written by hand: two objects in a picture of 8x6 px, seen from a robot whose base stands elsewhere."""
 
 from types import SimpleNamespace

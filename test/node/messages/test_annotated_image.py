@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The picture with the points: right pixels changed, same size, a JPEG that others can read."""
 
 import io

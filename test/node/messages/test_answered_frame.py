@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The answered frame once more: bit for bit where it came so, and all of it with the picture's stamp."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a planning scene holds after what it was told: with the real moveit_msgs where it is installed."""
 
 import sys

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """vision_msgs from an answer: with the real package where it is installed, otherwise with its fields."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Grasps as messages: one entry for each point, in the array's frame."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The label image: numbers of points, with the picture's header."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Markers as RViz takes them: first the removal by camera, then balls, labels and arrows, which fade by themselves."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What several queries say about one image, as one message: when it is complete, and what it claims."""
 
 import pytest

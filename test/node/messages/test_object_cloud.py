@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The cloud of the objects: places in the array's frame, colours as PCL packs them, numbers."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One record of an answer into geometry_msgs: headers, frames, order, orientation and the best point."""
 
 import math

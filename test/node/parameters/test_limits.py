@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A request's own limits are held to the ranges of the parameters of the same names."""
 
 import math

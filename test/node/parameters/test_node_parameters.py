@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The typed snapshot of a real node's parameters: always what the node itself would say."""
 
 from dataclasses import FrozenInstanceError

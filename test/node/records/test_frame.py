@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 import pytest
 
 from molmo_ros.node.records.frame import FUTURE_SKEW, PastTime, refusal

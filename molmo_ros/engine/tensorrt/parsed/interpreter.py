@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Computes a parsed network in torch: by need, and with no value kept longer than it is read."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What each kind of layer computes of its inputs, in torch.
 
 Values are in the network's own types or, on request, floating-point ones of 16 bits as float32. Products and sums of 16

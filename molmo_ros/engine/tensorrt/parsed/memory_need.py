@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What computing a parsed network takes, told before it starts."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Reads a network of TensorRT, layer by layer, attribute by attribute.
 
 The bindings return layers as their base class; what a layer has beyond it is there once the object has its own class.

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A parsed network as plain data: what TensorRT holds, whatever graph it came from."""
 
 from __future__ import annotations

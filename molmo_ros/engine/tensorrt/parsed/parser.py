@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TensorRT's parser, for networks that are read and not built."""
 
 from __future__ import annotations

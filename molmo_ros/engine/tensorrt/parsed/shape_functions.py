@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Layers that move values without changing them, and those that compute shapes."""
 
 from __future__ import annotations

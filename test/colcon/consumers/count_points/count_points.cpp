@@ -1,3 +1,6 @@
+// Copyright 2026 molmo_ros contributors
+// SPDX-License-Identifier: Apache-2.0
+
 // Prints how many points a message has, and its type's hash as the linked library knows it.
 #include <cstdio>
 

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TensorRT's networks of the small models, parsed once for each lowering."""
 
 import pytest

@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Weights as TensorRT's bindings hand them out: arrays, and objects without an address."""
 
 import numpy as np

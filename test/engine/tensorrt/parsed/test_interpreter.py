@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What TensorRT parsed, computed and held against torch and the reference vectors, for every family and lowering."""
 
 import copy

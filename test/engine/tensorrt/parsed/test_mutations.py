@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a parser might misread: each must be seen by the computed network, whatever the guards see."""
 
 import pytest

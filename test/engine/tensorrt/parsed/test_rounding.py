@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TensorRT's parsed networks in their own types lose what torch loses in the same format, block by block."""
 
 import pytest

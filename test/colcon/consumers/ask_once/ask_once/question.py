@@ -1,3 +1,6 @@
+# Copyright 2026 molmo_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Asks the node one question and prints the status of its answer, and the file that its messages come from."""
 
 import molmo_msgs.srv
