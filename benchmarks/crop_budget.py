@@ -29,7 +29,7 @@ from molmo_ros.molmo.images.stretched_style import STRETCHED
 from molmo_ros.molmo.network.model import MolmoModel
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 
 TOWER_WIDTH, DECODER_WIDTH, BLOCKS = 256, 512, 4
 OPTIONS = GenerateOptions(max_new_tokens=TYPICAL_ANSWER)

@@ -1,12 +1,17 @@
 # Copyright 2026 molmo_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Times whole queries of the embedded model, next to transformers' own Molmo2 on the same weights.
+"""How many passes answers of the embedded model take, and how long: plain, with guesses, and several together.
 
-    python benchmarks/decoding.py [--model tiny] [--repeats 9] [--threads 1]
+    python -m benchmarks.decoding [--engine torch] [--scenes 40] [--seed 83000] [--threads 1]
 
-Both answer the same question about the same simulated view, in turns, in one process; medians of wall time.
-Both must say the same before anything is timed.
+Everything in one process, on the same weights, words and frames, in turns; medians. Beside it transformers' own Molmo2,
+plain and with its own guesses (prompt look-up). All must say the same, token for token, before anything is timed.
+
+* First questions: each label is asked once about each scene.
+* A camera that moves at 0.1 to 0.3 m/s: the same labels about the frame 0.5 s and 0.1 s later.
+* A still camera: the same labels about the next frame, with other noise.
+* 1, 2, 4, 8 and 16 labels about one frame, asked together, each for the first time.
 """
 
 from __future__ import annotations
@@ -15,21 +20,33 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from transformers import Molmo2ForConditionalGeneration
 from transformers.utils import logging
 
+from molmo_ros.engine.load import load_molmo
+from molmo_ros.molmo.answer import Answer, Asked
+from molmo_ros.molmo.answers.encoded_image import EncodedImage
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.prompts.prompt_text import count_prompt
-from molmo_ros.sim.renderer import render
+from molmo_ros.molmo.running.generation import GenerateOptions
+from molmo_ros.sim.camera_path import CameraPath
+from molmo_ros.sim.objects import COLORS, SHAPES
+from molmo_ros.sim.renderer import add_noise, render
 from molmo_ros.sim.scene import SENSOR, Scene
 
-SEED = 10_003
-LABEL = "things"
+LABELS = 4
+"""Of each scene, at most."""
+NOISE = 2.0
+"""Standard deviation of the sensor's noise [grey levels]."""
+TOGETHER = (1, 2, 4, 8, 16)
+PLAIN, GUESSED = GenerateOptions(drafts=False), GenerateOptions()
 MAX_NEW_TOKENS = 64
 
 
@@ -42,7 +59,7 @@ class TransformersModel:
         self.model = Molmo2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 
     @torch.inference_mode()
-    def answer(self, image, text: str) -> tuple[str, int]:
+    def answer(self, image, text: str, guesses: int | None = None) -> str:
         processed = self.ours.image_processor(image)
         prefix = self.ours.prompts.prefix([processed])
         query = self.ours.prompts.query(text, len(prefix))
@@ -61,52 +78,150 @@ class TransformersModel:
             do_sample=False,
             eos_token_id=sorted(self.ours.tokenizer.eos_ids),
             pad_token_id=0,
+            prompt_lookup_num_tokens=guesses,
         )
         new = output[0, len(ids) :].tolist()
-        return self.ours.tokenizer.decode([t for t in new if t not in self.ours.tokenizer.eos_ids]), len(new)
+        return self.ours.tokenizer.decode([t for t in new if t not in self.ours.tokenizer.eos_ids]).strip()
 
 
-def seconds(call: Callable[[], object]) -> float:
+@dataclass
+class AnswerTally:
+    """Answers of one kind, plain and with guesses."""
+
+    tokens: int = 0
+    passes: int = 0
+    answers: int = 0
+    plain_ms: list[float] = field(default_factory=list)
+    guessed_ms: list[float] = field(default_factory=list)
+
+    def row(self, name: str) -> str:
+        per_pass, ratio = self.tokens / self.passes, sum(self.plain_ms) / sum(self.guessed_ms)
+        return (
+            f"| {name} | {self.tokens / self.answers:.1f} | {self.passes / self.answers:.1f} | {per_pass:.1f} "
+            f"| {statistics.median(self.plain_ms):.1f} | {statistics.median(self.guessed_ms):.1f} | {ratio:.2f} |"
+        )
+
+
+def timed(call: Callable[[], list[Answer]]) -> tuple[list[Answer], float]:
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    answers = call()
+    return answers, (time.perf_counter() - started) * 1e3
+
+
+def ask(molmo: Molmo, encoded: EncodedImage, labels: Iterable[str], options: GenerateOptions) -> list[Answer]:
+    queries = [ImageQuery(asked=Asked.POINTS, label=label, options=options) for label in labels]
+    answers = []
+    for outcome in molmo.answers(encoded, queries):
+        if isinstance(outcome, Exception):
+            raise outcome
+        answers.append(outcome)
+    return answers
+
+
+def same(found: list[Answer], expected: list[Answer]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        if one.text != other.text:
+            raise SystemExit(f"guesses have changed an answer: {one.text!r}, was {other.text!r}")
+
+
+def compare(molmo: Molmo, image: np.ndarray, view: str, labels: list[str], tally: AnswerTally) -> None:
+    """Each label alone, plain and with guesses, about the same features."""
+    encoded = molmo.encode(image, view=view)
+    ask(molmo, encoded, ["thing"], PLAIN)  # the image's own prefill is no part of it
+    for label in labels:
+        plain, plain_ms = timed(lambda label=label: ask(molmo, encoded, [label], PLAIN))
+        guessed, guessed_ms = timed(lambda label=label: ask(molmo, encoded, [label], GUESSED))
+        same(guessed, plain)
+        tally.plain_ms.append(plain_ms)
+        tally.guessed_ms.append(guessed_ms)
+        tally.tokens += guessed[0].tokens + 1  # and the one that ends it
+        tally.passes += guessed[0].passes
+        tally.answers += 1
+
+
+def of_guesses(molmo: Molmo, seeds: range) -> dict[str, AnswerTally]:
+    names = "first question", "moving camera, 0.5 s later", "moving camera, 0.1 s later", "still camera"
+    tallies = {name: AnswerTally() for name in names}
+    for seed in seeds:
+        scene, rng = Scene.random(seed), np.random.default_rng(seed)
+        labels = sorted({thing.name for thing in scene.objects})[:LABELS]
+        path = CameraPath.random(scene.camera, rng)
+        for name, moment in zip(names, (0.0, 0.5, 0.6, 0.6), strict=True):
+            scene.camera = path.at(moment)
+            frame = render(scene, *SENSOR)
+            compare(molmo, add_noise(frame.rgb, rng, NOISE), str(seed), labels, tallies[name])
+    return tallies
+
+
+def of_packs(molmo: Molmo, seeds: range) -> list[tuple[int, float, float, float]]:
+    """For each number of labels: time plain and with guesses [ms], and passes of those with guesses."""
+    names = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
+    found: dict[int, list[tuple[float, float, int]]] = {count: [] for count in TOGETHER}
+    for seed in seeds:
+        scene, rng = Scene.random(seed), np.random.default_rng(seed)
+        there, frame = sorted({thing.name for thing in scene.objects}), render(scene, *SENSOR)
+        for count in TOGETHER:
+            half = there[: (count + 1) // 2]  # the others stand nowhere, or may
+            labels = [*half, *rng.choice(names, count - len(half), replace=False)]
+            encoded = molmo.encode(frame.rgb, view=f"{seed} {count}")
+            alone = [ask(molmo, encoded, [label], PLAIN)[0] for label in labels]
+            plain, plain_ms = timed(lambda: ask(molmo, encoded, labels, PLAIN))  # noqa: B023
+            guessed, guessed_ms = timed(lambda: ask(molmo, encoded, labels, GUESSED))  # noqa: B023
+            same(plain, alone)
+            same(guessed, alone)
+            found[count].append((plain_ms, guessed_ms, max(one.passes for one in guessed)))
+    return [
+        (count, *(statistics.median(column) for column in zip(*rows, strict=True)))
+        for count, rows in found.items()
+    ]
+
+
+def whole_queries(molmo: Molmo, repeats: int, seed: int) -> list[tuple[str, float]]:
+    """A whole query from pixels to words, by each program: medians [ms]."""
+    image = render(Scene.random(seed), *SENSOR).rgb
+    reference = TransformersModel(molmo, str(checkpoint_folder("tiny")))
+    text = count_prompt("things")
+    ways: dict[str, Callable[[], str]] = {
+        "ours, plain": lambda: molmo.query(image, text, options=PLAIN).text,
+        "ours, asked again": lambda: molmo.query(image, text).text,
+        "transformers": lambda: reference.answer(image, text),
+        "transformers, prompt look-up": lambda: reference.answer(image, text, 10),
+    }
+    if len(said := {way() for way in ways.values()}) > 1:
+        raise SystemExit(f"the answers differ: {said}")
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            times[name].append((time.perf_counter() - started) * 1e3)
+    return [(name, statistics.median(values)) for name, values in times.items()]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="tiny")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--engine", default="torch", choices=("torch", "onnx"))
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=83_000)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    image = render(Scene.random(SEED), *SENSOR).rgb
-    ours = Molmo.from_pretrained(args.model)
-    reference = TransformersModel(ours, str(checkpoint_folder(args.model)))
-    text = count_prompt(LABEL)
-    said, _ = reference.answer(image, text)
-    answer = ours.query(image, text)
-    if answer.text != said.strip():
-        raise SystemExit(f"the answers differ: ours {answer.text!r}, transformers {said!r}")
-    print(f"{answer.tokens} tokens: {answer.text}\n")
-    stages: dict[str, list[float]] = {name: [] for name in answer.timing_ms}
-    first, theirs = [], []
-    for _ in range(args.repeats):
-        moments: list[float] = []
-        started = time.perf_counter()
-        answer = ours.query(image, text, on_point=lambda _, at=moments: at.append(time.perf_counter()))
-        for name, value in answer.timing_ms.items():
-            stages[name].append(value)
-        first.append((moments[0] - started) * 1e3 if moments else float("nan"))
-        theirs.append(seconds(lambda: reference.answer(image, text)) * 1e3)
-    median = {name: statistics.median(values) for name, values in stages.items()}
-    total, their_total = median["total"], statistics.median(theirs)
-    print(f"| {image.shape[1]}x{image.shape[0]}, {args.threads} thread(s), float32 | ms |\n|---|---|")
-    for name, value in median.items():
-        print(f"| {name} | {value:.1f} |")
-    print(f"| time to first point | {statistics.median(first):.1f} |")
-    print(f"| transformers, the whole query | {their_total:.1f} ({their_total / total:.1f} times ours) |")
-    print(f"\nDecoding: {(answer.tokens - 1) / median['decode'] * 1e3:.0f} tokens/s.")
+    molmo = load_molmo("tiny", engine=args.engine, threads=args.threads)
+    seeds = range(args.seed, args.seed + args.scenes)
+    tallies = of_guesses(molmo, seeds)
+    print("| answers | tokens | passes | tokens a pass | plain [ms] | guessed [ms] | times as fast |")
+    print("|---|---|---|---|---|---|---|")
+    for name, tally in tallies.items():
+        print(tally.row(name))
+    rows = of_packs(molmo, seeds[: max(1, args.scenes // 4)])
+    print("\n| labels together | plain [ms] | guessed [ms] | beside one | passes |\n|---|---|---|---|---|")
+    for count, plain, guessed, passes in rows:
+        print(f"| {count} | {plain:.1f} | {guessed:.1f} | {guessed / rows[0][2]:.2f} | {passes:.1f} |")
+    print(f"\n| a whole query, {SENSOR[0]}x{SENSOR[1]} | ms |\n|---|---|")
+    for name, milliseconds in whole_queries(molmo, args.repeats, args.seed):
+        print(f"| {name} | {milliseconds:.1f} |")
 
 
 if __name__ == "__main__":

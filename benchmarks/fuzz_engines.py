@@ -48,7 +48,7 @@ from molmo_ros.engine.engine_build import build
 from molmo_ros.engine.load import load_molmo
 from molmo_ros.engine.store.engines_home import find_engines
 from molmo_ros.engine.store.manifest import MANIFEST, Manifest
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 
 NAME = "tiny-onnx-fp32"
 PICTURE = np.zeros((120, 160, 3), np.uint8)

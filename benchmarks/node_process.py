@@ -37,7 +37,7 @@ class InstantModel:
     def limit_crops(self, *_limits: Any) -> None:
         pass
 
-    def encode(self, picture: Any) -> Any:
+    def encode(self, picture: Any, view: str = "") -> Any:
         return picture
 
     def point(self, picture: Any, label: str, **_options: Any) -> Answer:

@@ -53,6 +53,7 @@ nitpick_ignore = [
         "pointing.point_chooser.PointableImages",
         "prompts.prompt.Prefix",
         "prompts.tokenizer.Tokenizer",
+        "running.pack.Shared",
         "running.runtime.Cache",
         "running.runtime.Runtime",
         "scoring.confidence_calibration.ConfidenceCalibration",

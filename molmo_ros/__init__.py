@@ -20,14 +20,14 @@ from molmo_ros import telemetry
 if TYPE_CHECKING:
     from molmo_ros.molmo.answer import Answer, Point
     from molmo_ros.molmo.pipeline import Molmo
-    from molmo_ros.molmo.running.generate import GenerateOptions
+    from molmo_ros.molmo.running.generation import GenerateOptions
     from molmo_ros.molmo.status import Status
 
 __all__ = ["Answer", "GenerateOptions", "Molmo", "Point", "Status"]
 
 _HOME = {
     "Answer": "molmo_ros.molmo.answer",
-    "GenerateOptions": "molmo_ros.molmo.running.generate",
+    "GenerateOptions": "molmo_ros.molmo.running.generation",
     "Molmo": "molmo_ros.molmo.pipeline",
     "Point": "molmo_ros.molmo.answer",
     "Status": "molmo_ros.molmo.status",

@@ -228,7 +228,7 @@ PYTHON
 
 run_pip() {
   local log=$venv/pip.log
-  printf '$ pip install %s\n' "$*" >>"$log"
+  printf '%s\n' "$ pip install $*" >>"$log"
   "$venv/bin/python" -m pip install --constraint "$venv/constraints.txt" "$@" 2>&1 | tee -a "$log" |
     { grep --line-buffered -E '^(Collecting|Installing|Successfully|Downloading .*(MB|GB))' || true; } | sed -u 's| (from .*||' | cut -c1-120 && return
   if grep -q 'No space left on device' "$log"; then

@@ -69,6 +69,17 @@ SLOW = (
 )
 """Where processes are started, models trained or asked a lot, scenes rendered by the dozen, or engines
 built; and what has the fixture `domain`."""
+FIRST = (
+    "benchmarks/test_node.py",
+    "colcon/test_built_workspace.py",
+    "cli/test_fetch.py",
+    "check/test_check_process.py",
+    "engine/test_engine_build.py",
+    "benchmarks/test_first_gpu.py",
+    "benchmarks/test_gpu.py",
+    "node/test_gazebo.py",
+)
+"""The files that take longest, which begin first, so that at the end no worker has a long one left."""
 CLAIMS = 32768
 """Whoever uses domain N for tests holds TCP port 32768 + N, by the agreement of ROS' `domain_coordinator`."""
 
@@ -133,8 +144,12 @@ def pytest_configure(config):
     config.add_cleanup(lambda: context.__exit__(None, None, None))
 
 
+def _below_test(path):
+    return path.relative_to(Path(__file__).parent).as_posix()
+
+
 def _slow(path):
-    return path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW)
+    return _below_test(path).startswith(SLOW)
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -145,6 +160,8 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(_below_test(item.path), len(FIRST)))  # stable
     for item in items:
         if _slow(item.path) or "domain" in item.fixturenames:
             item.add_marker("slow")

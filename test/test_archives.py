@@ -94,7 +94,7 @@ def wheel(unpacked, tmp_path_factory):
 def test_sdist_holds_what_installs_and_nothing_else(files, unpacked):
     found = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     wanted = {name for name in files if name.startswith(tuple(f"{folder}/" for folder in INSTALLED))}
-    wanted |= {name for name in files if re.fullmatch(r"requirements/\w+\.txt", name)}
+    wanted |= {name for name in files if re.fullmatch(r"requirements/[\w.-]+\.txt", name)}
     wanted |= {"engines/README.md", "LICENSE", "README.md", "CHANGELOG.rst", "QUALITY_DECLARATION.md"}
     wanted |= {"package.xml", "rosdoc2.yaml", "setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in"}
     made = {name for name in found if name == "PKG-INFO" or name.startswith("molmo_ros.egg-info/")}

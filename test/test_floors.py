@@ -54,7 +54,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("warm_up",),
         ("pipeline",),
         ("answers", "reference"),
-        ("scoring", "weights"),
+        ("drafts", "scoring", "weights"),
         ("catalog", "part_check", "pointing"),
         ("prompts",),
         ("answer", "families"),

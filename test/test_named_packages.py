@@ -31,7 +31,7 @@ PIP = {
 APT = {
     # packages.debian.org (bookworm) and packages.ubuntu.com (jammy, noble).
     *("g++", "git", "make", "python3-dev", "python3-venv", "python3-pip"),
-    *("ca-certificates", "python3", "build-essential", "cmake"),
+    *("ca-certificates", "python3", "build-essential", "cmake", "curl"),
     # Gazebo's of Debian 12.
     *(
         "ignition-tools",
@@ -42,17 +42,29 @@ APT = {
     ),
     *("protobuf-compiler", "pkg-config"),
     # JetPack's, repo.download.nvidia.com/jetson.
-    "python3-libnvinfer",
+    *("python3-libnvinfer", "nvidia-jetpack"),
 }
 ROS = {
     # github.com/ros/rosdistro, jazzy/distribution.yaml: without ros-DISTRO-, with hyphens.
-    *("cv-bridge", "desktop", "launch-ros", "ros-base", "ros-gz", "rviz2", "tf2-ros", "vision-msgs"),
+    *(
+        "cv-bridge",
+        "desktop",
+        "launch-ros",
+        "moveit-msgs",
+        "rclpy",
+        "ros-base",
+        "ros-gz",
+        "rviz2",
+        "tf2-ros",
+        "vision-msgs",
+    ),
 }
 OURS = re.compile(r"\.(/[\w./-]*)?(\[[\w,-]+\])?")  # a folder of the checkout: no index is asked
 COMMAND = re.compile(r"\b(pip3?|apt|apt-get) +(?:-\S+ +)*install +")
 WITH_VALUE = (
     "-r",
     "--requirement",
+    "--only-binary",
     "-c",
     "--constraint",
     "-i",
@@ -129,7 +141,9 @@ def stranger(tool: str, word: str) -> bool:
     if tool.startswith("pip"):
         name = re.split(r"[\[<>=!~ ;]", word)[0]
         return not OURS.fullmatch(word) and re.sub(r"[-_.]+", "-", name).lower() not in PIP
-    ros = re.fullmatch(r"ros-(?:\$\{?ROS_DISTRO\}?|jazzy|kilted|humble|lyrical|DISTRO)-([a-z0-9-]+)", word)
+    ros = re.fullmatch(
+        r"ros-(?:\$\{?(?:ROS_DISTRO|distro)\}?|jazzy|kilted|humble|lyrical|DISTRO)-([a-z0-9-]+)", word
+    )
     return ros[1] not in ROS if ros else word not in APT
 
 

@@ -123,7 +123,7 @@ def engine_text(model: str, plan: BuildPlan) -> str:
 def _copies(plan: BuildPlan, found: DeviceEstimate) -> list[str]:
     """What older TensorRTs lose with a long cache, and which is long enough."""
     from molmo_ros.engine.shapes import ROUND
-    from molmo_ros.molmo.running.generate import ANSWER_TOKENS  # it imports torch
+    from molmo_ros.molmo.running.generation import ANSWER_TOKENS  # it imports torch
 
     slots = plan.shapes.max_context
     lines = [

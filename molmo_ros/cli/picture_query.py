@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
         images = [read_picture(path) for path in args.pictures]
         # Loading torch takes a second or two: only now, when the input is known to be good.
         from molmo_ros.engine.load import load_molmo
-        from molmo_ros.molmo.running.generate import GenerateOptions
+        from molmo_ros.molmo.running.generation import GenerateOptions
 
         model = load_molmo(
             args.model,

@@ -61,6 +61,7 @@ class Answer:
             It may disagree with `len(points)`: count the points.
         timing_ms: Wall time of each stage [ms]: preprocess, vision, prefill, decode, total.
         tokens: How many tokens the model generated.
+        passes: How often the network ran for them; fewer than tokens where guesses were right.
         error: A sentence for people: what went wrong, why nothing was found that was asked for, or which limit
             ended the answer.
         crops: The limit that the images were cut under, and what they cost; None where none was encoded.
@@ -78,6 +79,7 @@ class Answer:
     count: int | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     tokens: int = 0
+    passes: int = 0
     error: str = ""
     crops: CropChoice | None = None
     not_found_probability: float | None = None

@@ -6,25 +6,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from molmo_ros.molmo.answer import Answer, Asked, Point
-from molmo_ros.molmo.answers.answer_stream import AnswerStream, QueryArguments
+from molmo_ros.molmo.answers.answer_stream import QueryArguments
 from molmo_ros.molmo.answers.encoded_image import EncodedImage, Images, Pictures, about
-from molmo_ros.molmo.answers.finished_answer import ENDED_EARLY, finished_answer
-from molmo_ros.molmo.answers.image_encoder import ImageEncoder, milliseconds
+from molmo_ros.molmo.answers.image_encoder import ImageEncoder
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.answers.point_format import point_format
+from molmo_ros.molmo.answers.query_answerer import Outcome, QueryAnswerer
 from molmo_ros.molmo.catalog.model_parts import read_image_processing, read_tokenizer, read_video_processing
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.errors import CheckpointError, PromptError
 from molmo_ros.molmo.families.table import family
+from molmo_ros.molmo.families.wording import About
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.latency_model import QueryTiming
@@ -39,12 +39,10 @@ from molmo_ros.molmo.prompts.prompt_text import (
     track_prompt,
 )
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer
-from molmo_ros.molmo.running.generate import GenerateOptions, Generation, Limits, StopReason, generate
-from molmo_ros.molmo.running.runtime import Cache, Runtime
+from molmo_ros.molmo.running.generation import GenerateOptions
+from molmo_ros.molmo.running.runtime import Runtime
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
-from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration, read_calibration
-from molmo_ros.molmo.scoring.not_found import NotFoundScorer, continuation_probability
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class Molmo:
         check_parts(config, tokenizer, image_processor.config, self.video)
         self.runtime, self.tokenizer, self.image_processor = runtime, tokenizer, image_processor
         self.family = family(config.family)
-        self.point_format = point_format(runtime, tokenizer)
+        points = point_format(runtime, tokenizer)
         self.prompts = PromptBuilder(
             tokenizer,
             self.family.prompt,
@@ -98,10 +96,11 @@ class Molmo:
         )
         self.crop_budget = CropBudget(image_processor.config, runtime.max_context)
         self._encoder = ImageEncoder(
-            runtime, image_processor, self.video, self.prompts, self.point_format, self.crop_budget
+            runtime, image_processor, self.video, self.prompts, points, self.crop_budget
         )
         self.calibration = calibration
-        self._not_found = [tokenizer.encode(one) for one in not_found_answers(self.family.prompt.wording)]
+        not_found = [tokenizer.encode(one) for one in not_found_answers(self.family.prompt.wording)]
+        self.answerer = QueryAnswerer(runtime, tokenizer, self.prompts, points, self.crop_budget, not_found)
 
     @classmethod
     def from_pretrained(
@@ -180,7 +179,9 @@ class Molmo:
         """Times a query about a grey image of (height, width) `size`."""
         encoded = self.encode(np.full((*size, 3), 128, np.uint8), max_crops=max_crops)
         encoded.asked = True  # a measurement is none of the queries that it is compared with
-        answer = self.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=16))
+        answer = self.query(
+            encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=16, drafts=False)
+        )
         assert encoded.crops is not None
         return encoded.crops.timing(answer.timing_ms | encoded.timing_ms, answer.tokens)
 
@@ -274,7 +275,7 @@ class Molmo:
         options: GenerateOptions | None = None,
         cancel: threading.Event | None = None,
     ) -> list[Answer]:
-        """`query` for several texts about one image, which is encoded and prefilled once.
+        """`query` for several texts about one image, which is encoded once; they are decoded together.
 
         The limits hold for each query. After `cancel` the remaining answers are CANCELLED.
 
@@ -283,27 +284,30 @@ class Molmo:
         """
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise PromptError(f"texts is {texts!r:.80}; query_many takes a list of texts")
-        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
-        answers = [self.query(encoded, text, options=options, cancel=cancel) for text in texts]
-        if answers and encoded is not image:
-            first = answers[0].timing_ms
-            total = first["total"] + sum(encoded.timing_ms.values())
-            answers[0] = replace(answers[0], timing_ms=first | encoded.timing_ms | {"total": total})
+        outcomes = self.answers(image, [ImageQuery(text, options=options, cancel=cancel) for text in texts])
+        answers = []
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+            answers.append(outcome)
         return answers
 
-    def encode(self, image: Pictures, *, max_crops: int | None = None) -> EncodedImage:
+    def encode(self, image: Pictures, *, max_crops: int | None = None, view: str = "") -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
 
         Args:
             image: uint8 RGB [h, w, 3]; Molmo2 also takes several.
             max_crops: Most tiles of each image; default: what `limit_crops` set.
+            view: See `EncodedImage`.
 
         Raises:
             ImageError: An image is not what it should be.
             MolmoError: `max_crops` is not a whole number from 1 to 1000.
             PromptError: Several images for a model that takes one, or more than its context holds.
         """
-        return self._encoder.images(image if isinstance(image, (list, tuple)) else [image], max_crops)
+        encoded = self._encoder.images(image if isinstance(image, (list, tuple)) else [image], max_crops)
+        encoded.view = view
+        return encoded
 
     def encode_video(self, frames: Sequence[np.ndarray], times: Sequence[float]) -> EncodedImage:
         """As `encode`, for frames of a video: seen more coarsely than images, each with its moment.
@@ -322,81 +326,55 @@ class Molmo:
         """
         return self._encoder.video(frames, times)
 
+    def answers(
+        self,
+        image: Images,
+        queries: Sequence[ImageQuery],
+        on_answer: Callable[[int, Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Answers several queries about one image together: one pass a step for all of them.
+
+        Each answer is what it would be alone, token for token in float32. What ends one leaves the others alone.
+
+        Args:
+            image: As of `point`.
+            queries: What is asked.
+            on_answer: Called with each outcome and its query's number, from 0, as soon as there is one.
+
+        Returns:
+            In the order of the queries an answer each, or the error that ended it.
+
+        Raises:
+            ImageError: The image is not what it should be.
+            PromptError: Another model encoded the image.
+        """
+        if isinstance(image, EncodedImage) and image.runtime is not self.runtime:
+            raise PromptError("the image was encoded by another model; its features mean nothing to this one")
+        return self.answerer.answers(
+            lambda: image if isinstance(image, EncodedImage) else self.encode(image),
+            [self._worded(query, about(image)) for query in queries],
+            self.calibration,
+            on_answer,
+        )
+
+    def _worded(self, query: ImageQuery, what: About) -> ImageQuery:
+        """With the words that the model was trained on, where the query has none of its own."""
+        make = {Asked.POINTS: point_prompt, Asked.COUNT: count_prompt}.get(query.asked)
+        if query.text or make is None:
+            return query
+        return replace(query, text=make(query.label, self.family.prompt.wording, what))
+
     def _answer(
         self,
         image: Images,
         text: str,
         asked: Asked,
         label: str | Sequence[str] = "",
-        *,
-        options: GenerateOptions | None = None,
-        max_points: int | None = None,
-        cancel: threading.Event | None = None,
-        on_text: Callable[[str], None] | None = None,
-        on_point: Callable[[Point], None] | None = None,
+        **arguments: Unpack[QueryArguments],
     ) -> Answer:
         """Sends a text and reads the answer, with points labelled `label` until the model has said its own."""
-        if isinstance(image, EncodedImage) and image.runtime is not self.runtime:
-            raise PromptError("the image was encoded by another model; its features mean nothing to this one")
         name = label.strip() if isinstance(label, str) else ""
-        stream = AnswerStream(label=name, max_points=max_points, on_text=on_text, on_point=on_point)
-        started = time.perf_counter()
-        options = options or GenerateOptions()
-        deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
-        limits = Limits(deadline, cancel)
-        self.prompts.query(text, 0)  # a bad query is refused before any work on the image
-        encoding, crops, image_timing = milliseconds(preprocess=0, vision=0), None, {}
-        stop = limits.reached()
-        if stop is not None:
-            generation = Generation((), stop)
-        else:
-            encoded = image
-            if not isinstance(encoded, EncodedImage):
-                encoded = self.encode(encoded)
-                encoding = encoded.timing_ms
-            crops, image_timing = encoded.crops, {} if encoded.asked else encoded.timing_ms
-            encoded.asked = True
-            stream.start(*self.point_format.reading(encoded, asked))
-            generation = self._generate(encoded, text, stream, options.tokens(asked is Asked.COUNT), limits)
-        parsed = stream.finish(generation.stop is StopReason.EOS)
-        timing = encoding | {"prefill": generation.prefill_ms, "decode": generation.decode_ms}
-        if crops is not None and image_timing and generation.stop not in ENDED_EARLY:
-            self.crop_budget.measured(crops.timing(timing | image_timing, len(generation.token_ids)))
-        timing |= milliseconds(total=time.perf_counter() - started)
-        return finished_answer(stream, parsed, generation, asked, timing, crops)
-
-    @torch.inference_mode()
-    def _generate(
-        self, encoded: EncodedImage, text: str, stream: AnswerStream, max_new_tokens: int, limits: Limits
-    ) -> Generation:
-        """Prefills what the image's cache does not hold yet, and decodes."""
-        prefix = encoded.prefix
-        query = self.prompts.query(text, len(prefix))
-        length = len(prefix) + len(query)
-        room = self.prompts.max_tokens - length
-        # With room to score that nothing is there, however short the answer may be.
-        longest = max(max_new_tokens, *map(len, self._not_found))
-        cache = encoded.cache(length + min(longest, room))
-        stream.confidence = self._confidence(encoded, cache)
-        generation = generate(
-            self.runtime,
-            cache,
-            *encoded.unseen(query, cache),
-            max_new_tokens=min(max_new_tokens, room),
-            eos_ids=self.tokenizer.eos_ids,
-            limits=limits,
-            chooser=self.point_format.chooser(encoded),
-            on_token=lambda choice: stream.feed(choice.token, choice),
-        )
-        if generation.stop is StopReason.MAX_NEW_TOKENS and room < max_new_tokens:
-            generation = replace(generation, stop=StopReason.CONTEXT)
-        return generation
-
-    def _confidence(self, encoded: EncodedImage, cache: Cache) -> AnswerConfidence:
-        """Scores one answer that is generated over this cache."""
-        # Fitted on single images: of several, nothing was measured.
-        calibration = self.calibration if encoded.prefix.about == "image" else None
-        not_found = NotFoundScorer(
-            self._not_found, lambda tokens: continuation_probability(self.runtime, cache, tokens)
-        )
-        return AnswerConfidence(not_found, self.point_format.scorer(encoded), calibration)
+        (outcome,) = self.answers(image, [ImageQuery(text, asked, name, **arguments)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome

@@ -12,7 +12,7 @@ import torch
 
 from molmo_ros.molmo.images.crop_budget import TEXT_ROOM
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import ANSWER_TOKENS, GenerateOptions
+from molmo_ros.molmo.running.generation import ANSWER_TOKENS, GenerateOptions
 from molmo_ros.molmo.running.runtime import Runtime
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 

@@ -25,7 +25,7 @@ import numpy as np
 from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.answers.point_format import TextPoints
 from molmo_ros.molmo.pipeline import Molmo, checkpoint_folder
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence import PointEvidence
 from molmo_ros.molmo.scoring.confidence_calibration import (
     ConfidenceCalibration,
@@ -139,7 +139,7 @@ def collect(model: Molmo, first: int, scenes: int) -> Part:
     A picture of another shape is stretched to 4:3, as the network's square view stretches it anyway.
     """
     part, observed = Part(), Observed(model.runtime, model.tokenizer)
-    model.calibration, model.point_format = None, observed
+    model.calibration, model.answerer.point_format = None, observed
     for seed in range(first, first + scenes):
         rng = np.random.default_rng(seed)
         scene = KINDS[seed % len(KINDS)](seed)

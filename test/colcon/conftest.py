@@ -51,6 +51,9 @@ class ColconWorkspace:
             "AMENT_PREFIX_PATH": ros,
             "CMAKE_PREFIX_PATH": ros,
             "COLCON_HOME": str(folder / "colcon_home"),
+            # What is compiled runs for a second.
+            "CFLAGS": "-O0",
+            "CXXFLAGS": "-O0",
         }
 
     def clone(self, name: str = "molmo_ros") -> Path:

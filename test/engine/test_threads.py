@@ -22,7 +22,7 @@ import json, os, sys, time
 import numpy as np
 import torch
 from molmo_ros.engine.load import load_molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 
 engine, threads = sys.argv[1], int(sys.argv[2])
 before = len(os.listdir("/proc/self/task"))

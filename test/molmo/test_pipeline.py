@@ -12,7 +12,7 @@ import torch
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.prompts.prompt_text import point_prompt
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.status import Status
 
 CUPS = ['<points coords="1', " 1 250 500", " 2 500 250", ' 3 750 125">', "cups", "</points>"]

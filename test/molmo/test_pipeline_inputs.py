@@ -12,7 +12,7 @@ import torch
 
 from molmo_ros.molmo.errors import CheckpointError, ImageError, MolmoError, PromptError
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.status import Status
 
 SMALL = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

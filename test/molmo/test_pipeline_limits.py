@@ -13,7 +13,7 @@ import pytest
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.status import Status
 
 SMALL = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

@@ -42,7 +42,7 @@ class FakeMolmo:
     def __init__(self):
         self.encodes, self.weights = 0, None
 
-    def encode(self, image):
+    def encode(self, image, view=""):
         self.encodes += 1
         red, green, tenths = image[0, 0].tolist()
         if (red, green) == (1, 2):

@@ -17,7 +17,7 @@ from molmo_ros.node.process import main
 
 
 class ColourFinder:
-    def encode(self, image):
+    def encode(self, image, view=""):
         return image
 
     def limit_crops(self, max_crops, latency_target):

@@ -72,7 +72,7 @@ class EngineRuntime:
         self.config, self.shapes, self.runner = config, shapes, runner
         self.name, self.device, self.dtype = runner.name, runner.device, runner.dtype
         self.embedding, self.point_head = embedding, point_head
-        self.max_context = shapes.max_context
+        self.max_context, self.max_scores = shapes.max_context, shapes.max_logits
         self.rebuild = rebuild
         self._cache = EngineCache(shapes.max_context)
         self._process = ForkGuard()

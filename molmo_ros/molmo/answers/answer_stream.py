@@ -15,7 +15,8 @@ from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream
-from molmo_ros.molmo.running.generate import Choice, GenerateOptions
+from molmo_ros.molmo.running.choosing import Choice
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.scoring.confidence import AnswerConfidence
 
 

@@ -17,6 +17,7 @@ from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.pointing.point_chooser import PointableImages
 from molmo_ros.molmo.prompts.prompt import Prefix
+from molmo_ros.molmo.running.pack import Shared
 from molmo_ros.molmo.running.runtime import Cache, Runtime
 
 
@@ -35,6 +36,8 @@ class EncodedImage:
         timing_ms: What encoding took: preprocess, vision [ms].
         asked: Whether a query has been asked about it: the first one's time holds the image's prefill.
         crops: The limit that the images were cut under, and what they cost.
+        view: What they are a view of, such as a camera's name. An answer is guessed from the last one to the same query
+            about the same view; a wrong guess costs a little time and changes nothing.
         pointable: The images as the point head sees them; None without a point head.
         places: Where the tokens of a point lie on them; None without a point head.
     """
@@ -46,6 +49,7 @@ class EncodedImage:
     timing_ms: dict[str, float] = field(default_factory=dict)
     crops: CropChoice | None = None
     asked: bool = False
+    view: str = ""
     pointable: PointableImages | None = None
     places: PatchPlaces | None = None
     _cache: Cache | None = field(default=None, repr=False)
@@ -65,27 +69,29 @@ class EncodedImage:
         return self._cache
 
     @torch.inference_mode()
-    def unseen(self, query: np.ndarray, cache: Cache) -> tuple[Tensor, Tensor]:
-        """What the network has yet to see of a prompt, and what of it may attend to what.
+    def shared(self, cache: Cache) -> Shared:
+        """What the network has yet to see of the image's tokens, which all queries about it share.
 
         Args:
-            query: int64 [n], the ids after the image's tokens.
             cache: Holds the whole prefix or nothing.
-
-        Returns:
-            Embeddings [1, unseen tokens, width], and the mask of `prefill_mask`.
         """
-        prefix, runtime, start = self.prefix, self.runtime, cache.length
-        ids = torch.from_numpy(np.concatenate([prefix.ids, query])).to(runtime.device).unsqueeze(0)
-        is_image, is_patch = (
-            torch.from_numpy(np.pad(marks, (0, len(query)))).to(runtime.device).unsqueeze(0)
-            for marks in (prefix.is_image, prefix.is_patch)
+        if cache.length:
+            return Shared()
+        prefix, runtime = self.prefix, self.runtime
+        ids, is_image, is_patch = (
+            torch.from_numpy(values).to(runtime.device).unsqueeze(0)
+            for values in (prefix.ids, prefix.is_image, prefix.is_patch)
         )
-        features = self.features if start == 0 else None
-        return (
-            embed_prompt(runtime.embedding, ids[:, start:], features, is_patch[:, start:]),
-            prefill_mask(is_image, runtime.config.image_block, start),
+        return Shared(
+            embed_prompt(runtime.embedding, ids, self.features, is_patch),
+            prefill_mask(is_image, runtime.config.image_block),
+            None if self.pointable is None else self._seen,
         )
+
+    def _seen(self, states: Tensor) -> None:
+        head, images = self.runtime.point_head, self.pointable
+        assert head is not None and images is not None, "only a model with a point head points into images"
+        images.see(head, states)
 
 
 Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]

@@ -11,7 +11,7 @@ from molmo_ros.molmo.answer import Answer, Asked
 from molmo_ros.molmo.answers.answer_stream import AnswerStream
 from molmo_ros.molmo.images.crop_budget import CropChoice
 from molmo_ros.molmo.pointing.points import ParsedPoints
-from molmo_ros.molmo.running.generate import Generation, StopReason
+from molmo_ros.molmo.running.generation import Generation, StopReason
 from molmo_ros.molmo.status import Status
 
 ENDED_EARLY = {StopReason.CANCELLED: Status.CANCELLED, StopReason.TIME_LIMIT: Status.TIMEOUT}
@@ -53,6 +53,7 @@ def finished_answer(
         count=parsed.count,
         timing_ms=timing_ms,
         tokens=tokens,
+        passes=generation.passes,
         error=sentence_of(generation.stop, parsed, asked, tokens),
         not_found_probability=None if confidence is None else confidence.not_found,
         calibrated=confidence is not None and confidence.calibrated,

@@ -19,7 +19,7 @@ from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.points import PointStream
 from molmo_ros.molmo.prompts.prompt import Prefix
 from molmo_ros.molmo.prompts.tokenizer import TextStream, Tokenizer
-from molmo_ros.molmo.running.generate import Chooser, Greedy
+from molmo_ros.molmo.running.choosing import Chooser, Greedy
 from molmo_ros.molmo.running.runtime import Runtime
 from molmo_ros.molmo.scoring.chosen_point_scorer import ChosenPointScorer
 from molmo_ros.molmo.scoring.confidence import PointScorer

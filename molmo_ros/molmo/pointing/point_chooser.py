@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from molmo_ros.molmo.network.model import PatchFeatures
 from molmo_ros.molmo.network.point_head import NEVER, PatchKeys, PointHead
 from molmo_ros.molmo.pointing.point_grammar import PointGrammar
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
-from molmo_ros.molmo.running.generate import Choice, likeliest
+from molmo_ros.molmo.running.choosing import Choice, likeliest
 from molmo_ros.molmo.running.runtime import Runtime, StepOutput
 
 
@@ -37,6 +39,10 @@ class PointableImages:
     is_patch: Tensor
     pointable: Tensor
     keys: PatchKeys | None = None
+
+    def see(self, head: PointHead, states: Tensor) -> None:
+        """Keeps what the image tokens' states [prompt, width] became, of a prompt from its beginning."""
+        self.keys = head.patch_keys(states[: len(self.is_patch)][self.is_patch], self.pointable)
 
     def point_tokens(self, config: MolmoConfig) -> PointTokens:
         """The ids of the points."""
@@ -64,7 +70,7 @@ class PointScores(NamedTuple):
 
 
 class PointChooser:
-    """Greedy decoding of one answer with points; a `generate.Chooser`.
+    """Greedy decoding of one answer with points; a `choosing.Chooser`.
 
     Whether a point comes next is decided among the words, by the score of `<|token_index|>`; which patch, by
     the head. So the likeliest patch gets that score, and the token itself is never written.
@@ -76,8 +82,7 @@ class PointChooser:
 
         Args:
             runtime: Of a model with a point head.
-            images: Those of the prompt. Where they have no keys yet, the first output that `choose` gets must
-                hold the whole prompt, and they are kept in there.
+            images: Those of the prompt, which must `see` its states before the first output is chosen from.
         """
         config, head = runtime.config.point_head, runtime.point_head
         assert config is not None and head is not None, "only a model with a point head points into images"
@@ -93,9 +98,10 @@ class PointChooser:
         )
         self._input: int | None = None
         self._patch = -1  # of the last point; as in the reference, -1 also finds the last of the patches
+        self._patch_before = -1  # that of the point before, while a patch is the input
 
     def choose(self, output: StepOutput) -> Choice:
-        """See `generate.Chooser`."""
+        """See `choosing.Chooser`."""
         scores = self.scores(output)
         logits = scores.logits
         for part in self._grammar.forbidden():
@@ -110,16 +116,36 @@ class PointChooser:
             candidates = torch.where(torch.isneginf(candidates), candidates, scores.patches)
         return Choice(choice.token, logits, candidates, choice.token - ids.start)
 
+    def choices(self, output: StepOutput, draft: Sequence[int]) -> Iterator[Choice]:
+        """See `choosing.Chooser`."""
+        for row in range(len(draft) + 1):
+            assert output.states is not None, "the head reads the states"
+            choice = self.choose(StepOutput(output.logits[:, row : row + 1], output.states[:, row : row + 1]))
+            yield choice
+            if row == len(draft) or choice.token != draft[row]:
+                return
+            self.embed(choice.token)
+
+    def ahead(self) -> PointChooser:
+        """See `choosing.Chooser`."""
+        other = copy.copy(self)
+        other._grammar = self._grammar.copy()
+        return other
+
+    def takes(self, token: int) -> bool:
+        """See `choosing.Chooser`."""
+        return 0 <= token < self.tokens.all.stop and not any(
+            token in part for part in self._grammar.forbidden()
+        )
+
     def scores(self, output: StepOutput) -> PointScores:
         """The scores of the next token, and of what it may point at, from the output for the last position.
 
-        Call once for every output, in order. The prompt itself scores no points.
+        The prompt itself scores no points.
         """
         tokens, config = self.tokens, self.config
         assert output.states is not None, "the head reads the states"
-        if self._images.keys is None:
-            states = output.states[0, : len(self._images.is_patch)][self._images.is_patch]
-            self._images.keys = self._head.patch_keys(states, self._images.pointable)
+        assert self._images.keys is not None, "the prompt's states come first, by PointableImages.see"
         # Not in the model's dtype: float16 does not reach as low as NEVER.
         words = output.logits[0, -1].float()
         logits = torch.cat([words, words.new_full((len(tokens.all),), NEVER)])
@@ -127,13 +153,13 @@ class PointChooser:
         if self._input is None:
             return PointScores(logits)
         state = output.states[0, -1]
-        patches = self._head.patch_scores(state, self._images.keys, self._patch)
+        last = self._patch_before if self._input in tokens.patch else self._patch
+        patches = self._head.patch_scores(state, self._images.keys, last)
         # Without asking the device which one it is.
         best = patches.argmax(dim=0, keepdim=True) + tokens.start
         logits.scatter_(0, best, words[config.patch_id : config.patch_id + 1])
         subpatches = locations = None
         if self._input in tokens.patch:
-            self._patch = self._input - tokens.start
             filled = self._images.patches.pooling[self._patch] >= 0
             subpatches = self._head.subpatch_scores(state, self._subpatch_features(), filled)
             logits[tokens.subpatch.start : tokens.subpatch.stop] = subpatches
@@ -143,7 +169,7 @@ class PointChooser:
         return PointScores(logits, patches, subpatches, locations)
 
     def embed(self, token: int) -> Tensor:
-        """See `generate.Chooser`.
+        """See `choosing.Chooser`.
 
         A patch is the embedding of `<|token_index|>` plus the image's feature, "no more points" that embedding
         alone; a subpatch is made of the vision tower's feature; every location is `<|vit_loc|>`.
@@ -151,6 +177,8 @@ class PointChooser:
         tokens, config = self.tokens, self.config
         self._input = token
         self._grammar.accept(token)
+        if token in tokens.patch:
+            self._patch_before, self._patch = self._patch, token - tokens.start
         if token in tokens.subpatch:
             feature = self._subpatch_features()[token - tokens.subpatch.start]
             return self._head.subpatch_embedding(feature).view(1, 1, -1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
@@ -32,6 +33,12 @@ class PointGrammar:
         self._newest_patch: int | None = None
         self._newest_subpatch: int | None = None
         self._ended = False
+
+    def copy(self) -> PointGrammar:
+        """Another one that has taken the same tokens."""
+        other = copy.copy(self)
+        other._recent = self._recent.copy()
+        return other
 
     def accept(self, token: int) -> None:
         """Takes the next token of the answer, whatever it is."""

@@ -16,7 +16,6 @@ from molmo_ros.molmo.network.point_head import NEVER
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
-from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 
 STEP = ("logits", "patch_logits", "subpatch_logits", "location_logits")
@@ -57,13 +56,14 @@ def compare_points(
     is_image = model.is_image_token(ids) if stored_types is None else stored_types.bool()
     cache = runtime.cache(ids.shape[1] + len(steps))
     output = model(ids, features.tokens, is_patch=is_patch, is_image=is_image, cache=cache)
-    chooser.scores(StepOutput(output.logits, output.states))
+    assert model.point_head is not None, "a model that points by tokens has a point head"
+    images.see(model.point_head, output.states[0])
 
     def note_if_stored(name: str, value: Tensor | None) -> None:
         if name in expected:
             note(name, torch.empty(0, dtype=torch.float32, device="cpu") if value is None else value)
 
-    assert images.keys is not None and model.point_head is not None, "the prompt has just made the keys"
+    assert images.keys is not None, "the prompt has just made the keys"
     if "prefill_logits" in expected:
         words = output.logits[:, -expected["prefill_logits"].shape[1] :].clone()
         words[..., [chooser.config.patch_id, chooser.config.subpatch_id, chooser.config.location_id]] = NEVER

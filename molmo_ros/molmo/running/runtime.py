@@ -103,6 +103,8 @@ class Runtime(Protocol):
     """Of embeddings and image features."""
     max_context: int
     """The longest prompt and answer together [tokens]."""
+    max_scores: int
+    """How many tokens of one pass get scores."""
     point_head: PointHead | None
     """MolmoPoint's head; None without one."""
 

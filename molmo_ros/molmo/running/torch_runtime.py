@@ -36,7 +36,7 @@ class TorchRuntime:
         """
         self.model, self.config = model, model.config
         self.device, self.dtype = model.device, model.dtype
-        self.max_context = model.config.decoder.max_positions
+        self.max_context = self.max_scores = model.config.decoder.max_positions
         self.embedding, self.point_head = model.decoder.embedding, model.point_head
         self._staging = Staging(self.device)
         self._process = ForkGuard()

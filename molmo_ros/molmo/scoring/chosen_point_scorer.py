@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence import PointEvidence
 from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE
 

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 

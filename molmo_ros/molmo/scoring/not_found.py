@@ -4,40 +4,39 @@
 """The probability of the answer that nothing is there, whatever the model answered.
 
 It is the product of the conditional probabilities of the tokens of a not-found sentence. While the answer itself goes
-along the sentence, its own distributions give them. Where it leaves the sentence, the tokens that would have followed
-are scored in one pass over the KV cache, which is set back afterwards. If what has been multiplied by then is
-negligible already, it stays as it is, an upper bound.
+along the sentence, its own distributions give them. Where it leaves the sentence, those of the tokens that would have
+followed were scored beside the answer, in a pass that was made anyway (`Aside`). If what has been multiplied by then is
+negligible already, it stays as it is, an upper bound; so it does where the cache had no room for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
-from molmo_ros.molmo.running.generate import Choice
-from molmo_ros.molmo.running.runtime import Cache, Runtime
+from molmo_ros.molmo.running.choosing import Choice
+from molmo_ros.molmo.running.drafting import Aside
 
 NEGLIGIBLE = 1e-3
 """Below this a bound is as good as the value."""
 
-Continuation = Callable[[Sequence[int]], float]
-"""Tokens to the probability of all but the first of them, given the first and what came before."""
-
 
 class NotFoundScorer:
-    """Follows an answer from its first token along every sentence that says that nothing is there."""
+    """Follows an answer from its first token along every sentence that says that nothing is there.
 
-    def __init__(self, sentences: Iterable[Sequence[int]], continuation: Continuation) -> None:
+    Attributes:
+        asides: The sentences, to be scored beside the answer.
+    """
+
+    def __init__(self, sentences: Iterable[Sequence[int]]) -> None:
         """Starts before the first token.
 
         Args:
             sentences: Their tokens; none is the beginning of another.
-            continuation: See `continuation_probability`; called while the decoder has not seen the token
-                last fed.
         """
-        self._followers = [_Follower(sentence) for sentence in sentences]
-        self._continuation = continuation
+        self.asides = [Aside(sentence) for sentence in sentences]
+        self._followers = [_Follower(aside) for aside in self.asides]
         self._begun = False
 
     @property
@@ -46,48 +45,59 @@ class NotFoundScorer:
         return min(1.0, sum(one.probability for one in self._followers)) if self._begun else None
 
     def feed(self, choice: Choice) -> None:
-        """Takes the answer's next token, before the decoder has seen it."""
+        """Takes the answer's next token."""
         self._begun = True
-        following = [one for one in self._followers if one.rest]
+        following = [one for one in self._followers if one.next is not None]
         if not following:
             return
         probabilities = torch.softmax(choice.logits.float(), dim=-1)
-        expected = torch.stack([probabilities[one.rest[0]] for one in following]).tolist()  # in one read
+        expected = torch.stack([probabilities[one.next] for one in following]).tolist()  # in one read
         for one, probability in zip(following, expected, strict=True):
-            one.feed(choice.token, probability, self._continuation)
+            one.feed(choice.token, probability)
 
 
 class _Follower:
-    """One sentence: the probability of what the answer shares with it, and the tokens to come."""
+    """One sentence, and the probability of what the answer shares with it.
 
-    def __init__(self, sentence: Sequence[int]) -> None:
-        self.probability, self.rest = 1.0, sentence
+    Attributes:
+        next: Its token that the answer would have to go on with; None once it has left it, or said all of it.
+    """
 
-    def feed(self, token: int, expected: float, continuation: Continuation) -> None:
+    def __init__(self, aside: Aside) -> None:
+        self._aside, self._shared, self._said = aside, 1.0, 0
+        self._rest: float | None = 1.0  # of what the answer has not said; None until it was looked up
+        self.next: int | None = aside.tokens[0]
+
+    @property
+    def probability(self) -> float:
+        """Of the whole sentence, as far as it is known: at most this."""
+        if self._rest is None and self._aside.logits is not None:
+            self._rest = continuation_probability(self._aside, self._said)
+        return self._shared * (1.0 if self._rest is None else self._rest)
+
+    def feed(self, token: int, expected: float) -> None:
         """Takes the answer's token and the probability that the sentence's would have had."""
-        self.probability *= expected
-        if token == self.rest[0]:
-            self.rest = self.rest[1:]
+        tokens = self._aside.tokens
+        self._shared *= expected
+        self._said += 1
+        goes_on = self._said < len(tokens)
+        if token == tokens[self._said - 1]:
+            self.next = tokens[self._said] if goes_on else None
             return
-        if len(self.rest) > 1 and self.probability > NEGLIGIBLE:
-            self.probability *= continuation(self.rest)
-        self.rest = ()
+        self.next = None
+        if goes_on and self._shared > NEGLIGIBLE:
+            self._rest = None
 
 
 @torch.inference_mode()
-def continuation_probability(runtime: Runtime, cache: Cache, tokens: Sequence[int]) -> float:
-    """The probability of tokens[1:], given what the cache holds and tokens[0]; the cache ends as it began.
+def continuation_probability(aside: Aside, said: int) -> float:
+    """The probability of an aside's tokens from number `said` on, given those before.
 
-    Where the cache has no room for them it is 1, an upper bound.
+    Args:
+        aside: With its scores.
+        said: How many of its tokens are given, at least one.
     """
-    length, count = cache.length, len(tokens) - 1
-    if length + count > cache.max_len:
-        return 1.0
-    ids = torch.tensor([list(tokens)], dtype=torch.int64, device=runtime.device)
-    past = torch.ones(count, length, dtype=torch.bool, device=runtime.device)
-    mask = torch.cat([past, past.new_ones(count, count).tril()], dim=1)[None, None]
-    every = torch.arange(count, dtype=torch.int64, device=runtime.device)
-    output = runtime.prefill(runtime.embedding(ids[:, :-1]), mask, cache, logits_for=every)
-    cache.truncate(length)
-    logarithms = torch.log_softmax(output.logits[0].float(), dim=-1)
-    return float(logarithms.gather(1, ids[0, 1:, None]).sum().exp())
+    assert aside.logits is not None, "an aside that was not scored yet"
+    rows = torch.log_softmax(aside.logits[said - 1 :].float(), dim=-1)
+    rest = torch.tensor(list(aside.tokens[said:]), dtype=torch.int64, device=rows.device)
+    return float(rows.gather(1, rest.unsqueeze(1)).sum().exp())

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence import PointEvidence
 
 TOLERANCE = 0.02

@@ -215,7 +215,7 @@ class Answerer:
                 f"{camera.name if camera is not None else 'the image of a query'}: {picture.news}"
             )
         decoded = time.perf_counter()
-        encoded = self._model.encode(picture.pixels)
+        encoded = self._model.encode(picture.pixels, view="" if camera is None else camera.name)
         timing = {"wait": (begin - frame.arrived) * 1e3, "decode_image": (decoded - begin) * 1e3}
         timing |= getattr(encoded, "timing_ms", {})
         return Sight(camera, frame, picture.pixels, encoded, timing, epoch, note=picture.note)

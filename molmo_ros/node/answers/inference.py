@@ -20,7 +20,7 @@ from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
 if TYPE_CHECKING:  # they import torch
     from molmo_ros.molmo.answers.encoded_image import EncodedImage
     from molmo_ros.molmo.pipeline import Molmo
-    from molmo_ros.molmo.running.generate import GenerateOptions
+    from molmo_ros.molmo.running.generation import GenerateOptions
     from molmo_ros.molmo.running.runtime import Runtime
 
 
@@ -32,7 +32,7 @@ def load_model(choice: ModelChoice) -> LoadedModel:
     """
     try:
         from molmo_ros.engine.load import load_molmo
-        from molmo_ros.molmo.running.generate import GenerateOptions
+        from molmo_ros.molmo.running.generation import GenerateOptions
 
         molmo = load_molmo(
             choice.model,

@@ -16,7 +16,7 @@ from molmo_ros.node.records.model_choice import ModelChoice
 
 if TYPE_CHECKING:  # they import torch
     from molmo_ros.molmo.answers.encoded_image import EncodedImage
-    from molmo_ros.molmo.running.generate import GenerateOptions
+    from molmo_ros.molmo.running.generation import GenerateOptions
 
 
 class PointingModel(Protocol):
@@ -25,8 +25,8 @@ class PointingModel(Protocol):
     def limit_crops(self, max_crops: int | None, latency_target: float | None, /) -> None:
         """How finely the next images are looked at: most tiles, and how long a query should take [s]."""
 
-    def encode(self, image: np.ndarray, /) -> EncodedImage:
-        """Everything that depends on the image alone, uint8 [h, w, 3] RGB."""
+    def encode(self, image: np.ndarray, /, *, view: str) -> EncodedImage:
+        """Everything that depends on the image alone, uint8 [h, w, 3] RGB, of the camera of that name."""
 
     def point(
         self,

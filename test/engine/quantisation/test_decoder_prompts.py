@@ -14,7 +14,7 @@ from molmo_ros.engine.quantisation.decoder_prompts import (
     open_before_blocks,
 )
 from molmo_ros.molmo.errors import ImageError, PromptError
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.train.examples import simulated_examples
 
 

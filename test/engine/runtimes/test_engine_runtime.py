@@ -14,7 +14,7 @@ from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processi
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.runtime import ImageTensors
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene

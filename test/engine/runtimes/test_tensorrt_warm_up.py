@@ -12,7 +12,7 @@ from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.warm_up import warm_up
 from molmo_ros.molmo.weights.embedding_rows import EmbeddingRows

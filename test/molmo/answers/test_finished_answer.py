@@ -6,7 +6,7 @@
 from molmo_ros.molmo.answer import Asked
 from molmo_ros.molmo.answers.finished_answer import sentence_of
 from molmo_ros.molmo.pointing.points import parse_points
-from molmo_ros.molmo.running.generate import StopReason
+from molmo_ros.molmo.running.generation import StopReason
 
 
 def test_points_at_one_place_are_told():

@@ -17,7 +17,7 @@ from molmo_ros.molmo.catalog.model_parts import read_video_processing
 from molmo_ros.molmo.errors import CheckpointError, ImageError, PromptError
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 

@@ -14,7 +14,7 @@ import torch
 
 from molmo_ros.molmo.errors import ImageError, MolmoError, PromptError
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import GenerateOptions
+from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.status import Status
 
 VECTORS = Path(__file__).parents[2] / "vectors"

@@ -14,14 +14,9 @@ import torch
 
 from molmo_ros.molmo.errors import GenerationError, MolmoError, PromptError
 from molmo_ros.molmo.network.kv_cache import KVCache
-from molmo_ros.molmo.running.generate import (
-    Choice,
-    GenerateOptions,
-    Limits,
-    StopReason,
-    generate,
-    likeliest,
-)
+from molmo_ros.molmo.running.choosing import Choice, likeliest
+from molmo_ros.molmo.running.generate import generate
+from molmo_ros.molmo.running.generation import GenerateOptions, Limits, StopReason
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 

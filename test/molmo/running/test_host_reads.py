@@ -5,7 +5,7 @@
 
 import torch
 
-from molmo_ros.molmo.running.generate import likeliest
+from molmo_ros.molmo.running.choosing import likeliest
 from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer
 
@@ -31,7 +31,7 @@ def test_one_read_a_token_and_one_a_point(cuda):
 
 
 def test_one_read_for_all_sentences_that_say_no(cuda):
-    scorer = NotFoundScorer([[3, 4], [5, 6], [7, 8]], lambda tokens: 0.5)
+    scorer = NotFoundScorer([[3, 4], [5, 6], [7, 8]])
     choice = likeliest(torch.zeros(10, device="cuda"))
     before = cuda.reads
     scorer.feed(choice)

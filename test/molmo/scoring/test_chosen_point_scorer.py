@@ -11,7 +11,7 @@ import torch
 
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.pointing.point_tokens import PointTokens
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.chosen_point_scorer import ChosenPointScorer
 
 # A mosaic of 2 x 20 patches, pooled two by two into ten pointable tokens, each a tenth of the image wide; and one token

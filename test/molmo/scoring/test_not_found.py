@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.prompts.prompt_text import point_prompt
-from molmo_ros.molmo.running.generate import Choice, GenerateOptions
-from molmo_ros.molmo.scoring.not_found import NEGLIGIBLE, NotFoundScorer, continuation_probability
+from molmo_ros.molmo.running.choosing import Choice
+from molmo_ros.molmo.running.generation import GenerateOptions
+from molmo_ros.molmo.scoring.not_found import NEGLIGIBLE, NotFoundScorer
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import Scene
@@ -65,39 +65,39 @@ def test_equals_recomputing_whatever_the_answer_is(tiny, encoded, monkeypatch):
 def test_scoring_leaves_no_trace(tiny, encoded, monkeypatch):
     labels = ["red cube", "mug", "thing", "yellow banana", "green ball"]
     with_scores = [tiny.point(encoded, label) for label in labels]
-    monkeypatch.setattr(tiny, "_confidence", lambda encoded, cache: None)
+    monkeypatch.setattr(tiny.answerer, "scores", False)
     without = [tiny.point(encoded, label) for label in labels]
     assert [(one.text, one.tokens) for one in with_scores] == [(one.text, one.tokens) for one in without]
     assert {one.not_found_probability for one in without} == {None}
     assert {point.confidence for one in without for point in one.points} == {None}
 
 
-def test_the_cache_ends_as_it_began(tiny):
-    config = tiny.runtime.model.config.decoder
-    cache = KVCache(config, 12)
-    torch.manual_seed(0)
-    prompt = torch.randn(1, 5, config.width)
-    mask = torch.ones(5, 5, dtype=torch.bool).tril()[None, None]
-    with torch.inference_mode():
-        tiny.runtime.model.decoder(prompt, torch.arange(5)[None], mask, cache)
-    keys = cache.keys[..., :5, :].clone()
-    tokens = [7, 8, 9]
-    probability = continuation_probability(tiny.runtime, cache, tokens)
-    assert cache.length == 5 and torch.equal(cache.keys[..., :5, :], keys)
-    with torch.inference_mode():
-        embeddings = torch.cat([prompt, tiny.runtime.model.embed(torch.tensor([[7, 8]]))], dim=1)
-        whole = torch.ones(7, 7, dtype=torch.bool).tril()[None, None]
-        logits = tiny.runtime.model.decoder(embeddings, torch.arange(7)[None], whole).logits[0, -2:]
-    expected = torch.softmax(logits, -1)[[0, 1], [8, 9]].prod()
-    assert probability == pytest.approx(float(expected), rel=1e-3)
-    assert continuation_probability(tiny.runtime, cache, [7] * 10) == 1.0  # 9 do not fit beside 5 into 12
-    assert cache.length == 5
+def test_scoring_takes_no_pass_of_its_own(tiny, encoded, monkeypatch):
+    """What an answer's passes are over: the prompt with the sentence beside it once, then a token each."""
+    plain = GenerateOptions(drafts=False)
+    passes = []
+    for name in ("prefill", "decode"):
+        one = getattr(tiny.runtime, name)
+
+        def counted(embeddings, *rest, one=one, name=name, **more):
+            passes.append((name, embeddings.shape[1]))
+            return one(embeddings, *rest, **more)
+
+        monkeypatch.setattr(tiny.runtime, name, counted)
+    said = set()
+    for label in [f"{color} {shape}" for color in list(COLORS)[:3] for shape in SHAPES]:
+        passes.clear()
+        answer = tiny.point(encoded, label, options=plain)
+        said.add(answer.status.value)
+        assert [name for name, _ in passes] == ["prefill"] + ["decode"] * answer.tokens
+        assert all(count == 1 for _, count in passes[1:]) and answer.passes == len(passes)
+    assert said >= {"FOUND", "NOT_FOUND"}
 
 
 def test_answers_of_one_token_leave_room_for_the_sentence(tiny, encoded, monkeypatch):
     monkeypatch.setattr(tiny, "calibration", None)
     # A sentence that begins as likely as the real one and goes on as it never does.
-    monkeypatch.setattr(tiny, "_not_found", [tiny.tokenizer.encode("There were many.")])
+    monkeypatch.setattr(tiny.answerer, "not_found", [tiny.tokenizer.encode("There were many.")])
     picture = render(Scene.random(31_004), 320, 240).rgb
     unsure = 0
     for label in [f"{color} {shape}" for color in COLORS for shape in SHAPES]:
@@ -116,24 +116,38 @@ def choice(token, **probabilities):
     return Choice(token, logits)
 
 
+def rest_of(aside, *probabilities):
+    """Scores of all but its first token, which give them these probabilities."""
+    aside.logits = torch.stack(
+        [
+            choice(0, **{f"t{token}": share}).logits
+            for token, share in zip(aside.tokens[1:], probabilities, strict=True)
+        ]
+    )
+
+
 def test_sentences_are_alternatives():
-    asked = []
-
-    def rest(tokens):
-        asked.append(tuple(tokens))
-        return 0.5
-
-    scorer = NotFoundScorer([[1, 2, 3], [1, 4], [5]], rest)
+    scorer = NotFoundScorer([[1, 2, 3], [1, 4], [5]])
     assert scorer.probability is None
+    rest_of(scorer.asides[0], 0.9, 0.5)
+    rest_of(scorer.asides[1], 0.9)
     scorer.feed(choice(1, t5=0.1, t0=0.1))
     scorer.feed(choice(0, t2=0.4, t4=0.2))  # left both: 2 with 3 to come, 4 with nothing to come
-    assert asked == [(2, 3)]
     assert scorer.probability == pytest.approx(0.8 * 0.4 * 0.5 + 0.8 * 0.2 + 0.1)
     scorer.feed(choice(1))
     assert scorer.probability == pytest.approx(0.8 * 0.4 * 0.5 + 0.8 * 0.2 + 0.1)
 
 
-def test_the_negligible_is_not_worth_a_pass():
-    scorer = NotFoundScorer([[1, 2]], lambda tokens: pytest.fail("scored all the same"))
+def test_what_is_scored_later_counts_from_then_on():
+    scorer = NotFoundScorer([[1, 2, 3]])
+    scorer.feed(choice(0, t1=0.25))
+    assert scorer.probability == pytest.approx(0.25)  # an upper bound
+    rest_of(scorer.asides[0], 0.5, 0.5)
+    assert scorer.probability == pytest.approx(0.25 * 0.25)
+
+
+def test_the_negligible_stays_a_bound():
+    scorer = NotFoundScorer([[1, 2]])
     scorer.feed(choice(0, t1=NEGLIGIBLE / 2))
+    rest_of(scorer.asides[0], 0.5)
     assert scorer.probability == pytest.approx(NEGLIGIBLE / 2)

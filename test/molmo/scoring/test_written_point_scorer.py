@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.generate import Choice
+from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer, near_share
 
 WORDS = ["<points", " coords", '="', '">', "cup", "</points>", " ", '"', "<point", " x", " y", ".", " alt"]
