@@ -92,6 +92,15 @@ def usable_cmake_files():
     subprocess.run([sys.executable, ROOT / "requirements/fix_cmake_paths.py"], check=True)
 
 
+@pytest.fixture(scope="session")
+def readable_ros():
+    """The generators of messages cannot be run from such a path, neither here nor on a robot (docs/workspaces.md)."""
+    if " " in sys.prefix or not sys.prefix.isascii():
+        pytest.skip(
+            f"the ROS of this environment lies in a path with spaces or non-ASCII letters: {sys.prefix}"
+        )
+
+
 @pytest.fixture
 def workspace(tmp_path):
     return ColconWorkspace(tmp_path / "ws")

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("readable_ros")
+
 
 class Variant(NamedTuple):
     install: str

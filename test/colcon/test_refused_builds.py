@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("readable_ros")
+
 STUB = """cmake_minimum_required(VERSION 3.10)
 project(molmo_msgs NONE)
 find_package(ament_cmake REQUIRED)

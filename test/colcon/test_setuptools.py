@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("readable_ros")
+
 LINKED, COPIED = ("--symlink-install",), ()
 
 

@@ -102,9 +102,14 @@ class Turn:
         """The embeddings [1, `unseen`, width] of what the network has yet to see; None where it has seen all."""
         if not self.unseen:
             return None
-        own = torch.cat(self._own, dim=1) if len(self._own) > 1 else self._own[0]
-        self._own = [own]
-        return own[:, len(self.slots) :]
+        parts, count = [], 0
+        for part in reversed(self._own):  # mostly one token, and nothing is copied
+            parts.append(part)
+            count += part.shape[1]
+            if count >= self.unseen:
+                break
+        own = torch.cat(parts[::-1], dim=1) if len(parts) > 1 else parts[0]
+        return own[:, count - self.unseen :]
 
     def guess(self, most: int, together: int) -> Tensor | None:
         """Drafts up to `most` tokens, as far as they could come at all; returns their embeddings [1, n, width]."""

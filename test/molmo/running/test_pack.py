@@ -316,6 +316,20 @@ def test_asides_are_scored_beside_the_answers(molmo2, room):
         assert torch.allclose(asides[seed][0].logits, logits, atol=1e-4, rtol=1e-4)
 
 
+def test_a_token_of_a_long_answer_copies_nothing_of_the_others(molmo2, monkeypatch):
+    """Else an answer of thousands of tokens takes its length squared."""
+    joined, cat = [], torch.cat
+
+    def counted(parts, *more, **named):
+        joined.append(sum(part.numel() for part in parts))
+        return cat(parts, *more, **named)
+
+    monkeypatch.setattr(torch, "cat", counted)
+    width = molmo2.words(0).shape[2]
+    molmo2.together([molmo2.request(0, max_new_tokens=40)])
+    assert len(joined) < 40 or max(joined[-30:]) <= 4 * width
+
+
 def test_one_read_of_the_host_for_a_whole_guess(molmo2, monkeypatch):
     """A GPU stands still for each."""
     truth = molmo2.alone(0)

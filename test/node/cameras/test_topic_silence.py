@@ -100,7 +100,7 @@ def test_shared_memory_of_nobody_here_hides_no_other_cause(contexts, nodes, monk
     """It may be what a process left that is no more."""
     monkeypatch.setattr(topic_silence, "SHARED_MEMORY", tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: 4242)
-    (tmp_path / "fastrtps_port7411").touch()
+    (tmp_path / installed_fast_dds().shared_memory.replace("*", "port7411")).touch()
     bridge = rclpy.create_node("ros_gz_bridge", context=contexts[1])
     try:
         bridge.create_publisher(Image, "/image", 1)
