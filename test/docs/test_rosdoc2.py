@@ -27,8 +27,22 @@ def built(tmp_path_factory):
         if not ROSDOC2.exists():
             pytest.fail("rosdoc2 is not installed: run requirements/install.sh docs once")
         folder = tmp_path_factory.mktemp("rosdoc2")
+        (folder / "checkout").symlink_to(
+            ROOT
+        )  # rosdoc2 writes paths into Python unquoted where they hold spaces
         done = subprocess.run(
-            [ROSDOC2, "build", "-p", ROOT / package, "-o", "out", "-d", "build", "-c", "crossings"],
+            [
+                ROSDOC2,
+                "build",
+                "-p",
+                folder / "checkout" / package,
+                "-o",
+                "out",
+                "-d",
+                "build",
+                "-c",
+                "crossings",
+            ],
             cwd=folder,
             env=os.environ
             | {"PATH": f"{ROSDOC2.parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"},

@@ -184,7 +184,7 @@ def test_a_page_that_is_in_no_list_fails_the_build(tmp_path):
     for path in ROOT.iterdir():
         # Pages are copied, as they are not looked for behind links.
         if path.name in ("docs", "interfaces"):
-            shutil.copytree(path, checkout / path.name)
+            shutil.copytree(path, checkout / path.name, symlinks=True)
         elif f"{path.name}/README.md" in PAGES:
             (checkout / path.name).mkdir()
             shutil.copy(path / "README.md", checkout / path.name)

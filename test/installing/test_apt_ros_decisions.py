@@ -123,7 +123,8 @@ def test_the_platform_is_what_is_found(tmp_path, files, variables, platform):
 
 
 def test_an_index_of_torch_is_asked_for_nothing_else(tmp_path):
-    done = whole_machine(tmp_path).run("--dry-run", "--with", "sim", TORCH_INDEX="http://127.0.0.1:9/cpu")
+    machine = whole_machine(tmp_path)
+    done = machine.run("--dry-run", "--with", "sim", machine.workspace, TORCH_INDEX="http://127.0.0.1:9/cpu")
     said = done.stdout.splitlines()
     assert (
         "torch: torch --no-deps --index-url http://127.0.0.1:9/cpu; the rest: apt-ros.txt sim.txt, with"
