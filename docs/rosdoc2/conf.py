@@ -19,7 +19,7 @@ globals().update(runpy.run_path(str(ROOT / "docs" / "conf.py")))
 for path in ROOT.iterdir():
     if path.name in ("docs", "interfaces"):
         without = shutil.ignore_patterns("build", "rosdoc2")
-        shutil.copytree(path, HERE / path.name, dirs_exist_ok=True, ignore=without)
+        shutil.copytree(path, HERE / path.name, symlinks=True, dirs_exist_ok=True, ignore=without)
     elif (path / "README.md").is_file():
         (HERE / path.name).mkdir(exist_ok=True)
         shutil.copy(path / "README.md", HERE / path.name)
