@@ -355,6 +355,7 @@ class Molmo:
             [self._worded(query, about(image)) for query in queries],
             self.calibration,
             on_answer,
+            encodes=not isinstance(image, EncodedImage),
         )
 
     def _worded(self, query: ImageQuery, what: About) -> ImageQuery:

@@ -228,6 +228,9 @@ def test_many_queries_share_the_image(random_molmo):
     assert len(towers) == 1
     assert sum(length > 300 for length in lengths) == 1  # the image's tokens went through the decoder once
     assert many[0].timing_ms["vision"] > 0 and many[1].timing_ms["vision"] == 0
+    encoded = random_molmo.encode(SMALL)
+    for _ in range(2):  # its time is its own
+        assert random_molmo.query(encoded, texts[0], options=options).timing_ms["vision"] == 0
     assert random_molmo.query_many(SMALL, []) == []
 
 

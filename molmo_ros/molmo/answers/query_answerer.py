@@ -107,6 +107,7 @@ class QueryAnswerer:
         queries: Sequence[ImageQuery],
         calibration: ConfidenceCalibration | None,
         on_answer: Callable[[int, Outcome], None] | None = None,
+        encodes: bool = True,
     ) -> list[Outcome]:
         """Answers queries about one image.
 
@@ -115,6 +116,7 @@ class QueryAnswerer:
             queries: What is asked.
             calibration: Of confidences; None for raw scores.
             on_answer: Called with each outcome and its query's number, as soon as there is one.
+            encodes: Whether `encode` encodes it now; the first answer's time then holds that.
 
         Returns:
             The outcomes, in the order of the queries.
@@ -140,7 +142,7 @@ class QueryAnswerer:
             else:
                 ended(number, self._answer(one, Generation((), stop), started, {}, None))
         if asking:
-            self._ask(encode(), asking, calibration, ended, started)
+            self._ask(encode(), asking, calibration, ended, started, encodes)
         return [outcomes[number] for number in range(len(queries))]
 
     def _asking(self, number: int, query: ImageQuery) -> _Asking:
@@ -166,6 +168,7 @@ class QueryAnswerer:
         calibration: ConfidenceCalibration | None,
         ended: Callable[[int, Outcome], None],
         started: float,
+        encodes: bool,
     ) -> None:
         """Prefills what the image's cache does not hold yet, and decodes."""
         fitting = []
@@ -180,17 +183,18 @@ class QueryAnswerer:
         if not fitting:
             return
         cache = self._cache(encoded, fitting)
-        new = not encoded.asked  # the first query's time holds the image's
+        new = not encoded.asked  # what the image took was not measured with another query yet
         encoded.asked = True
 
         def on_end(one: _Asking, outcome: Generation | Exception) -> None:
             if isinstance(outcome, Exception):
                 ended(one.number, outcome)
                 return
-            timed = encoded.timing_ms if new and one is fitting[0] else {}
-            answer = self._answer(one, outcome, started, timed, encoded)
-            if timed and len(fitting) == 1 and outcome.stop not in ENDED_EARLY and encoded.crops is not None:
-                self._crop_budget.measured(encoded.crops.timing(answer.timing_ms | timed, answer.tokens))
+            encoding = encoded.timing_ms if encodes and one is fitting[0] else {}
+            answer = self._answer(one, outcome, started, encoding, encoded)
+            if new and len(fitting) == 1 and outcome.stop not in ENDED_EARLY and encoded.crops is not None:
+                timing = encoded.crops.timing(answer.timing_ms | encoded.timing_ms, answer.tokens)
+                self._crop_budget.measured(timing)
             ended(one.number, answer)
 
         requests = [self._request(encoded, one, calibration, partial(on_end, one)) for one in fitting]
