@@ -6,6 +6,7 @@
 from collections.abc import Callable
 
 from molmo_ros.molmo.answer import Answer, Asked
+from molmo_ros.molmo.status import Status
 
 
 class OneAfterAnother:
@@ -24,6 +25,8 @@ class OneAfterAnother:
     ask: Callable[..., Answer]
 
     def _answer(self, image, query):
+        if query.cancel.is_set():
+            return Answer(Status.CANCELLED)
         limits = {"options": query.options, "cancel": query.cancel}
         hearers = {"on_text": query.on_text, "on_point": query.on_point}
         if query.asked is Asked.POINTS:
