@@ -57,8 +57,9 @@ def test_change_during_a_request_holds_from_the_next_one_on(running):
     goal = running.goal(labels=[f"stream 0.3 {many}", many, f"{many} once more"]).accepted()
     running.spin_until(lambda: goal.feedback)
     assert running.set(max_points=1) == ""
-    for goal, expected in ((goal, [3, 3, 3]), (running.goal(labels=[many, f"{many} again"]), [1, 1])):
-        _, result = goal.end()
+    later = running.goal(labels=[many, f"{many} again"])
+    for one, expected in ((goal, [3, 3, 3]), (later, [1, 1])):
+        _, result = one.end()
         labels = [point.label for point in result.points]
         assert [labels.count(label) for label in dict.fromkeys(labels)] == expected
 

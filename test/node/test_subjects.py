@@ -261,7 +261,9 @@ def test_slow_queries_are_asked_about_one_frame_and_show_no_half_truth(read, rob
         assert one["status"] in (("FOUND", "NO_DEPTH") if one["frame_age_ms"] <= 500 else ("STALE",))
     found = [one for one in answered if one["status"] == "FOUND"]
     pairs = list(zip(found[::2], found[1::2], strict=False))
-    assert all([one["query"] for one in pair] == slow and pair[0]["stamp"] == pair[1]["stamp"] for pair in pairs)
+    assert all(
+        [one["query"] for one in pair] == slow and pair[0]["stamp"] == pair[1]["stamp"] for pair in pairs
+    )
     objects = reader.heard["objects"]
     for told in objects:
         stamps = {(state.answered.sec, state.answered.nanosec) for state in told.queries}
