@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from molmo_ros.molmo.pointing.patch_points import PatchPlaces
+if TYPE_CHECKING:  # it imports a tokenizer
+    from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 
 Move = tuple[tuple[float, float], tuple[float, float]]
 """Where a point of the last answer was, and where it is seen now: (x, y) [px of the original image]."""

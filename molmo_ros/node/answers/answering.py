@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.errors import GenerationError, MolmoError
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.asked_request import AskedRequest
 from molmo_ros.node.answers.fatal_error import FatalModelError, gpu_is_lost
@@ -53,6 +54,7 @@ class Answerer:
         now: The node's time [ns].
         transforms: Looks up transforms.
         log: The node's logger.
+        moves: Where points of the last answer to what was written about a camera are seen now, for guesses.
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class Answerer:
         now: Callable[[], int],
         transforms: TransformSource,
         log: NodeLog,
+        moves: Callable[[str, str], Sequence[Move]] = lambda _camera, _written: (),
     ) -> None:
         self._model, self._options = model, options
         self._cameras, self._settings, self._now = cameras, settings, now
-        self._transforms, self._log = transforms, log
+        self._transforms, self._log, self._moves = transforms, log, moves
         self._noted: tuple[int, float] | None = None
         self._frame: Frame | None = None
         self._epoch, self._forgotten = 0, ""
@@ -224,7 +227,9 @@ class Answerer:
         for asked in together:
             limits, locator = self._limits(asked.request), self._locator(asked.request, sight, settings)
             feedback = Feedback(asked.request, sight, locator, limits.min_confidence)
-            own = asked.queries(locator, feedback, limits, self._options)
+            followed = asked.request.continuous
+            moves = self._moves(sight.name, asked.request.query.written) if followed else ()
+            own = asked.queries(locator, feedback, limits, self._options, moves)
             queries += own
             owners += [(asked, number) for number in range(len(own))]
             if not own:

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from molmo_ros.molmo.answer import Answer, Asked
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.answers.joined_answer import joined
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.prompts.prompt_text import place_label
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.feedback import Feedback
@@ -51,7 +53,12 @@ class AskedRequest:
         return len(self._outcomes) == len(self.request.query.texts)
 
     def queries(
-        self, locator: Locator, feedback: Feedback, limits: QueryLimits, options: OptionsMaker
+        self,
+        locator: Locator,
+        feedback: Feedback,
+        limits: QueryLimits,
+        options: OptionsMaker,
+        moves: Sequence[Move] = (),
     ) -> list[ImageQuery]:
         """What the model is to be asked, a query a text; none where nothing is left to ask.
 
@@ -60,6 +67,7 @@ class AskedRequest:
             feedback: Hears of pieces of the answers.
             limits: In force.
             options: Makes the model's.
+            moves: Where points of the last answer are seen now, see `ImageQuery`.
         """
         self.locator, self._outcomes, self._asked = locator, {}, time.perf_counter()
         cancel, left = self.request.cancel, None
@@ -81,7 +89,9 @@ class AskedRequest:
             words, asked, label = _worded(self.request.query.kind, text)
             points = limits.max_points if asked is Asked.POINTS else 0  # a count is never stopped
             queries.append(
-                ImageQuery(words, asked, label, most, points or None, cancel, piece.on_text, piece.on_point)
+                ImageQuery(
+                    words, asked, label, most, points or None, cancel, piece.on_text, piece.on_point, moves
+                )
             )
         return queries
 

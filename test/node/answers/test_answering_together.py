@@ -49,10 +49,9 @@ def molmo():
 class Together:
     """An answerer with one camera that shows one picture."""
 
-    def __init__(self, molmo, picture):
+    def __init__(self, molmo, picture, moves=()):
         self.molmo, self.delivered, self.said, self.passes = molmo, [], [], 0
-        height, width = picture.shape[:2]
-        cameras = camera_inputs(["camera"], lambda *_: None)
+        self.cameras = cameras = camera_inputs(["camera"], lambda *_: None)
         self.answerer = Answerer(
             molmo,
             GenerateOptions,
@@ -61,13 +60,18 @@ class Together:
             now=lambda: 100 * 10**9,
             transforms=None,
             log=SimpleNamespace(error=self._log, warning=self._log),
+            moves=lambda camera, written: moves if (camera, written) == ("camera", LABELS[0]) else (),
         )
+        self.show(picture)
+        self._count("prefill")
+        self._count("decode")
+
+    def show(self, picture):
+        height, width = picture.shape[:2]
         data = array.array("B", picture.tobytes())
         image = Image(height=height, width=width, encoding="rgb8", step=width * 3, data=data)
         image.header.stamp = Time(sec=100)
-        cameras["camera"].on_image(image)
-        self._count("prefill")
-        self._count("decode")
+        self.cameras["camera"].on_image(image)
 
     def _log(self, text, **_):
         self.said.append(text)
@@ -186,3 +190,24 @@ def test_a_text_that_is_too_long_is_the_error_of_its_request(molmo, picture):
     outcomes = Together(molmo, picture).ask([request("ask", "why " * 1000), request("point", LABELS[:1])])
     assert outcomes[0].status.value == "ERROR" and "tokens" in outcomes[0].reason
     assert outcomes[1].answer is not None
+
+
+MOVED = np.array([40.0, -24.0])
+
+
+def test_a_continuous_query_is_guessed_from_where_its_points_are_followed_to(picture):
+    """The picture has moved; whatever is said of the points, the answer is what the model says to the new picture."""
+    shifted = np.roll(picture, MOVED[::-1].astype(int), axis=(0, 1))
+    molmo, label = Molmo.from_pretrained("tiny"), LABELS[:1]
+    before, after = (places(next(alone(molmo, one, "point", label)).points) for one in (picture, shifted))
+    assert np.array(after) == pytest.approx(np.array(before) + MOVED, abs=2)
+    passes = {}
+    for known, now in {"followed": after, "lost": [], "elsewhere": [(3.0, 3.0), (np.nan, -1e9)]}.items():
+        together = Together(Molmo.from_pretrained("tiny"), picture, list(zip(before, now, strict=False)))
+        for shown, expected in ((picture, before), (shifted, after)):
+            together.show(shown)
+            together.delivered.clear()
+            (outcome,) = together.ask([request("point", label, Source.CONTINUOUS)])
+            assert places(outcome.answer.points) == expected
+        passes[known] = outcome.answer.passes
+    assert passes["followed"] < min(passes["lost"], passes["elsewhere"])
