@@ -21,6 +21,7 @@ from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.answers.point_format import PointFormat
 from molmo_ros.molmo.drafts.answer_drafter import AnswerDrafter
 from molmo_ros.molmo.drafts.draft_memory import DraftMemory
+from molmo_ros.molmo.drafts.pass_times import PassTimes
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.prompts.prompt import PromptBuilder
@@ -101,6 +102,11 @@ class QueryAnswerer:
         self.point_format, self._crop_budget, self.not_found = point_format, crop_budget, not_found
         self._memory = DraftMemory(tokenizer)
         self.scores = True
+
+    @property
+    def pass_times(self) -> PassTimes:
+        """What passes cost, from which follows how long a guess is worth it."""
+        return self._memory.pass_times
 
     def answers(
         self,
