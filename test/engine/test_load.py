@@ -363,7 +363,9 @@ def test_what_passes_cost_is_kept_with_the_engine(home, picture):
     assert not kept.exists()
     encoded = first.encode(picture)
     for number in range(60):
-        first.answers(encoded, [ImageQuery(asked=Asked.COUNT, label=f"thing {n}") for n in range(number % 17 + 1)])
+        first.answers(
+            encoded, [ImageQuery(asked=Asked.COUNT, label=f"thing {n}") for n in range(number % 17 + 1)]
+        )
         if kept.exists():
             break
     content = kept.read_bytes()
