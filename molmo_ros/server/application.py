@@ -22,6 +22,8 @@ from molmo_ros.server.request_error import RequestError
 from molmo_ros.server.server_metrics import ServerMetrics
 
 LOG = logging.getLogger(__name__)
+CLIENT_GONE = 499
+"""What metrics call a request whose client went before there was an answer, as nginx does."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -38,16 +40,19 @@ def make_application(
         metrics: Shown at /metrics.
     """
     started = int(time.time())
-    card = {"id": model, "object": "model", "created": started, "owned_by": "molmo_ros"}
+
+    def card() -> dict[str, object]:
+        known = {"id": model, "object": "model", "created": started, "owned_by": "molmo_ros"}
+        return {**known, "molmo": worker.card}
 
     async def models(_request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [card]})
+        return JSONResponse({"object": "list", "data": [card()]})
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
             raise no_such_model(name, model)
-        return JSONResponse(card)
+        return JSONResponse(card())
 
     async def health(_request: Request) -> Response:
         state = worker.health
@@ -126,4 +131,4 @@ class _Watched:
         finally:
             # Whatever others ask for is one path, or anyone could fill the memory with names.
             path = request.url.path
-            self._metrics.request(path if path in self._paths else "other", status)
+            self._metrics.request(path if path in self._paths else "other", status or CLIENT_GONE)

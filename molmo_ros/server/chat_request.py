@@ -10,10 +10,10 @@ Source of the fields: OpenAI's API reference, "Create chat completion".
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from molmo_ros.server.asking import Asking, read_asking
+from molmo_ros.server.asking import Asking, AskingKind, read_asking
 from molmo_ros.server.request_error import bad_request
 from molmo_ros.server.sent_picture import SentPicture, read_data_url
 
@@ -118,8 +118,10 @@ def read_chat_request(body: bytes | bytearray, bounds: RequestBounds) -> ChatReq
     if not isinstance(model, str) or not model:
         raise bad_request(f"model is {model!r:.80}; it must be a model's name, see /v1/models", "model")
     stream = _flag(request.get("stream"), "stream")
-    text, pictures = _read_messages(request.get("messages"), bounds)
+    system, text, pictures = _read_messages(request.get("messages"), bounds)
     asking = read_asking(request.get("molmo"), text, bounds.seconds)
+    if system:
+        asking = _told(asking, system)
     return ChatRequest(
         model,
         pictures,
@@ -191,8 +193,19 @@ def _max_tokens(request: dict[str, Any]) -> int | None:
     return min(given.values(), default=None)
 
 
-def _read_messages(messages: Any, bounds: RequestBounds) -> tuple[str, tuple[SentPicture, ...]]:
-    """The words and pictures of the one message of a user."""
+def _told(asking: Asking, system: list[str]) -> Asking:
+    """With the words of a system before the user's."""
+    if asking.kind not in (AskingKind.QUERY, AskingKind.ASK):
+        raise bad_request(
+            f"a message of the system goes with molmo.kind query and ask, not with {asking.kind.value}, whose words "
+            "are those that the model was trained on",
+            "messages",
+        )
+    return replace(asking, words="\n".join([*system, asking.words]))
+
+
+def _read_messages(messages: Any, bounds: RequestBounds) -> tuple[list[str], str, tuple[SentPicture, ...]]:
+    """The words of a system, and those and the pictures of the one message of a user."""
     if not isinstance(messages, list) or not messages:
         raise bad_request("messages must be a list with one message of the user", "messages")
     words: list[str] = []
@@ -228,7 +241,7 @@ def _read_messages(messages: Any, bounds: RequestBounds) -> tuple[str, tuple[Sen
             f"{param}.content",
         )
     pictures = tuple(read_data_url(url, bounds.pixels, where) for url, where in urls)
-    return "\n".join([*words, text] if text or not words else words), pictures
+    return words, text, pictures
 
 
 def _system_words(message: dict[str, Any], param: str, bounds: RequestBounds, first: bool) -> list[str]:

@@ -9,20 +9,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.node.answers.fatal_error import gpu_is_lost
 from molmo_ros.pictures.coded_picture import PictureError
+from molmo_ros.server.asking import AskingKind
 from molmo_ros.server.job_queue import JobQueue
-from molmo_ros.server.model_job import FinishedJob, ModelJob
+from molmo_ros.server.model_job import ModelJob
 from molmo_ros.server.request_error import RequestError, bad_request, unavailable
 from molmo_ros.server.server_metrics import ServerMetrics
 
 if TYPE_CHECKING:  # they import torch
-    from molmo_ros.molmo.answers.image_query import ImageQuery
-    from molmo_ros.molmo.answers.query_answerer import Outcome
     from molmo_ros.molmo.pipeline import Molmo
     from molmo_ros.server.encoded_images import KeptImage
 
@@ -42,6 +40,10 @@ class ModelWorker:
         image_memory: What encoded pictures may hold [bytes].
         on_ready: Called in the thread once the model is there.
         on_end: Called in the thread where the model cannot answer (any more), with the reason.
+
+    Attributes:
+        state: "loading", "ok" or "failed".
+        card: What the model is and takes, for /v1/models; empty until it is loaded.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ModelWorker:
         self._on_ready, self._on_end = on_ready, on_end
         self._running: Sequence[ModelJob] = ()
         self.state = "loading"
+        self.card: dict[str, object] = {}
         # A daemon: a model that cannot be interrupted must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="molmo_worker", daemon=True)
 
@@ -91,12 +94,15 @@ class ModelWorker:
     def _work(self) -> None:
         try:
             from molmo_ros.server.encoded_images import EncodedImages
+            from molmo_ros.server.packed_jobs import PackedJobs
 
+            self._packed = PackedJobs
             self._model = self._load()
             self._images = EncodedImages(self._image_memory)
         except Exception as error:
             self._fail(error)
             return
+        self.card = _card(self._model)
         self.state = "ok"
         self._on_ready()
         while jobs := self._queue.take():
@@ -144,7 +150,7 @@ class ModelWorker:
             for job in jobs:
                 job.deliver(bad_request(f"the image cannot be answered about: {error}", "messages"))
             return
-        _PackedJobs(self._model, image, known, jobs, self._metrics).answer()
+        self._packed(self._model, image, known, jobs, self._metrics).answer()
         self._images.trim()
         self._metrics.images(len(self._images), self._images.nbytes)
 
@@ -165,88 +171,6 @@ class ModelWorker:
         return kept, False
 
 
-class _PackedJobs:
-    """Questions that are answered together."""
-
-    def __init__(
-        self,
-        model: Molmo,
-        image: KeptImage,
-        known: bool,
-        jobs: Sequence[ModelJob],
-        metrics: ServerMetrics,
-    ) -> None:
-        self._model, self._image, self._known, self._metrics = model, image, known, metrics
-        self._jobs: list[ModelJob] = []
-        self._tokens: list[int] = []
-        self._queries: list[ImageQuery] = []
-        for job in jobs:
-            self._add(job)
-
-    def answer(self) -> None:
-        if not self._queries:
-            return
-        started = time.monotonic()
-        self._metrics.packed(len(self._queries))
-        try:
-            self._model.answers(self._image.encoded, self._queries, self._on_answer)
-        finally:
-            self._metrics.took(time.monotonic() - started)
-
-    def _add(self, job: ModelJob) -> None:
-        """A job as a query; refused where its words do not fit the model."""
-        from molmo_ros.molmo.answers.encoded_image import about
-        from molmo_ros.molmo.answers.image_query import ImageQuery
-        from molmo_ros.molmo.running.generation import GenerateOptions
-
-        encoded, asking = self._image.encoded, job.asking
-        try:
-            text = asking.text(self._model.family.prompt.wording, about(encoded))
-            words = len(self._model.prompts.query(text, len(encoded.prefix)))
-        except MolmoError as error:
-            job.deliver(bad_request(str(error), "messages", "context_length_exceeded"))
-            return
-        options = GenerateOptions(job.max_tokens or "auto", max(1e-3, job.deadline - time.monotonic()))
-        query = ImageQuery(
-            text, asking.asked, asking.label, options, asking.max_points, job.cancel, self._started(job)
-        )
-        if job.stream:
-            query = replace(query, on_point=job.deliver)
-        self._jobs.append(job)
-        self._tokens.append(len(encoded.prefix) + words)
-        self._queries.append(query)
-
-    def _started(self, job: ModelJob) -> Callable[[str], None]:
-        """Takes each piece of text; the first one's time is measured."""
-        first = True
-
-        def on_text(piece: str) -> None:
-            nonlocal first
-            if first:
-                first = False
-                self._metrics.first_text(time.monotonic() - job.arrived)
-            if job.stream:
-                job.deliver(piece)
-
-        return on_text
-
-    def _on_answer(self, number: int, outcome: Outcome) -> None:
-        job, encoded = self._jobs[number], self._image.encoded
-        if isinstance(outcome, MolmoError):
-            job.deliver(bad_request(str(outcome), "messages"))
-            return
-        if isinstance(outcome, Exception):
-            LOG.error("an answer failed: %s: %.300s", type(outcome).__name__, outcome)
-            job.deliver(RequestError(500, f"the model failed: {str(outcome):.300}", code="model_failed"))
-            return
-        cached = len(encoded.prefix) if self._known or self._image.asked else 0
-        self._image.asked += 1
-        self._metrics.answered(outcome.status.value, self._tokens[number], outcome.tokens)
-        job.deliver(
-            FinishedJob(outcome, self._tokens[number], cached, tuple(encoded.sizes), self._image.notes)
-        )
-
-
 def waited_too_long(job: ModelJob) -> RequestError:
     """The model was busy with others for the whole time limit."""
     return unavailable(
@@ -255,3 +179,15 @@ def waited_too_long(job: ModelJob) -> RequestError:
         "queue_timeout",
         1.0,
     )
+
+
+def _card(model: Molmo) -> dict[str, object]:
+    """What clients may want to know before they ask."""
+    return {
+        "kinds": [kind.value for kind in AskingKind],
+        "family": model.family.name,
+        "engine": model.runtime.name,
+        "many_images": model.family.prompt.many_images,
+        "max_context": model.runtime.max_context,
+        "calibrated": model.calibration is not None,
+    }

@@ -63,7 +63,9 @@ class EncodedImage:
         if isinstance(self._cache, KVCache) and getattr(self.runtime, "static", None) is None:
             held += [self._cache.keys, self._cache.values]
         # Views of one memory are counted once.
-        return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held}.values())
+        return sum(
+            {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held}.values()
+        )
 
     def cache(self, max_len: int) -> Cache:
         """A cache with room for `max_len` tokens that holds the whole prefix or nothing.
