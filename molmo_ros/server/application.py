@@ -11,12 +11,13 @@ import time
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from molmo_ros.server.access_gate import AccessGate
 from molmo_ros.server.chat_completions import ChatCompletions
+from molmo_ros.server.json_response import JsonResponse, error_response
 from molmo_ros.server.model_worker import ModelWorker
 from molmo_ros.server.request_error import RequestError
 from molmo_ros.server.server_metrics import ServerMetrics
@@ -46,17 +47,17 @@ def make_application(
         return {**known, "molmo": worker.card}
 
     async def models(_request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [card()]})
+        return JsonResponse({"object": "list", "data": [card()]})
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
             raise no_such_model(name, model)
-        return JSONResponse(card())
+        return JsonResponse(card())
 
     async def health(_request: Request) -> Response:
         state = worker.health
-        return JSONResponse({"status": state}, 200 if state == "ok" else 503)
+        return JsonResponse({"status": state}, 200 if state == "ok" else 503)
 
     async def shown_metrics(_request: Request) -> Response:
         return Response(metrics.text(), media_type=METRICS_TYPE)
@@ -86,7 +87,7 @@ def no_such_model(name: str, model: str) -> RequestError:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return JSONResponse(error.body, error.status, error.headers)
+    return error_response(error)
 
 
 async def _not_here(request: Request, error: Exception) -> Response:
@@ -95,7 +96,7 @@ async def _not_here(request: Request, error: Exception) -> Response:
     refused = RequestError(
         error.status_code, f"{what}: {request.url.path[:200]}; see docs/serve.md", code="unknown_url"
     )
-    return JSONResponse(refused.body, refused.status, {**refused.headers, **dict(error.headers or {})})
+    return JsonResponse(refused.body, refused.status, {**refused.headers, **dict(error.headers or {})})
 
 
 class _Watched:
@@ -119,7 +120,7 @@ class _Watched:
             self._gate.check(request.url.path, request.headers)
             await self._app(scope, receive, counted)
         except RequestError as error:
-            await JSONResponse(error.body, error.status, error.headers)(scope, receive, counted)
+            await error_response(error)(scope, receive, counted)
         except Exception as error:
             LOG.error("a request failed: %s: %.300s", type(error).__name__, error, exc_info=error)
             if status:
@@ -127,7 +128,7 @@ class _Watched:
             failed = RequestError(
                 500, "the server failed on this request; its log says why", code="internal_error"
             )
-            await JSONResponse(failed.body, failed.status)(scope, receive, counted)
+            await error_response(failed)(scope, receive, counted)
         finally:
             # Whatever others ask for is one path, or anyone could fill the memory with names.
             path = request.url.path

@@ -12,7 +12,6 @@ from contextlib import suppress
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from molmo_ros.molmo.answer import Point
@@ -20,6 +19,7 @@ from molmo_ros.molmo.status import Status
 from molmo_ros.server.chat_request import ChatRequest, RequestBounds, read_chat_request
 from molmo_ros.server.chat_response import ChatResponse, error_event
 from molmo_ros.server.job_queue import JobQueue
+from molmo_ros.server.json_response import JsonResponse, error_response
 from molmo_ros.server.model_job import FinishedJob, JobEvent, ModelJob
 from molmo_ros.server.model_worker import GRACE, ModelWorker, waited_too_long
 from molmo_ros.server.request_body import HeldBodies, RequestBody
@@ -127,16 +127,16 @@ class ChatCompletions:
         response = ChatResponse(chat.model)
         event = await self._next(job, events)
         if isinstance(event, RequestError):
-            await JSONResponse(event.body, event.status, event.headers)(scope, receive, send)
+            await error_response(event)(scope, receive, send)
         elif chat.stream:
             await self._stream(chat, job, event, events, response, send)
         else:
             while not isinstance(event, (FinishedJob, RequestError)):
                 event = await self._next(job, events)
             if isinstance(event, RequestError):
-                await JSONResponse(event.body, event.status, event.headers)(scope, receive, send)
+                await error_response(event)(scope, receive, send)
             else:
-                await JSONResponse(response.whole(event))(scope, receive, send)
+                await JsonResponse(response.whole(event))(scope, receive, send)
 
     async def _next(self, job: ModelJob, events: asyncio.Queue[JobEvent]) -> JobEvent:
         """What happens next to a question; an error where its time is over and nothing does."""
