@@ -82,6 +82,20 @@ def add_parser(subparsers: Any) -> None:
         help="largest picture in millions of pixels (default: 64)",
     )
     parser.add_argument(
+        "--max-clients",
+        type=positive_int,
+        default=1000,
+        metavar="N",
+        help="connections at a time (default: 1000)",
+    )
+    parser.add_argument(
+        "--client-timeout",
+        type=positive_number,
+        default=60.0,
+        metavar="S",
+        help="how long a client may take to send its request (default: 60)",
+    )
+    parser.add_argument(
         "--image-memory",
         type=positive_int,
         default=1024,
@@ -146,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
             image_memory=args.image_memory * MEBI,
             waiting=args.max_waiting,
             together=args.most_together,
+            connections=args.max_clients,
+            upload_seconds=args.client_timeout,
             grace=args.grace,
             bounds=RequestBounds(
                 args.max_pixels * 1_000_000,

@@ -14,10 +14,6 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_TIMEOUT = 10.0
-"""From a connection, or the first byte of a request, to the end of its head [s]."""
-UPLOAD_TIMEOUT = 60.0
-"""From there to the end of its body [s]."""
 LINGER = 5.0
 """How long is read on of a body whose request is answered already, so that the client gets to read that [s]."""
 LATE = (
@@ -31,6 +27,25 @@ class TimedProtocol(H11Protocol):
 
     most_connections = 1000
     """Beyond this many, new ones are closed at once."""
+    head_timeout = 10.0
+    """From a connection, or the end of the answer before, to the end of a request's head [s]."""
+    body_timeout = 60.0
+    """From there to the end of its body [s]."""
+
+    @classmethod
+    def limited(cls, connections: int, seconds: float) -> type[TimedProtocol]:
+        """The protocol with other limits.
+
+        Args:
+            connections: `most_connections`.
+            seconds: `body_timeout`, and the most of `head_timeout`.
+        """
+        limits = {
+            "most_connections": connections,
+            "head_timeout": min(cls.head_timeout, seconds),
+            "body_timeout": seconds,
+        }
+        return type("LimitedProtocol", (cls,), limits)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -45,7 +60,7 @@ class TimedProtocol(H11Protocol):
             transport.write(b"Content-Length: 0\r\n\r\n")
             transport.close()
             return
-        self._await("head", HEADER_TIMEOUT)
+        self._await("head", self.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -67,9 +82,9 @@ class TimedProtocol(H11Protocol):
             self._await(None)
         elif self.conn.their_state is h11.SEND_BODY:
             answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
-            self._await(*(("rest", LINGER) if answered else ("body", UPLOAD_TIMEOUT)))
+            self._await(*(("rest", LINGER) if answered else ("body", self.body_timeout)))
         elif self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            self._await("head", HEADER_TIMEOUT)
+            self._await("head", self.head_timeout)
         else:
             self._await(None)
 

@@ -55,6 +55,7 @@ class ServerSettings:
         waiting: How many questions may wait.
         together: How many about the same picture are answered together.
         connections: How many clients may be connected.
+        upload_seconds: How long a client may take to send its request [s].
         grace: How long running answers may take once the server is told to end [s].
         bounds: What a request may hold.
     """
@@ -69,6 +70,7 @@ class ServerSettings:
     waiting: int = 64
     together: int = 32
     connections: int = 1000
+    upload_seconds: float = 60.0
     grace: float = 10.0
     bounds: RequestBounds = RequestBounds()
 
@@ -158,10 +160,10 @@ class _Serving:
         chat = ChatCompletions(settings.name, self._queue, self.worker, self._bodies, settings.bounds)
         gate = AccessGate(settings.token, is_loopback(settings.host))
         app = make_application(settings.name, gate, chat, self.worker, self._metrics)
-        TimedProtocol.most_connections = _connections(settings.connections)
+        protocol = TimedProtocol.limited(_connections(settings.connections), settings.upload_seconds)
         config = uvicorn.Config(
             app,
-            http=TimedProtocol,
+            http=protocol,
             ws="none",
             loop="asyncio",
             lifespan="off",
