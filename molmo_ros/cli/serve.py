@@ -139,11 +139,13 @@ def run(args: argparse.Namespace) -> int:
             "pip install '.[serve]'"
         )
         return 1
+    from molmo_ros.molmo.catalog.model_store import checkpoint_folder
     from molmo_ros.server.access_gate import is_loopback
     from molmo_ros.server.chat_request import RequestBounds
     from molmo_ros.server.server_process import ServerSettings, serve
 
     try:
+        checkpoint_folder(args.model)  # in a moment, where loading takes long to say that there is none
         token = read_token(args.token_file)
         if token is None and not args.allow_anyone and not is_loopback(args.host):
             raise MolmoError(
