@@ -93,7 +93,7 @@ def add_parser(subparsers: Any) -> None:
         type=positive_number,
         default=60.0,
         metavar="S",
-        help="how long a client may take to send its request (default: 60)",
+        help="how long a client may take to send its request, or not read its answer (default: 60)",
     )
     parser.add_argument(
         "--image-memory",
