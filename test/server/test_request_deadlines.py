@@ -20,15 +20,15 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 class Endless:
     """Sends for as long as somebody takes it; `ended` says how it came to an end."""
 
-    def __init__(self, pieces=None):
-        self.ended, self._pieces = threading.Event(), pieces
+    def __init__(self, pieces=None, size=1 << 16):
+        self.ended, self._pieces, self._size = threading.Event(), pieces, size
 
     async def __call__(self, scope, receive, send):
         watching = asyncio.ensure_future(self._gone(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         sent = 0
         while not watching.done() and sent != self._pieces:
-            await send({"type": "http.response.body", "body": bytes(1 << 16), "more_body": True})
+            await send({"type": "http.response.body", "body": bytes(self._size), "more_body": True})
             sent += 1
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         watching.cancel()
@@ -46,8 +46,10 @@ def running(monkeypatch):
     monkeypatch.setattr(request_deadlines, "LINGER", 0.5)
     servers, connections = [], []
 
-    def start(app, **settings):
+    def start(app, buffer=0, **settings):
         listening = socket.create_server(("127.0.0.1", 0))
+        if buffer:  # its connections have the same
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         protocol = TimedProtocol.limited(10, 0.5)
         config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, **settings)
         server = uvicorn.Server(config)
@@ -94,9 +96,9 @@ def test_who_reads_slowly_is_not(running):
 
 
 def test_what_is_left_unread_does_not_hold_the_connection(running):
-    """The answer is complete and small enough for the buffers of the server, and the client takes none of it."""
-    app = Endless(pieces=1)
-    connection, server = running(app, timeout_keep_alive=1)
+    """The answer is complete, what the system does not take is small enough to wait, and the client takes none."""
+    app = Endless(pieces=1, size=60_000)
+    connection, server = running(app, 4096, timeout_keep_alive=1)
     connection.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert app.ended.wait(PATIENCE)
     until_none(server)
