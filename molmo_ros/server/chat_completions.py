@@ -24,6 +24,8 @@ from molmo_ros.server.model_worker import GRACE, ModelWorker, waited_too_long
 from molmo_ros.server.request_body import HeldBodies, RequestBody
 from molmo_ros.server.request_error import RequestError, unavailable
 
+NOT_READY = {"loading": "model_loading", "stuck": "model_stuck", "failed": "model_failed"}
+"""The error's code for each state of the worker but "ok"."""
 READERS = 2
 """How many bodies are read through at a time: each takes its size several times over for a moment."""
 
@@ -90,7 +92,7 @@ class ChatCompletions:
             )
         state = self._worker.health
         if state != "ok":
-            raise unavailable(f"the model is {state}", f"model_{state}")
+            raise unavailable(f"the model is {state}", NOT_READY[state])
         self._queue.check()
 
     def _job(self, chat: ChatRequest, arrived: float, events: asyncio.Queue[JobEvent]) -> ModelJob:

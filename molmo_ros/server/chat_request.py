@@ -109,7 +109,13 @@ def read_chat_request(body: bytes | bytearray, bounds: RequestBounds) -> ChatReq
     Raises:
         RequestError: 400, with the field that is at fault.
     """
-    request = _json(body)
+    try:
+        return _read(_json(body), bounds)
+    except RecursionError:  # of the parser, or of what shows a value in an error
+        raise bad_request("the body is nested too deeply") from None
+
+
+def _read(request: Any, bounds: RequestBounds) -> ChatRequest:
     if not isinstance(request, dict):
         raise bad_request(f"the body is {request!r:.80}; it must be a JSON object")
     for name, value in request.items():
@@ -138,8 +144,6 @@ def _json(body: bytes | bytearray) -> Any:
 
     try:
         return json.loads(bytes(body).decode("utf-8"), parse_constant=constant)
-    except RecursionError:
-        raise bad_request("the body is nested too deeply") from None
     except ValueError as error:  # no UTF-8, no JSON, a number of too many digits
         raise bad_request(f"the body is no JSON: {str(error):.200}") from None
 
