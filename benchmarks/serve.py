@@ -52,7 +52,7 @@ class ClientTimes:
     whole: list[float] = field(default_factory=list)
 
 
-class ServedModel:
+class MeasuredServer:
     """`molmo-ros serve` in a process of its own; a context manager.
 
     Attributes:
@@ -69,7 +69,7 @@ class ServedModel:
             raise SystemExit(f"the server does not serve: {line}")
         self.port = int(found[1])
 
-    def __enter__(self) -> ServedModel:
+    def __enter__(self) -> MeasuredServer:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -77,7 +77,7 @@ class ServedModel:
         self._process.wait()
 
 
-class Pictures:
+class NoisyPictures:
     """Frames of a few scenes, each time with other noise: no two are the same."""
 
     def __init__(self, seed: int) -> None:
@@ -140,7 +140,7 @@ def all_clients(port: int, questions: list[list[bytes]]) -> tuple[ClientTimes, f
 
 
 def questions_of(
-    pictures: Pictures, clients: int, rounds: int, shared: bool, model: str
+    pictures: NoisyPictures, clients: int, rounds: int, shared: bool, model: str
 ) -> list[list[bytes]]:
     """For each client its questions."""
     asked: list[list[bytes]] = [[] for _ in range(clients)]
@@ -169,10 +169,10 @@ def table(args: argparse.Namespace) -> None:
     print("| clients | pictures | packed: requests/s, first point [ms] | one at a time | times as many |")
     print("|---|---|---|---|---|")
     with (
-        ServedModel([*arguments, "--most-together", "32"]) as packed,
-        ServedModel([*arguments, "--most-together", "1"]) as single,
+        MeasuredServer([*arguments, "--most-together", "32"]) as packed,
+        MeasuredServer([*arguments, "--most-together", "1"]) as single,
     ):
-        pictures = Pictures(args.seed)
+        pictures = NoisyPictures(args.seed)
         for server in (packed, single):  # the first questions are slower
             all_clients(server.port, questions_of(pictures, 1, 2, True, model))
         for clients in args.clients:
@@ -206,9 +206,9 @@ def overhead(args: argparse.Namespace) -> None:
     ]
     arguments += ["--device", args.device, "--dtype", args.dtype]
     direct, served = [], []
-    with ServedModel(arguments) as server:
+    with MeasuredServer(arguments) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
-        pictures = Pictures(args.seed)
+        pictures = NoisyPictures(args.seed)
         for number in range(SCENES):
             url, names = pictures.new(number)
             coded = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
