@@ -171,6 +171,44 @@ def test_grace_ends(rambling):
     assert server.process.wait(PATIENCE) == 0
 
 
+def test_a_second_signal_does_not_wait(rambling):
+    server = rambling("--grace", "600", "--most-together", "1")
+    pieces = stream(server, max_tokens=100_000)
+    next(iter(pieces))
+    started = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    with pytest.raises((openai.APIConnectionError, OSError)):  # it listens no more: the first signal has come
+        for _ in range(PATIENCE * 100):
+            server.connect().close()
+            time.sleep(0.01)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(PATIENCE) == 0 and time.monotonic() - started < 600
+    pieces.close()
+
+
+def test_output_that_cannot_be_written_ends_no_server(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [*COMMAND, "--port", str(port)], cwd=ROOT, stdout=full, stderr=subprocess.PIPE
+        )
+    client = openai.OpenAI(
+        base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0, timeout=PATIENCE
+    )
+    for _ in range(PATIENCE * 10):
+        try:
+            assert ask(client, SMALL, text="what?").choices
+            break
+        except (openai.APIConnectionError, openai.InternalServerError):
+            time.sleep(0.1)
+    else:
+        raise AssertionError("it does not answer")
+    process.terminate()
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert b"Traceback" not in errors
+
+
 def test_a_model_that_cannot_go_on_ends_the_process():
     """As after a fault of the GPU: whoever waits is told, and the exit code says that it is to be started again."""
     code = """
