@@ -79,7 +79,7 @@ def add_parser(subparsers: Any) -> None:
         type=positive_int,
         default=64,
         metavar="MP",
-        help="largest picture in millions of pixels (default: 64)",
+        help="millions of pixels that the pictures of a request may have together (default: 64)",
     )
     parser.add_argument(
         "--max-clients",

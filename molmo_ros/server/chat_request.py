@@ -70,7 +70,7 @@ class RequestBounds:
     """What a request may hold.
 
     Attributes:
-        pixels: Of one picture.
+        pixels: Of all pictures of one request together [px].
         pictures: Of one request.
         seconds: Longest time of one query [s].
         prepend_system: Whether the words of a system message go before the user's; else it is refused.
@@ -245,6 +245,14 @@ def _read_messages(messages: Any, bounds: RequestBounds) -> tuple[list[str], str
             f"{param}.content",
         )
     pictures = tuple(read_data_url(url, bounds.pixels, where) for url, where in urls)
+    together = sum(one.coded.width * one.coded.height for one in pictures)
+    if together > bounds.pixels:  # they are decoded together
+        raise bad_request(
+            f"the images have {together} px together; this server takes up to {bounds.pixels} in one request: send "
+            "smaller ones",
+            f"{param}.content",
+            "image_too_large",
+        )
     return words, text, pictures
 
 
