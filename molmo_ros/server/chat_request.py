@@ -178,6 +178,12 @@ def _include_usage(options: Any, stream: bool) -> bool:
         raise bad_request(
             f"stream_options is {options!r:.80}; it must be an object with include_usage", "stream_options"
         )
+    if options.get("include_obfuscation") not in (None, False):
+        raise bad_request(
+            "stream_options.include_obfuscation is not supported: pieces are as long as their text",
+            "stream_options.include_obfuscation",
+            "unsupported_value",
+        )
     if not stream:
         raise bad_request("stream_options goes with stream: true", "stream_options")
     return _flag(options.get("include_usage"), "stream_options.include_usage")

@@ -61,6 +61,8 @@ def test_options_of_a_stream_go_with_one(served):
     assert (error.status_code, error.param) == (400, "stream_options")
     error = refused(served.client(), stream=True, stream_options={"include_usage": "yes"})
     assert error.param == "stream_options.include_usage"
+    error = refused(served.client(), stream=True, stream_options={"include_obfuscation": True})
+    assert error.param == "stream_options.include_obfuscation"
 
 
 def test_unknown_fields_are_refused(served):
