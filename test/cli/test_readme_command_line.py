@@ -49,7 +49,7 @@ def desk(tmp_path, monkeypatch):
 def test_every_command_is_tried_here():
     assert len(COMMANDS) >= 12
     assert {command[1] for command in COMMANDS} == {
-        "point", "count", "ask", "describe", "models", "parity", "bag", "fetch", "build", "engines",
+        "point", "count", "ask", "describe", "models", "parity", "bag", "fetch", "build", "engines", "serve",
     }  # fmt: skip
 
 
