@@ -23,6 +23,7 @@ from molmo_ros.molmo.errors import MissingLibraryError
 
 COMMANDS = (
     "picture_query",
+    "eval",
     "bag",
     "models",
     "fetch",
