@@ -25,7 +25,7 @@ from molmo_ros.molmo.errors import MolmoError
 
 if TYPE_CHECKING:
     from molmo_ros.evaluation.evaluation_report import EvaluationReport
-    from molmo_ros.evaluation.question import Benchmark, Question
+    from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion
     from molmo_ros.molmo.pipeline import Molmo
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
@@ -206,7 +206,7 @@ def _load(args: argparse.Namespace) -> Molmo:
     )
 
 
-def _questions_sha256(questions: tuple[Question, ...]) -> str:
+def _questions_sha256(questions: tuple[BenchmarkQuestion, ...]) -> str:
     """Tells whether the same was asked."""
     import hashlib
     import json

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from molmo_ros.evaluation.question import Question
+from molmo_ros.evaluation.question import BenchmarkQuestion
 from molmo_ros.evaluation.rules import Reply
 from molmo_ros.evaluation.written_fractions import read_fractions
 from molmo_ros.molmo.answer import Answer
@@ -44,7 +44,9 @@ class AnswerRecord:
     ms: float = 0.0
 
     @classmethod
-    def of(cls, question: Question, size: tuple[int, int], outcome: Answer | Exception) -> AnswerRecord:
+    def of(
+        cls, question: BenchmarkQuestion, size: tuple[int, int], outcome: Answer | Exception
+    ) -> AnswerRecord:
         """Of what the model returned about a picture of a height and a width."""
         if isinstance(outcome, Exception):
             return cls(question.id, Status.ERROR, "", (), size, str(outcome) or type(outcome).__name__)

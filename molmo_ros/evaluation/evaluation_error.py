@@ -9,8 +9,6 @@ import sys
 
 from molmo_ros.molmo.errors import MolmoError
 
-EXTRA = "eval"
-
 
 class EvaluationError(MolmoError):
     """A benchmark cannot be read, asked or scored, or its answers cannot be kept; the message says what to do."""
@@ -30,6 +28,6 @@ class MissingEvalLibraryError(EvaluationError):
 
     def __init__(self, name: str, needed_for: str) -> None:
         super().__init__(
-            f"{sys.executable} has no {name}, which {needed_for} needs. It comes with the extra {EXTRA}: "
-            f"pip install '.[{EXTRA}]' in the checkout"
+            f"{sys.executable} has no {name}, which {needed_for} needs. It comes with the extra eval; in the checkout: "
+            "pip install '.[eval]'"
         )

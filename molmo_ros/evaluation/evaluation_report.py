@@ -14,7 +14,7 @@ import numpy as np
 
 from molmo_ros.evaluation.answer_record import AnswerRecord
 from molmo_ros.evaluation.evaluation_error import UnusableError
-from molmo_ros.evaluation.question import Question, Skipped
+from molmo_ros.evaluation.question import BenchmarkQuestion, Skipped
 from molmo_ros.evaluation.rules import Rule
 
 SCORE = "score"
@@ -23,7 +23,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class ScoredAnswer:
+class ScoredReply:
     """An answer with what each rule says of it.
 
     Attributes:
@@ -33,7 +33,7 @@ class ScoredAnswer:
         note: What was assumed of the truth, empty for nothing.
     """
 
-    question: Question
+    question: BenchmarkQuestion
     record: AnswerRecord
     scores: Mapping[str, Mapping[str, float]]
     note: str = ""
@@ -78,7 +78,7 @@ class EvaluationReport:
     """
 
     format: str
-    answers: tuple[ScoredAnswer, ...]
+    answers: tuple[ScoredReply, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
     results: tuple[RuleResult, ...]
@@ -88,7 +88,7 @@ class EvaluationReport:
     def of(
         cls,
         format_name: str,
-        questions: Sequence[Question],
+        questions: Sequence[BenchmarkQuestion],
         records: Mapping[str, AnswerRecord],
         rules: Sequence[Rule],
         skipped: Sequence[Skipped] = (),
@@ -115,7 +115,7 @@ class EvaluationReport:
                 missing[question.id] = Skipped(question.id, question.category, str(error))
                 continue
             scores = {rule.name: rule.score(truth, record.reply) for rule in rules}
-            answers.append(ScoredAnswer(question, record, scores, note))
+            answers.append(ScoredReply(question, record, scores, note))
         results = tuple(_result(rule, answers) for rule in rules) if answers else ()
         wanted = len({*missing, *(question.id for question in questions)})
         return cls(format_name, tuple(answers), tuple(missing.values()), tuple(notes), results, wanted)
@@ -130,7 +130,7 @@ class EvaluationReport:
         """What was assumed of the benchmark and of single truths."""
         return [*self.notes, *(answer.note for answer in self.answers if answer.note)]
 
-    def worst(self, count: int) -> list[ScoredAnswer]:
+    def worst(self, count: int) -> list[ScoredReply]:
         """So many answers that are not right by the first rule, the worst first."""
         name = self.results[0].rule.name if self.results else ""
         wrong = [answer for answer in self.answers if answer.scores[name][SCORE] < 1]
@@ -166,7 +166,7 @@ class EvaluationReport:
         if len({answer.question.category for answer in self.answers}) > 1:
             lines.append("* the figure for all, as that rule's published figures are")
         lines += [
-            f"{result.rule.name}: {result.rule.explanation}. As {result.rule.of}." for result in self.results
+            f"{result.rule.name}: {result.rule.explanation}. {result.rule.of}" for result in self.results
         ]
         if self.skipped:
             lines.append(
@@ -207,7 +207,7 @@ class EvaluationReport:
         }
 
 
-def _result(rule: Rule, answers: Sequence[ScoredAnswer]) -> RuleResult:
+def _result(rule: Rule, answers: Sequence[ScoredReply]) -> RuleResult:
     by_category: dict[str, list[Mapping[str, float]]] = {}
     for answer in answers:
         by_category.setdefault(answer.question.category, []).append(answer.scores[rule.name])

@@ -13,7 +13,7 @@ import numpy as np
 
 from molmo_ros.evaluation.answer_record import AnswerRecord
 from molmo_ros.evaluation.evaluation_error import UnusableError
-from molmo_ros.evaluation.question import Question, Skipped
+from molmo_ros.evaluation.question import BenchmarkQuestion, Skipped
 from molmo_ros.molmo.answer import Answer
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.errors import GenerationError, MolmoError
@@ -31,7 +31,7 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far an evaluation is.
 
     Attributes:
@@ -49,10 +49,10 @@ class Progress:
 
 def ask(
     model: Answering,
-    questions: Sequence[Question],
+    questions: Sequence[BenchmarkQuestion],
     known: Callable[[str], bool],
     options: GenerateOptions | None = None,
-) -> Iterator[Progress]:
+) -> Iterator[RunProgress]:
     """Asks what is not known yet, picture by picture, and hands the answers out as they come.
 
     A picture or a mask that cannot be read costs its own questions alone. What a model raises about one question is
@@ -80,11 +80,14 @@ def ask(
                     skipped.append(Skipped(question.id, question.category, str(error)))
         records = _asked(model, image, usable, options) if usable else []
         done += len(group)
-        yield Progress(records, skipped, done, len(questions))
+        yield RunProgress(records, skipped, done, len(questions))
 
 
 def _asked(
-    model: Answering, image: np.ndarray, questions: Sequence[Question], options: GenerateOptions | None
+    model: Answering,
+    image: np.ndarray,
+    questions: Sequence[BenchmarkQuestion],
+    options: GenerateOptions | None,
 ) -> list[AnswerRecord]:
     size = image.shape[:2]
     outcomes: Sequence[Answer | Exception]
@@ -98,9 +101,9 @@ def _asked(
     return [AnswerRecord.of(*one) for one in zip(questions, [size] * len(questions), outcomes, strict=True)]
 
 
-def _groups(questions: Sequence[Question]) -> Iterator[list[Question]]:
+def _groups(questions: Sequence[BenchmarkQuestion]) -> Iterator[list[BenchmarkQuestion]]:
     """Questions about the same picture, so many at most, in the order of the first of each."""
-    by_picture: dict[str, list[Question]] = {}
+    by_picture: dict[str, list[BenchmarkQuestion]] = {}
     for question in questions:
         by_picture.setdefault(question.picture.name, []).append(question)
     for group in by_picture.values():

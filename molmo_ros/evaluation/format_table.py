@@ -114,8 +114,8 @@ def rules_named(format_name: str, names: Iterable[str]) -> list[Rule]:
     if names and not unknown:
         return [known[name] for name in names]
     wrong = f"{format_name} has no rule {unknown[0]!r:.80}" if unknown else "--rule NAME is needed"
-    lines = "; ".join(f"{rule.name}: {rule.explanation} (as {rule.of})" for rule in known.values())
+    lines = "\n".join(f"{rule.name}: {rule.explanation}. {rule.of}" for rule in known.values())
     raise EvaluationError(
-        f"{wrong}: rules give the same answers different scores, so choose the one whose figures you compare with. "
-        f"Those of {format_name} are: {lines}"
+        f"{wrong}: rules score the same answers differently, so choose the one whose figures you compare with. "
+        f"Those of {format_name}:\n{lines}"
     )

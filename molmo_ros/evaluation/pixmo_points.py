@@ -20,9 +20,9 @@ from molmo_ros.evaluation.evaluation_error import EvaluationError, UnusableError
 from molmo_ros.evaluation.file_names import FileNames
 from molmo_ros.evaluation.mask import resized
 from molmo_ros.evaluation.parquet_rows import ParquetRows, Row, coded_picture, nested_masks, parquet_files
-from molmo_ros.evaluation.question import Benchmark, Question, Skipped, StoredPicture
+from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion, Skipped, StoredPicture
 from molmo_ros.evaluation.question_file import words_of
-from molmo_ros.evaluation.truth import Objects
+from molmo_ros.evaluation.truth import ObjectsTruth
 
 NAME = "pixmo-points"
 CATEGORY = "points"
@@ -54,7 +54,7 @@ def read_pixmo_points(folder: Path) -> Benchmark:
             )
             words = words_of(row.values, "label")
             truth = partial(_truth, row)
-            questions.append(Question(row.name, CATEGORY, picture, words, truth, is_label=True))
+            questions.append(BenchmarkQuestion(row.name, CATEGORY, picture, words, truth, is_label=True))
         except UnusableError as error:
             skipped.append(Skipped(row.name, CATEGORY, str(error)))
     return Benchmark(NAME, tuple(questions), tuple(skipped))
@@ -123,11 +123,11 @@ def _picture(row: Row, columns: set[str], by_hash: PicturesByHash, folder: Path)
     return by_hash.read(sha256.lower(), row.values.get("image_url"))
 
 
-def _truth(row: Row, size: tuple[int, int]) -> tuple[Objects, str]:
+def _truth(row: Row, size: tuple[int, int]) -> tuple[ObjectsTruth, str]:
     """Masks and points of a row, in pixels of a picture of that height and width."""
     points = _points(row) / 100 * size[::-1]
     if not len(points):  # nothing is there, whatever the masks are
-        return Objects(np.zeros((0, *size), bool), points), ""
+        return ObjectsTruth(np.zeros((0, *size), bool), points), ""
     masks = nested_masks(row, "masks")
     if len(masks) != len(points):
         raise UnusableError(
@@ -136,7 +136,7 @@ def _truth(row: Row, size: tuple[int, int]) -> tuple[Objects, str]:
     if not masks.any(axis=(1, 2)).all():
         raise UnusableError(f"{row.name} has an empty mask: no point on it would be right")
     scaled = [resized(mask, size, f"the mask of {row.name}") for mask in masks]
-    return Objects(np.stack([mask for mask, _ in scaled]), points), scaled[0][1]
+    return ObjectsTruth(np.stack([mask for mask, _ in scaled]), points), scaled[0][1]
 
 
 def _points(row: Row) -> np.ndarray:

@@ -18,9 +18,9 @@ from typing import Any
 from molmo_ros.evaluation.evaluation_error import EvaluationError, UnusableError
 from molmo_ros.evaluation.file_names import FileNames
 from molmo_ros.evaluation.mask import HALF, read_mask
-from molmo_ros.evaluation.question import Benchmark, Question, Skipped, StoredPicture
+from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion, Skipped, StoredPicture
 from molmo_ros.evaluation.question_file import as_entry, category_of, read_json_list, words_of
-from molmo_ros.evaluation.truth import Region
+from molmo_ros.evaluation.truth import MaskTruth
 from molmo_ros.molmo.answer import Asked
 
 NAME = "point-bench"
@@ -72,13 +72,13 @@ def _folder(folder: Path, names: tuple[str, ...]) -> str:
 
 def _question(
     number: str, category: str, entry: dict[str, Any], names: FileNames, pictures: str, masks: str
-) -> Question:
+) -> BenchmarkQuestion:
     counting = category == COUNTING
     words = words_of(entry, "user_input")
     count = _count(entry.get("count")) if counting else None
     picture = _file(names, pictures, category, entry.get("image_filename"))
     mask = _file(names, masks, category, entry.get("mask_filename"))
-    return Question(
+    return BenchmarkQuestion(
         number,
         category,
         picture,
@@ -101,11 +101,11 @@ def _file(names: FileNames, folder: str, category: str, name: object) -> StoredP
     return StoredPicture(f"{folder}/{category}/{path.name}", path.read_bytes)
 
 
-def _truth(mask: StoredPicture, count: int | None, size: tuple[int, int]) -> tuple[Region, str]:
+def _truth(mask: StoredPicture, count: int | None, size: tuple[int, int]) -> tuple[MaskTruth, str]:
     pixels, note = read_mask(mask, HALF, size)
     if count is not None and count > pixels.sum():
         raise UnusableError(f"its count is {count}, and {mask.name} has {pixels.sum()} pixels to point at")
-    return Region(pixels, count), note
+    return MaskTruth(pixels, count), note
 
 
 def _count(value: object) -> int:

@@ -54,7 +54,7 @@ class StoredPicture:
 
 
 @dataclass(frozen=True)
-class Question:
+class BenchmarkQuestion:
     """One question.
 
     Attributes:
@@ -91,8 +91,8 @@ class Skipped:
     """A question that was not asked, or whose answer cannot be scored.
 
     Attributes:
-        id: See `Question`.
-        category: See `Question`.
+        id: See `BenchmarkQuestion`.
+        category: See `BenchmarkQuestion`.
         reason: Why.
     """
 
@@ -113,11 +113,11 @@ class Benchmark:
     """
 
     format: str
-    questions: tuple[Question, ...]
+    questions: tuple[BenchmarkQuestion, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def part(self, limit: int | None) -> tuple[Question, ...]:
+    def part(self, limit: int | None) -> tuple[BenchmarkQuestion, ...]:
         """So many questions at most, as many of each category as there are in turn, in the benchmark's order."""
         if limit is None or limit >= len(self.questions):
             return self.questions

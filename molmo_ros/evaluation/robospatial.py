@@ -21,9 +21,9 @@ import numpy as np
 from molmo_ros.evaluation.evaluation_error import EvaluationError, UnusableError
 from molmo_ros.evaluation.file_names import FileNames
 from molmo_ros.evaluation.parquet_rows import ParquetRows, Row, coded_picture, parquet_files
-from molmo_ros.evaluation.question import Benchmark, Question, Skipped, StoredPicture
+from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion, Skipped, StoredPicture
 from molmo_ros.evaluation.question_file import as_entry, category_of, read_json_list, words_of
-from molmo_ros.evaluation.truth import Polygon, Truth, YesOrNo
+from molmo_ros.evaluation.truth import PolygonTruth, Truth, WordTruth
 from molmo_ros.molmo.answer import Asked
 
 NAME = "robospatial"
@@ -89,12 +89,16 @@ def _bytes(row: Row, column: str, names: FileNames) -> bytes:
     return found if isinstance(found, bytes) else names.find(found).read_bytes()
 
 
-def _question(number: str, category: str, picture: StoredPicture, entry: dict[str, Any]) -> Question:
+def _question(number: str, category: str, picture: StoredPicture, entry: dict[str, Any]) -> BenchmarkQuestion:
     words, answer = words_of(entry, "question"), entry.get("answer")
     if isinstance(answer, str) and answer.strip().lower() in ("yes", "no"):
-        right = YesOrNo(answer.strip().lower())
-        return Question(number, category, picture, words, lambda _size: (right, ""), asked=Asked.WORDS)
-    return Question(number, category, picture, words, _polygon(answer), asked=Asked.POINTS, fractions=True)
+        right = WordTruth(answer.strip().lower())
+        return BenchmarkQuestion(
+            number, category, picture, words, lambda _size: (right, ""), asked=Asked.WORDS
+        )
+    return BenchmarkQuestion(
+        number, category, picture, words, _polygon(answer), asked=Asked.POINTS, fractions=True
+    )
 
 
 def _polygon(answer: object) -> Callable[[tuple[int, int]], tuple[Truth, str]]:
@@ -118,4 +122,4 @@ def _polygon(answer: object) -> Callable[[tuple[int, int]], tuple[Truth, str]]:
         )
     if cv2.contourArea(corners.astype(np.float32)) <= 0:
         raise UnusableError(f"its polygon has no area: {answer!r:.80}")
-    return lambda size: (Polygon(corners, size), "")
+    return lambda size: (PolygonTruth(corners, size), "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from molmo_ros.evaluation.evaluation_error import MissingEvalLibraryError
-from molmo_ros.evaluation.truth import Objects, Polygon, Region, Truth, YesOrNo
+from molmo_ros.evaluation.truth import MaskTruth, ObjectsTruth, PolygonTruth, Truth, WordTruth
 
 Scores = Mapping[str, float]
 """Of one answer: "score" from 0 to 1, and what else the rule says."""
@@ -42,7 +42,7 @@ class Rule:
     Attributes:
         name: On the command line.
         explanation: A sentence.
-        of: Whose figures it is comparable with, and with what reservation.
+        of: Whose figures it is comparable with, and with what reservation; a sentence.
         score: Of one answer.
         by_category: Whether the figure for all is the mean of the categories', and not that of the questions.
     """
@@ -66,7 +66,7 @@ def inside(mask: np.ndarray, points: np.ndarray, rounding: Rounding = np.floor) 
 
 def pointarena(truth: Truth, reply: Reply) -> Scores:
     """The first point; of a count all points, and their number."""
-    assert isinstance(truth, Region)
+    assert isinstance(truth, MaskTruth)
     counted = reply.points if truth.count is not None else reply.points[:1]
     right = len(counted) > 0 and bool(inside(truth.mask, counted).all())
     return {"score": float(right and truth.count in (None, len(counted)))}
@@ -74,13 +74,13 @@ def pointarena(truth: Truth, reply: Reply) -> Scores:
 
 def every_point(truth: Truth, reply: Reply) -> Scores:
     """All of at least one point."""
-    assert isinstance(truth, Region)
+    assert isinstance(truth, MaskTruth)
     return {"score": float(len(reply.points) > 0 and bool(inside(truth.mask, reply.points).all()))}
 
 
 def share_inside(truth: Truth, reply: Reply, rounding: Rounding = np.floor) -> Scores:
     """How many of the points, 0 without any."""
-    assert isinstance(truth, Region)
+    assert isinstance(truth, MaskTruth)
     return {"score": float(inside(truth.mask, reply.points, rounding).mean()) if len(reply.points) else 0.0}
 
 
@@ -98,7 +98,7 @@ def assigned_f1(truth: Truth, reply: Reply, by_distance: bool = False) -> Scores
         by_distance: Whether the assignment has the least sum of distances to the annotated points; else it has the
             most points in their objects.
     """
-    assert isinstance(truth, Objects)
+    assert isinstance(truth, ObjectsTruth)
     points, masks = reply.points, truth.masks
     if not len(masks) or not len(points):
         both = float(len(masks) == len(points))
@@ -126,9 +126,9 @@ def f1_by_distance(truth: Truth, reply: Reply) -> Scores:
 
 def first_point(truth: Truth, reply: Reply) -> Scores:
     """The first point in the polygon; or the word that the answer begins with."""
-    if isinstance(truth, YesOrNo):
+    if isinstance(truth, WordTruth):
         return {"score": float(reply.text.strip().lower().startswith(truth.word))}
-    assert isinstance(truth, Polygon)
+    assert isinstance(truth, PolygonTruth)
     return {"score": float(len(reply.points) > 0 and truth.contains(*map(float, reply.points[0])))}
 
 
@@ -136,20 +136,22 @@ POINT_BENCH = (
     Rule(
         "pointarena",
         "the first point lies in the mask; of a count, all points do and there are exactly as many as there should be",
-        "Point-Bench's authors; their figure for all is the mean of the questions",
+        "Comparable with figures of Point-Bench's authors, whose figure for all is the mean of the questions.",
         pointarena,
     ),
     Rule(
         "ai2",
         "every point lies in the mask, and there is at least one; numbers are not looked at",
-        "Ai2's Molmo2 evaluator, which does not scale masks; its figure for all is the mean of the categories",
+        "Comparable with figures of Ai2's Molmo2 evaluator, which scales no mask; its figure for all is the mean of the "
+        "categories.",
         every_point,
         by_category=True,
     ),
     Rule(
         "lmms-eval",
         "the share of points that lie in the mask, of counts too",
-        "lmms-eval, which asks for a list of tuples besides; its figure for all is the mean of the questions",
+        "Comparable with figures of lmms-eval, whose words ask for tuples besides; its figure for all is the "
+        "mean of the questions.",
         share_of_nearest,
     ),
 )
@@ -158,13 +160,13 @@ PIXMO_POINTS = (
         "f1",
         "points and masks are assigned so that most points lie in their mask: the harmonic mean of precision and "
         "recall; no points where there is nothing is 1",
-        "no published program: it is never below f1-by-distance",
+        "No published program assigns so; it is never below f1-by-distance.",
         assigned_f1,
     ),
     Rule(
         "f1-by-distance",
         "points are assigned to the nearest annotated points, least sum of distances; else as f1",
-        "Ai2's Molmo2 evaluator",
+        "Comparable with figures of Ai2's Molmo2 evaluator.",
         f1_by_distance,
     ),
 )
@@ -172,7 +174,7 @@ SHARE = (
     Rule(
         "share",
         "the share of points that lie in the mask, the mean over the questions",
-        "the benchmark's authors, who average soft masks where theirs are JPEGs",
+        "Comparable with figures of the benchmarks' authors; where masks are JPEGs they average their grey levels.",
         share_inside,
     ),
 )
@@ -180,7 +182,7 @@ ROBOSPATIAL = (
     Rule(
         "first-point",
         "the first point lies in the polygon; of the others, the answer begins with the right yes or no",
-        "the benchmark's authors, who count only points written as tuples",
+        "Comparable with figures of the benchmark's authors, who read points that are written as tuples only.",
         first_point,
     ),
 )

@@ -19,7 +19,7 @@ from molmo_ros.evaluation.evaluation_error import EvaluationError, UnusableError
 from molmo_ros.evaluation.file_names import FileNames
 from molmo_ros.evaluation.mask import ANY, HALF, read_mask
 from molmo_ros.evaluation.parquet_rows import ParquetRows, Row, coded_picture, parquet_files
-from molmo_ros.evaluation.question import Benchmark, Question, Skipped, StoredPicture
+from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion, Skipped, StoredPicture
 from molmo_ros.evaluation.question_file import (
     as_entry,
     category_of,
@@ -27,7 +27,7 @@ from molmo_ros.evaluation.question_file import (
     read_json_list,
     words_of,
 )
-from molmo_ros.evaluation.truth import Region
+from molmo_ros.evaluation.truth import MaskTruth
 from molmo_ros.evaluation.written_fractions import asks_for_fractions
 
 REFSPATIAL, WHERE2PLACE = "refspatial", "where2place"
@@ -160,9 +160,9 @@ def _lines(folder: Path) -> Benchmark:
 
 def _question(
     number: str, category: str, picture: StoredPicture, words: str, mask: StoredPicture, above: int
-) -> Question:
-    def truth(size: tuple[int, int]) -> tuple[Region, str]:
+) -> BenchmarkQuestion:
+    def truth(size: tuple[int, int]) -> tuple[MaskTruth, str]:
         pixels, note = read_mask(mask, above, size)
-        return Region(pixels), note
+        return MaskTruth(pixels), note
 
-    return Question(number, category, picture, words, truth, fractions=asks_for_fractions(words))
+    return BenchmarkQuestion(number, category, picture, words, truth, fractions=asks_for_fractions(words))

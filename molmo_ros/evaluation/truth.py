@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Region:
+class MaskTruth:
     """Right points lie in it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Objects:
+class ObjectsTruth:
     """Each is to be pointed at once.
 
     Attributes:
@@ -38,7 +38,7 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class Polygon:
+class PolygonTruth:
     """Right points lie in it.
 
     Attributes:
@@ -64,24 +64,24 @@ class Polygon:
 
 
 @dataclass(frozen=True)
-class YesOrNo:
+class WordTruth:
     """The answer begins with this word."""
 
     word: str
 
 
-Truth = Region | Objects | Polygon | YesOrNo
+Truth = MaskTruth | ObjectsTruth | PolygonTruth | WordTruth
 
 
 def regions_of(truth: Truth, size: tuple[int, int]) -> np.ndarray:
     """uint16 [h, w], for a picture of that size: the number of the region that a pixel is of, from 1; else 0."""
     labels = np.zeros(size, np.uint16)
-    if isinstance(truth, Region):
+    if isinstance(truth, MaskTruth):
         labels[truth.mask] = 1
-    elif isinstance(truth, Objects):
+    elif isinstance(truth, ObjectsTruth):
         for number, mask in enumerate(truth.masks, 1):
             labels[mask] = number
-    elif isinstance(truth, Polygon):
+    elif isinstance(truth, PolygonTruth):
         corners = np.rint(truth.corners * size[::-1]).astype(np.int32)
         filled = np.zeros(size, np.uint8)
         cv2.fillPoly(filled, [corners.reshape(-1, 1, 2)], 1)

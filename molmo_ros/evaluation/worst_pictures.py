@@ -14,8 +14,8 @@ import numpy as np
 
 from molmo_ros.drawing import annotate, draw_regions
 from molmo_ros.evaluation.evaluation_error import EvaluationError
-from molmo_ros.evaluation.evaluation_report import SCORE, ScoredAnswer
-from molmo_ros.evaluation.truth import YesOrNo, regions_of
+from molmo_ros.evaluation.evaluation_report import SCORE, ScoredReply
+from molmo_ros.evaluation.truth import WordTruth, regions_of
 from molmo_ros.molmo.answer import Answer, Point
 
 MOST = 20
@@ -42,7 +42,7 @@ def check_folder_for_pictures(folder: Path) -> None:
         raise EvaluationError(f"{folder} cannot be looked into: {error.strerror or error}") from error
 
 
-def write_worst(folder: Path, worst: Sequence[ScoredAnswer]) -> None:
+def write_worst(folder: Path, worst: Sequence[ScoredReply]) -> None:
     """Writes a picture for each, numbered from the worst on.
 
     Raises:
@@ -61,7 +61,7 @@ def write_worst(folder: Path, worst: Sequence[ScoredAnswer]) -> None:
         ) from error
 
 
-def drawn(answer: ScoredAnswer) -> np.ndarray:
+def drawn(answer: ScoredReply) -> np.ndarray:
     """uint8 [h, w, 3] RGB: the picture, what is right tinted, the answer's points, and below words and scores.
 
     Raises:
@@ -72,7 +72,7 @@ def drawn(answer: ScoredAnswer) -> np.ndarray:
     truth, _ = question.truth(picture.shape[:2])
     draw_regions(picture, regions_of(truth, picture.shape[:2]))
     scores = ", ".join(f"{rule} {scores[SCORE]:.2f}" for rule, scores in answer.scores.items())
-    right = f" (right: {truth.word})" if isinstance(truth, YesOrNo) else ""
+    right = f" (right: {truth.word})" if isinstance(truth, WordTruth) else ""
     points = tuple(Point(x, y, index=number) for number, (x, y) in enumerate(record.points, 1))
     title = f"{scores} | {question.category}: {question.words}{right}"
     return annotate(picture, Answer(record.status, record.text, points, error=record.error), title)
