@@ -81,7 +81,7 @@ class AnswerRecord:
             "id": self.id,
             "status": self.status.value,
             "text": self.text,
-            "points": [[round(x, 3), round(y, 3)] for x, y in self.points],
+            "points": [list(point) for point in self.points],
             "size": list(self.size),
             "error": self.error,
             "from_fractions": self.from_fractions,

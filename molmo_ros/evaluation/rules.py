@@ -142,8 +142,8 @@ POINT_BENCH = (
     Rule(
         "ai2",
         "every point lies in the mask, and there is at least one; numbers are not looked at",
-        "Comparable with figures of Ai2's Molmo2 evaluator, which scales no mask; its figure for all is the mean of the "
-        "categories.",
+        "Comparable with figures of Ai2's Molmo2 evaluator, which scales no mask; its figure for all is the mean of "
+        "the categories.",
         every_point,
         by_category=True,
     ),
