@@ -194,7 +194,9 @@ def test_an_index_in_another_encoding(point_bench, entry, encoding):
 
 
 def test_folders_that_are_none(tmp_path, point_bench, entry):
-    with pytest.raises(EvaluationError, match=r"there is no folder .*nowhere; a point-bench benchmark has data"):
+    with pytest.raises(
+        EvaluationError, match=r"there is no folder .*nowhere; a point-bench benchmark has data"
+    ):
         read(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(EvaluationError, match=r"data.json cannot be read: No such file"):
