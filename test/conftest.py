@@ -23,6 +23,7 @@ SLOW = (
     "benchmarks/",
     "cli/test_bag.py",
     "cli/test_command_process.py",
+    "cli/test_eval.py",
     "cli/test_fetch.py",
     "cli/test_main.py",
     "cli/test_readme_command_line.py",

@@ -104,6 +104,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser, required: bool) -> No
 def run(args: argparse.Namespace) -> int:
     """Asks and scores; returns the exit code, see `molmo_ros.cli.main`."""
     from molmo_ros.evaluation.answers_file import answers_path, check_out
+    from molmo_ros.evaluation.evaluation_error import NotKeptError
     from molmo_ros.evaluation.format_table import read_benchmark, rules_named
     from molmo_ros.evaluation.worst_pictures import MOST, check_folder_for_pictures, write_worst
 
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         report, identity = _evaluate(args, benchmark, rules, answers_path(args.json) if args.json else None)
     except MolmoError as error:
         complain(error)
-        return EXIT_BAD_INPUT
+        return EXIT_FAILED if isinstance(error, NotKeptError) else EXIT_BAD_INPUT
     except (RuntimeError, AssertionError) as error:  # torch: no such device, out of memory
         complain(error)
         return EXIT_FAILED
@@ -188,7 +189,10 @@ def _evaluate(
             kept_so_far = "none is kept without --json OUT" if file is None else "--resume goes on with them"
             complain(f"{len(records)} of {len(questions)} questions are answered; {kept_so_far}")
             raise
-    report = EvaluationReport.of(args.format, questions, records, rules, skipped, benchmark.notes)
+    notes = list(benchmark.notes)
+    if len(questions) < len(benchmark.questions):
+        notes.append(f"{len(questions)} of {len(benchmark.questions)} questions were asked (--limit)")
+    report = EvaluationReport.of(args.format, questions, records, rules, skipped, notes)
     return report, identity
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from molmo_ros.evaluation.answer_record import AnswerRecord
-from molmo_ros.evaluation.evaluation_error import EvaluationError
+from molmo_ros.evaluation.evaluation_error import EvaluationError, NotKeptError
 
 ENDING = ".answers.jsonl"
 VERSION = 1
@@ -46,6 +46,7 @@ class AnswersFile:
             resume: Whether to go on with the answers that are there.
 
         Raises:
+            NotKeptError: It cannot be written.
             EvaluationError: It cannot be opened, another evaluation is at work on it, it is there and must not be, it
                 is damaged, or its answers are to something else.
         """
@@ -75,7 +76,7 @@ class AnswersFile:
         """Appends answers; they are on the disk when this returns.
 
         Raises:
-            EvaluationError: They cannot be written, as on a full disk.
+            NotKeptError: They cannot be written, as on a full disk.
         """
         self._write(*(record.plain() for record in records))
         self.answers.update({record.id: record for record in records})
@@ -168,7 +169,7 @@ class AnswersFile:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(begun)  # no half line
-            raise EvaluationError(
+            raise NotKeptError(
                 f"{self.path} cannot be written: {error.strerror or error}; {len(self.answers)} answers are kept. Make "
                 "room and go on with --resume"
             ) from error
@@ -183,7 +184,7 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """Leaves JSON in a file, in one step: the old one stays until the new one is whole.
 
     Raises:
-        EvaluationError: It cannot be written.
+        NotKeptError: It cannot be written.
     """
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -194,7 +195,7 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise EvaluationError(
+        raise NotKeptError(
             f"{path} cannot be written: {error.strerror or error}; the answers are kept. Make room and go on with "
             "--resume"
         ) from error

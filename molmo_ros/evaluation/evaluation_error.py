@@ -18,6 +18,10 @@ class UnusableError(EvaluationError):
     """One question of a benchmark cannot be asked or scored; the message says why, and the others go on."""
 
 
+class NotKeptError(EvaluationError):
+    """Answers or a report cannot be written, as on a full disk; what was kept before is whole."""
+
+
 class MissingEvalLibraryError(EvaluationError):
     """What the extra `eval` brings is not installed.
 

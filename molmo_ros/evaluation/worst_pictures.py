@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from molmo_ros.drawing import annotate, draw_regions
-from molmo_ros.evaluation.evaluation_error import EvaluationError
+from molmo_ros.evaluation.evaluation_error import EvaluationError, NotKeptError
 from molmo_ros.evaluation.evaluation_report import SCORE, ScoredReply
 from molmo_ros.evaluation.truth import WordTruth, regions_of
 from molmo_ros.molmo.answer import Answer, Point
@@ -46,7 +46,8 @@ def write_worst(folder: Path, worst: Sequence[ScoredReply]) -> None:
     """Writes a picture for each, numbered from the worst on.
 
     Raises:
-        EvaluationError: A picture cannot be written.
+        NotKeptError: A picture cannot be written.
+        EvaluationError: A picture of the benchmark cannot be read any more.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -56,7 +57,7 @@ def write_worst(folder: Path, worst: Sequence[ScoredReply]) -> None:
             assert done
             (folder / f"{number:02d}_{name}.png").write_bytes(coded.tobytes())
     except OSError as error:
-        raise EvaluationError(
+        raise NotKeptError(
             f"{error.filename or folder} cannot be written: {error.strerror or error}"
         ) from error
 
