@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from molmo_ros.train.held_out import HELD_OUT
-from molmo_ros.train.precision import scenes_with_queries
-from molmo_ros.train.queries import SceneQuery
+from molmo_ros.train.held_out import HeldOutScene
+from molmo_ros.train.queries import QueryMaker, SceneQuery, mask_points
 
 QUERIES = 4
 """Drawn for each scene; those without points are of use to some formats only."""
@@ -39,15 +38,17 @@ class AskedScene:
     masks: np.ndarray
 
 
-def asked_scenes(scenes: int, first: int = HELD_OUT) -> Iterator[AskedScene]:
-    """Every query of so many scenes, from a seed on."""
-    for frame, picture, queries in scenes_with_queries(range(first, first + scenes), QUERIES):
-        for query in queries:
-            masks = [frame.segmentation == member for member in query.members]
-            yield AskedScene(picture, query, np.array(masks, bool).reshape(-1, *frame.segmentation.shape))
+def asked_scenes(scenes: Iterable[HeldOutScene]) -> Iterator[AskedScene]:
+    """Every query of each scene."""
+    for scene in scenes:
+        segmentation = scene.frame.segmentation
+        maker = QueryMaker(scene.names, mask_points(segmentation, len(scene.names)), scene.rng)
+        for query in (maker.draw() for _ in range(QUERIES)):
+            masks = [segmentation == member for member in query.members]
+            yield AskedScene(scene.picture, query, np.array(masks, bool).reshape(-1, *segmentation.shape))
 
 
-def write_point_bench(folder: Path, scenes: int) -> None:
+def write_point_bench(folder: Path, scenes: Iterable[HeldOutScene]) -> None:
     """`data.json`, `selected_images/`, `selected_masks/`."""
     entries = []
     for number, one in enumerate(asked_scenes(scenes)):
@@ -69,7 +70,7 @@ def write_point_bench(folder: Path, scenes: int) -> None:
     (folder / "data.json").write_text(json.dumps(entries))
 
 
-def write_pixmo_points(folder: Path, scenes: int, by_hash: bool = True) -> None:
+def write_pixmo_points(folder: Path, scenes: Iterable[HeldOutScene], by_hash: bool = True) -> None:
     """`data/test-00000-of-00001.parquet`, and the pictures in `images/` by hash, or in the file."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -94,7 +95,7 @@ def write_pixmo_points(folder: Path, scenes: int, by_hash: bool = True) -> None:
     parquet.write_table(pa.Table.from_pylist(rows), folder / "data" / "test-00000-of-00001.parquet")
 
 
-def write_refspatial(folder: Path, scenes: int) -> None:
+def write_refspatial(folder: Path, scenes: Iterable[HeldOutScene]) -> None:
     """`Location/` and `Placement/`, each with `question.json`, `image/` and `mask/`."""
     tasks: dict[str, list[dict[str, object]]] = {"Location": [], "Placement": []}
     for one in asked_scenes(scenes):
@@ -120,7 +121,7 @@ def write_refspatial(folder: Path, scenes: int) -> None:
         (folder / task / "question.json").write_text(json.dumps(entries))
 
 
-def write_where2place(folder: Path, scenes: int) -> None:
+def write_where2place(folder: Path, scenes: Iterable[HeldOutScene]) -> None:
     """`point_questions.jsonl`, `images/` and `masks/NN.jpg`."""
     lines: list[str] = []
     for one in asked_scenes(scenes):
@@ -143,7 +144,7 @@ def write_where2place(folder: Path, scenes: int) -> None:
     (folder / "point_questions.jsonl").write_text("\n".join(lines))
 
 
-def write_robospatial(folder: Path, scenes: int) -> None:
+def write_robospatial(folder: Path, scenes: Iterable[HeldOutScene]) -> None:
     """`annotations.json` and `images/`: polygons around single things, and yes and no."""
     entries = []
     for number, one in enumerate(asked_scenes(scenes)):
@@ -169,14 +170,14 @@ def write_robospatial(folder: Path, scenes: int) -> None:
     (folder / "annotations.json").write_text(json.dumps(entries))
 
 
-WRITERS: dict[str, Callable[[Path, int], None]] = {
+WRITERS: dict[str, Callable[[Path, Iterable[HeldOutScene]], None]] = {
     "point-bench": write_point_bench,
     "pixmo-points": write_pixmo_points,
     "refspatial": write_refspatial,
     "where2place": write_where2place,
     "robospatial": write_robospatial,
 }
-"""By the format's name on the command line: called with a folder and a number of scenes."""
+"""By the format's name on the command line: called with a folder and scenes."""
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:

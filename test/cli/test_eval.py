@@ -22,6 +22,7 @@ from molmo_ros.cli.main import main
 from molmo_ros.engine.load import load_molmo
 from molmo_ros.molmo.prompts.prompt import PromptBuilder
 from molmo_ros.molmo.prompts.prompt_text import point_prompt
+from molmo_ros.train.held_out import narrow_scenes
 
 SCENES = 3
 PATIENCE = 120.0
@@ -41,7 +42,7 @@ def sets(tmp_path_factory):
     root = tmp_path_factory.mktemp("sets")
     for name, write in WRITERS.items():
         (root / name).mkdir()
-        write(root / name, SCENES)
+        write(root / name, narrow_scenes(SCENES))
     return root
 
 
