@@ -33,6 +33,7 @@ SLOW = (
     "docs/",
     "engine/",
     "distributions/",
+    "evaluation/test_engine_evaluation.py",
     "interfaces/",
     "launch/",
     "installing/test_apt_ros_environment.py",

@@ -6,6 +6,11 @@
 import numpy as np
 import pytest
 
+from molmo_ros.engine.benchmark_gate import BenchmarkVerdict
+from molmo_ros.engine.build_plan import BuildPlan
+from molmo_ros.engine.engine_build import build
+from molmo_ros.engine.errors import EngineError
+from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.evaluation.answer_record import AnswerRecord
 from molmo_ros.evaluation.engine_evaluation import EngineEvaluation, surely_worse
 from molmo_ros.evaluation.evaluation_error import EvaluationError
@@ -76,3 +81,30 @@ def test_an_engine_that_has_become_worse(evaluation):
 def test_nothing_that_can_be_asked(evaluation):
     with pytest.raises(EvaluationError, match="no question of the point-bench benchmark could be asked"):
         evaluation.judge({}, {})
+
+
+class Refusing:
+    """Stands for a benchmark: notes which models it is given, and refuses the engine."""
+
+    def __init__(self):
+        self.asked, self.judged = [], None
+
+    def ask(self, model, progress):
+        self.asked.append(model.runtime.name)
+        progress(1, 1)
+        return {"0": len(self.asked)}
+
+    def judge(self, reference, candidate):
+        self.judged = (reference, candidate)
+        return BenchmarkVerdict("It has fallen.", {"score": 3}, "the engine is worse")
+
+
+def test_a_build_asks_both_and_keeps_what_was_found(tmp_path):
+    plan, refusing = BuildPlan.make("tiny", "onnx"), Refusing()
+    with pytest.raises(EngineError, match=r"^the engine is worse: It has fallen\. .* with --force$"):
+        build(plan, [], [], benchmark=refusing, home=tmp_path)
+    assert not (tmp_path / plan.name).exists()
+    assert refusing.asked == ["torch", "onnx"] and refusing.judged == ({"0": 1}, {"0": 2})
+    folder, said = build(plan, [], [], benchmark=Refusing(), home=tmp_path, force=True)
+    assert said == "It has fallen. Measured with onnxruntime and the engine's graphs."
+    assert Manifest.read(folder).quality["benchmark"] == {"score": 3}
