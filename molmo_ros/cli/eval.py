@@ -133,14 +133,14 @@ def run(args: argparse.Namespace) -> int:
         complain(f"none of {report.wanted} questions could be scored: {report.skipped[0].reason}")
         return EXIT_BAD_INPUT
     try:
-        if args.worst is not None:
-            write_worst(args.worst, report.worst(MOST))
         if args.json is not None:
             from molmo_ros.evaluation.answers_file import write_report
             from molmo_ros.evaluation.model_identity import versions
 
             head = {"format": args.format, "folder": str(args.folder), **identity, "versions": versions()}
             write_report(args.json, head | {"limit": args.limit} | report.plain())
+        if args.worst is not None:
+            write_worst(args.worst, report.worst(MOST))
     except MolmoError as error:
         complain(error)
         return EXIT_FAILED

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from molmo_ros.evaluation import pixmo_points, point_bench, robospatial, rules, spatial_questions
-from molmo_ros.evaluation.evaluation_error import EvaluationError
+from molmo_ros.evaluation.evaluation_error import EvaluationError, MissingEvalLibraryError
 from molmo_ros.evaluation.question import Benchmark
 from molmo_ros.evaluation.rules import Rule
 
@@ -106,12 +107,16 @@ def rules_named(format_name: str, names: Iterable[str]) -> list[Rule]:
     """The rules of these names, each once.
 
     Raises:
-        EvaluationError: None was named, or a format has no such rule; the message explains those that it has.
+        EvaluationError: None was named, or a format has no such rule; the message explains those that it has. Or a
+            rule needs what is not installed.
     """
     known = {rule.name: rule for rule in FORMATS[format_name].rules}
     names = list(dict.fromkeys(names))
     unknown = [name for name in names if name not in known]
     if names and not unknown:
+        for rule in (known[name] for name in names):
+            if rule.library and find_spec(rule.library) is None:  # now, and not when all was asked
+                raise MissingEvalLibraryError(rule.library, f"rule {rule.name}")
         return [known[name] for name in names]
     wrong = f"{format_name} has no rule {unknown[0]!r:.80}" if unknown else "--rule NAME is needed"
     lines = "\n".join(f"{rule.name}: {rule.explanation}. {rule.of}" for rule in known.values())

@@ -14,8 +14,8 @@ import numpy as np
 
 from molmo_ros.evaluation.evaluation_error import EvaluationError, MissingEvalLibraryError, UnusableError
 
-KEPT = 2
-"""Columns of one row group that are kept once they were read: a picture's and a mask's."""
+KEPT = 4
+"""Columns of one row group that are kept once they were read; a format has three at most: picture, masks, points."""
 
 
 def parquet_files(folder: Path) -> list[Path]:

@@ -38,7 +38,7 @@ def read_pixmo_points(folder: Path) -> Benchmark:
     files = parquet_files(folder)
     if not files:
         raise EvaluationError(f"{folder} has no Parquet files, and none in {folder / 'data'}")
-    rows, by_hash = ParquetRows(files), PicturesByHash(folder)
+    rows, by_hash, names = ParquetRows(files), PicturesByHash(folder), FileNames(folder)
     columns = rows.columns
     if missing := NEEDED - columns:
         raise EvaluationError(
@@ -50,7 +50,7 @@ def read_pixmo_points(folder: Path) -> Benchmark:
     for row in rows:
         try:
             picture = StoredPicture(
-                f"the picture of {row.name}", partial(_picture, row, columns, by_hash, folder)
+                f"the picture of {row.name}", partial(_picture, row, columns, by_hash, names)
             )
             words = words_of(row.values, "label")
             truth = partial(_truth, row)
@@ -111,12 +111,12 @@ class PicturesByHash:
         return self._hashed
 
 
-def _picture(row: Row, columns: set[str], by_hash: PicturesByHash, folder: Path) -> bytes:
+def _picture(row: Row, columns: set[str], by_hash: PicturesByHash, names: FileNames) -> bytes:
     if "image" in columns:
         if "image" in row.values:  # a path, as text
-            return FileNames(folder).find(row.values["image"]).read_bytes()
+            return names.find(row.values["image"]).read_bytes()
         found = coded_picture(row, "image")
-        return found if isinstance(found, bytes) else FileNames(folder).find(found).read_bytes()
+        return found if isinstance(found, bytes) else names.find(found).read_bytes()
     sha256 = row.values.get("image_sha256")
     if not isinstance(sha256, str) or len(sha256) != 64:
         raise UnusableError(f"{row.name} has the image_sha256 {sha256!r:.80}; it has 64 digits")

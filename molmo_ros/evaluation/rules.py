@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molmo_ros.evaluation.evaluation_error import MissingEvalLibraryError
 from molmo_ros.evaluation.truth import MaskTruth, ObjectsTruth, PolygonTruth, Truth, WordTruth
 
 Scores = Mapping[str, float]
@@ -45,6 +44,7 @@ class Rule:
         of: Whose figures it is comparable with, and with what reservation; a sentence.
         score: Of one answer.
         by_category: Whether the figure for all is the mean of the categories', and not that of the questions.
+        library: What it needs of the extra `eval`; empty for nothing.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Rule:
     of: str
     score: Callable[[Truth, Reply], Scores]
     by_category: bool = False
+    library: str = ""
 
 
 def inside(mask: np.ndarray, points: np.ndarray, rounding: Rounding = np.floor) -> np.ndarray:
@@ -107,10 +108,8 @@ def assigned_f1(truth: Truth, reply: Reply, by_distance: bool = False) -> Scores
     cost = -hits.astype(float)
     if by_distance:
         cost = np.hypot(*(points[:, None, :] - truth.points[None, :, :]).transpose(2, 0, 1))
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ModuleNotFoundError as error:
-        raise MissingEvalLibraryError("scipy", "the assignment of points to objects") from error
+    from scipy.optimize import linear_sum_assignment
+
     found = float(hits[linear_sum_assignment(cost)].sum())
     return {
         "score": 2 * found / (len(points) + len(masks)),
@@ -162,12 +161,14 @@ PIXMO_POINTS = (
         "recall; no points where there is nothing is 1",
         "No published program assigns so; it is never below f1-by-distance.",
         assigned_f1,
+        library="scipy",
     ),
     Rule(
         "f1-by-distance",
         "points are assigned to the nearest annotated points, least sum of distances; else as f1",
         "Comparable with figures of Ai2's Molmo2 evaluator.",
         f1_by_distance,
+        library="scipy",
     ),
 )
 SHARE = (

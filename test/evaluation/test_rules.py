@@ -7,10 +7,13 @@ The picture is 10 wide and 8 high. The mask is the square of columns 2 to 4 and 
 [2, 5) x [3, 6) where they are cut off to pixels, and those of [1.5, 4.5] x [2.5, 5.5] where they are rounded.
 """
 
+import sys
+
 import numpy as np
 import pytest
 
-from molmo_ros.evaluation.format_table import FORMATS
+from molmo_ros.evaluation.evaluation_error import EvaluationError
+from molmo_ros.evaluation.format_table import FORMATS, rules_named
 from molmo_ros.evaluation.rules import Reply
 from molmo_ros.evaluation.truth import MaskTruth, ObjectsTruth, PolygonTruth, WordTruth
 
@@ -148,3 +151,13 @@ def test_yes_and_no(word, text, right):
 def test_every_rule_says_what_it_does():
     for rule in RULES.values():
         assert len(rule.explanation) > 20 and rule.of.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["f1", "f1-by-distance"])
+def test_without_the_extra_a_rule_says_so_before_anything_is_asked(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(
+        EvaluationError, match=rf"has no scipy, which rule {name} needs. It comes with the extra eval"
+    ):
+        rules_named("pixmo-points", [name])
+    assert rules_named("point-bench", ["ai2"])
