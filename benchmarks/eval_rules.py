@@ -3,7 +3,7 @@
 
 """The rules of each benchmark format beside each other, on the same answers of the embedded model.
 
-    python -m benchmarks.eval_rules [--model tiny] [--scenes 60]
+    python -m benchmarks.eval_rules [--model tiny] [--scenes 40]
 
 The sets are simulated scenes in the layouts of the public benchmarks (`simulated_benchmarks`): half of them wide, half
 typed, 640x480 to 1920x1080, none of them seen in training. Every question is asked once; each rule scores the
@@ -50,7 +50,7 @@ def evaluated(format_name: str, folder: Path, model: Answering) -> EvaluationRep
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--scenes", type=int, default=40)
     args = parser.parse_args()
     model = load_molmo(args.model)
     rendered = list(scenes(args.scenes))

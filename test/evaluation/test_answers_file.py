@@ -140,6 +140,7 @@ def test_a_full_disk_leaves_whole_lines(path):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.strerror(errno.EFBIG) in str(refused.value)
+    assert path.read_bytes().endswith(b"}\n")
     assert "1 answers are kept. Make room and go on with --resume" in str(refused.value)
     with AnswersFile(path, ASKED, resume=True) as file:
         assert list(file.answers) == ["0"]

@@ -29,6 +29,7 @@ IN, OUT = (35.0, 15.0), (5.0, 5.0)
         ([1] + [0] * 99, False),  # a hundredth
         ([1] * 5 + [-1] * 3 + [0] * 92, False),  # two hundredths, and what is won and lost is more than that
         ([1] * 9 + [0] * 91, True),
+        ([0.01] * 100, False),  # surely, and less than is allowed
         ([1] * 6 + [-1] * 5 + [0] * 20, False),
         ([-1] * 10, False),  # better
         ([1], False),

@@ -119,6 +119,7 @@ def test_pictures_in_the_file_or_beside_it(pixmo, image, tmp_path):
         ({"masks": masks((2, 1))}, "has 2 points and 1 masks: they contradict each other"),
         ({"masks": [*masks((2, 1)), np.zeros(SIZE, bool).tolist()]}, "has an empty mask"),
         ({"masks": [[[True, False]], [[True]]]}, "are not of one size"),
+        ({"masks": [[[True, False, False], [True]], [[True, True], [True, True]]]}, "are not of one size"),
         ({"masks": [[[True]], [[True], [True]], [[True]]]}, "are not of one size"),
         ({"masks": None}, "has no masks"),
         ({"points": None}, "has no points"),

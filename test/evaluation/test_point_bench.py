@@ -65,6 +65,10 @@ def test_a_mask_of_another_size_is_scaled_to_the_nearest_and_told(point_bench, e
     assert (rows.tolist(), columns.tolist()) == ([10, 10, 11, 11], [14, 15, 14, 15])
     assert "a.png has 30x20 pixels and its picture 60x40: scaled to the nearest" in note
     assert "another ratio" not in note
+    rows, columns = np.nonzero(question.truth((60, 90))[0].mask)
+    assert set(zip(rows, columns, strict=True)) == {
+        (row, column) for row in (15, 16, 17) for column in (21, 22, 23)
+    }
     assert "another ratio" in question.truth((40, 40))[1]
 
 

@@ -40,6 +40,9 @@ def test_a_polygon_and_a_word(robospatial):
     assert (one.words, one.asked, one.fractions) == ("Where?", Asked.POINTS, True)
     truth, _ = one.truth(SIZE)
     assert truth.contains(30, 20) and not truth.contains(45, 20) and not truth.contains(30, 35)
+    assert truth.contains(20, 20) and not truth.contains(
+        40, 20
+    )  # its left edge is its own, its right edge is not
     assert (two.category, two.asked, two.truth(SIZE)) == (
         "compatibility",
         Asked.WORDS,
