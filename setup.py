@@ -55,6 +55,7 @@ ARGUMENTS = dict(
         "sim": requirements("sim"),
         "engine": requirements("engine"),
         "rtx": requirements("rtx"),
+        "eval": requirements("eval"),
         "serve": requirements("serve"),
         "test": ["pytest"],
     },

@@ -21,7 +21,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (
         ("check", "pick"),
         ("cli", "demo"),
-        ("bag", "server", "train"),
+        ("bag", "evaluation", "server", "train"),
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),
@@ -48,7 +48,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("network_check", "quality", "runtimes", "targets"),
         ("cost", "graphs", "store", "tensorrt"),
         ("quantisation", "shapes"),
-        ("errors", "runtime_table"),
+        ("benchmark_gate", "errors", "runtime_table"),
     ),
     "molmo": (
         ("warm_up",),

@@ -11,7 +11,8 @@ finished when the command is run again.
 The language model is quantised (int8, int4, fp8, nvfp4), calibrated on pictures: yours (--pictures, --query), or the
 simulator's. Vision tower, connector, output head and point head stay at 16 bit. At the end the engine's answers are
 compared with those of the 16-bit model on pictures that calibration has not seen; answers that moved too far fail the
-build, unless --force is given.
+build, unless --force is given. With --eval FOLDER both also answer a benchmark as `molmo-ros eval` does, and an engine
+whose score is surely lower fails.
 
 --dry-run builds nothing. It says what the build would take, and what the engine would on the known devices of its
 target: memory, time to a first point, tokens per second, all computed. It does so for a Jetson on any machine, and ends
@@ -26,8 +27,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molmo_ros.cli.arguments import given_path
+from molmo_ros.cli.arguments import given_path, positive_int
 from molmo_ros.cli.device_table import engine_text
+from molmo_ros.cli.eval import add_benchmark_options
 from molmo_ros.cli.printable import complain, printable, say
 from molmo_ros.engine.targets import GPU_TARGETS, PRECISIONS, TARGET_NAMES, TensorRTTarget
 from molmo_ros.molmo.errors import MolmoError
@@ -35,6 +37,7 @@ from molmo_ros.molmo.errors import MolmoError
 if TYPE_CHECKING:
     import numpy as np
 
+    from molmo_ros.engine.benchmark_gate import BenchmarkGate
     from molmo_ros.engine.quality_gate import AskedPicture
     from molmo_ros.engine.quantisation.decoder_prompts import Example
 
@@ -82,6 +85,19 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--no-quality", action="store_true", help="leave out the quality gate")
     parser.add_argument(
+        "--eval",
+        type=given_path,
+        metavar="FOLDER",
+        help="a benchmark that the 16-bit model and the engine answer at the end; see `molmo-ros eval --help`",
+    )
+    add_benchmark_options(parser, required=False)
+    parser.add_argument(
+        "--eval-limit",
+        type=positive_int,
+        metavar="N",
+        help="ask N of its questions only, of every category in turn",
+    )
+    parser.add_argument(
         "--thorough",
         action="store_true",
         help="without the GPU, compute every block of the network that TensorRT parsed, not three (minutes to hours)",
@@ -102,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         from molmo_ros.engine.engine_build import build
         from molmo_ros.engine.targets import this_gpu
 
+        benchmark = _benchmark(args)
         gpu = this_gpu()
         # Only to be looked at: what a Jetson will take can be asked anywhere.
         imagined = GPU_TARGETS[args.target].capability if args.dry_run and args.target in GPU_TARGETS else gpu
@@ -131,10 +148,17 @@ def run(args: argparse.Namespace) -> int:
         gate = [] if args.no_quality else _gate(args)
         with _StageBar() as bar:
             engine, quality = build(
-                plan, calibration, gate, force=args.force, thorough=args.thorough, progress=bar.show
+                plan,
+                calibration,
+                gate,
+                force=args.force,
+                thorough=args.thorough,
+                benchmark=benchmark,
+                progress=bar.show,
             )
     except MolmoError as error:
-        complain(error)
+        for line in str(error).splitlines():
+            complain(line)
         return 2
     say(f"quality: {quality}")
     say(engine)
@@ -160,6 +184,26 @@ def _gate(args: argparse.Namespace) -> list[AskedPicture]:
     if args.pictures is None:
         return simulated_questions(SIMULATED)
     return [(picture, text) for picture in _pictured(args.pictures)[1::2] for text in args.query or [QUERY]]
+
+
+def _benchmark(args: argparse.Namespace) -> BenchmarkGate | None:
+    """The benchmark that both models answer at the end; None without one.
+
+    Raises:
+        MolmoError: It cannot be read, its format or rule is missing, or those are given without it.
+    """
+    if args.eval is None:
+        alone = [name for name in ("format", "rule", "words", "eval_limit") if getattr(args, name)]
+        if alone:
+            raise MolmoError(f"--{alone[0].replace('_', '-')} goes with --eval FOLDER")
+        return None
+    if args.format is None:
+        raise MolmoError("--eval needs --format: what does the folder hold?")
+    from molmo_ros.evaluation.engine_evaluation import EngineEvaluation
+    from molmo_ros.evaluation.format_table import read_benchmark, rules_named
+
+    rules = rules_named(args.format, args.rule)
+    return EngineEvaluation(read_benchmark(args.format, args.eval, args.words), rules, args.eval_limit)
 
 
 def _pictured(folder: Path) -> list[np.ndarray]:

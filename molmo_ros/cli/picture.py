@@ -15,13 +15,8 @@ import numpy as np
 
 from molmo_ros.cli.printable import complain
 from molmo_ros.molmo.errors import ImageError
-from molmo_ros.pictures.bit_depth import is_black, stretched
+from molmo_ros.pictures.any_picture import rgb_pixels, stored_samples
 from molmo_ros.pictures.coded_picture import PictureError
-from molmo_ros.pictures.decode import Bounds, decode, is_known, look_through
-from molmo_ros.pictures.exif import upright
-
-BOUNDS = Bounds(1 << 30, 16 << 30)
-"""What a file that somebody has chosen may take: OpenCV's own limit of pixels, and 16 GiB."""
 
 
 def is_picture(text: str) -> bool:
@@ -49,39 +44,17 @@ def read_picture(path: Path, tell: Callable[[str], None] = complain) -> np.ndarr
         # Since Python 3.14 `is_file` is silent about a path that is too long, or forbidden.
         if not stat.S_ISREG(path.stat().st_mode):
             raise FileNotFoundError
-        data = path.read_bytes()
-        pixels, orientation = _decoded(data)
+        samples, orientation = stored_samples(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(f"no such image file: {path}") from None
     except (OSError, cv2.error) as error:
         raise ImageError(f"cannot read {str(path):.200}: {str(error):.300}") from error
     except PictureError as error:
         raise ImageError(f"{path} is not an image that can be read: {error}") from error
-    note = ""
-    if pixels.dtype != np.uint8:
-        pixels, note = stretched(pixels)
-    if note:
-        tell(f"{path}: {note}")
-    if is_black(pixels):
-        tell(f"{path} is nearly black: its largest value is {int(pixels.max())} of 255")
-    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(np.ascontiguousarray(upright(pixels, orientation)), code)
-
-
-def _decoded(data: bytes) -> tuple[np.ndarray, int]:
-    """The pixels as stored, [h, w] gray or [h, w, 3] BGR of any depth, and their orientation."""
-    if not data:
-        raise PictureError("it is empty")
-    if is_known(data):
-        picture = look_through(data)
-        return decode(picture, BOUNDS), picture.orientation
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if pixels is None:
-        raise PictureError(
-            f"it is no picture (PNG, JPEG, WebP, TIFF, BMP, ...), it starts with {data[:8].hex(' ')}"
-        )
-    return pixels, 1
+    pixels, notes = rgb_pixels(samples, orientation)
+    for note in notes:
+        tell(f"{path}{note}")
+    return pixels
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

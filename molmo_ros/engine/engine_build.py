@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from molmo_ros.engine.benchmark_gate import BenchmarkGate
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.errors import EngineError, system_errors
 from molmo_ros.engine.gate_measurement import GateMeasurement
@@ -49,6 +50,7 @@ PACKAGES = ("molmo_ros", "torch", "onnx", "onnxruntime")
 MOST_STORED, KERNELS = 1.5, 64e6
 """An engine of two profiles may have as many times the size of its weights, and of kernels [bytes]: more is a second
 copy of the weights."""
+CURES = "Build with more bits, or with pictures of your own (--pictures), or take it as it is with --force"
 PROFILES = {VISION: vision_profile, DECODER: decoder_profile}
 
 
@@ -60,6 +62,7 @@ def build(
     threshold: QualityThreshold | None = None,
     force: bool = False,
     thorough: bool = False,
+    benchmark: BenchmarkGate | None = None,
     home: Path | None = None,
     progress: BuildProgress | None = None,
 ) -> tuple[Path, str]:
@@ -72,6 +75,7 @@ def build(
         threshold: What the engine must keep.
         force: Whether an engine that does not is kept all the same.
         thorough: See `GateMeasurement.run`.
+        benchmark: A benchmark that is asked, too.
         home: Where engines are kept; default `engines_home`.
         progress: Called as the build goes on.
 
@@ -85,7 +89,7 @@ def build(
     """
     with system_errors(f"the engine {plan.name} cannot be built"):
         return _Build(plan, home or engines_home(), progress or (lambda *_: None)).run(
-            calibration, gate, threshold or QualityThreshold(), force, thorough
+            calibration, gate, threshold or QualityThreshold(), force, thorough, benchmark
         )
 
 
@@ -105,6 +109,7 @@ class _Build:
         threshold: QualityThreshold,
         force: bool,
         thorough: bool,
+        benchmark: BenchmarkGate | None = None,
     ) -> tuple[Path, str]:
         plan = self.plan
         description: dict[str, object] = {
@@ -125,16 +130,17 @@ class _Build:
             if isinstance(plan.target, TensorRTTarget):
                 lowerings = self._build_engines(folder, plan.target)
             measurement = GateMeasurement(plan, folder, quantised, lowerings, self.progress)
-            result = measurement.run(gate, thorough)
+            result = measurement.run(gate, thorough, benchmark)
             said = result.text()
             if result.answers is not None and (failed := result.answers.failed(threshold)) and not force:
                 raise EngineError(
                     f"the engine's answers to pictures of {' and of '.join(failed)} are too far from those of the "
                     f"16-bit model: {said} At least "
                     f"{threshold.same_points:.0%} must have as many points, and 95 % of the points move by at most "
-                    f"{threshold.drift:g} px. Build with more bits, or with pictures of your own (--pictures), or take "
-                    "it as it is with --force"
+                    f"{threshold.drift:g} px. {CURES}"
                 )
+            if result.benchmark is not None and result.benchmark.refusal and not force:
+                raise EngineError(f"{result.benchmark.refusal}: {said} {CURES}")
             return building.install(self._manifest(folder, description, result.as_dict())), said
 
     def _manifest(

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import torch
 
+from molmo_ros.engine.benchmark_gate import BenchmarkAnswers, BenchmarkGate, BenchmarkVerdict
 from molmo_ros.engine.build_plan import BuildPlan
 from molmo_ros.engine.load import with_look_ups
 from molmo_ros.engine.network_check import CheckedGraphs, NetworkReport, check_networks, some_blocks
@@ -60,29 +61,31 @@ class GateResult:
         answers: Compared with the 16-bit model's; None where nothing here computes them.
         network: TensorRT's networks compared with torch; None where the engine itself answered, or nothing could.
         measured: What ran; or, without answers, why not.
+        benchmark: Of a benchmark, the engine's score beside the 16-bit model's; None where none was asked.
     """
 
     answers: GateReport | None
     network: NetworkReport | None
     measured: str
+    benchmark: BenchmarkVerdict | None = None
 
     def as_dict(self) -> dict[str, object] | None:
         """For a manifest; None where nothing was found."""
-        if self.answers is None and self.network is None:
+        if self.answers is None and self.network is None and self.benchmark is None:
             return None
         found: dict[str, object] = {} if self.answers is None else self.answers.as_dict()
         if self.network is not None:
             found["network"] = self.network.as_dict()
+        if self.benchmark is not None:
+            found["benchmark"] = dict(self.benchmark.figures)
         return found | {"measured": self.measured}
 
     def text(self) -> str:
         """For people."""
-        answers = (
-            f"not measured: {self.measured}"
-            if self.answers is None
-            else f"{self.answers.text()} Measured with {self.measured}."
-        )
-        return answers if self.network is None else f"{answers} {self.network.text()}"
+        said = [] if self.answers is None else [self.answers.text()]
+        said += [] if self.benchmark is None else [self.benchmark.text]
+        said = [*said, f"Measured with {self.measured}."] if said else [f"not measured: {self.measured}"]
+        return " ".join(said if self.network is None else [*said, self.network.text()])
 
 
 class UnfinishedFiles:
@@ -125,26 +128,29 @@ class GateMeasurement:
         self.lowerings, self.progress = lowerings, progress
         self.stored = StoredParameters(plan.checkpoint)
 
-    def run(self, gate: Sequence[AskedPicture], thorough: bool = False) -> GateResult:
+    def run(
+        self, gate: Sequence[AskedPicture], thorough: bool = False, benchmark: BenchmarkGate | None = None
+    ) -> GateResult:
         """Measures what can be.
 
         Args:
             gate: What is asked; nothing leaves the gate out.
             thorough: Whether to compute all blocks of a parsed network of real size, and not three of them.
+            benchmark: Is asked besides; None for none.
 
         Raises:
             EngineError: What TensorRT parsed is not the model, or the engine cannot be run.
         """
-        if not gate:
+        if not gate and benchmark is None:
             return GateResult(None, None, "it was left out")
         network = None
         try:
-            network = self._network(gate, thorough)
+            network = self._network(gate, thorough) if gate else None
             if not self._measurable():
                 plan = self.plan
                 why = f"nothing on this machine computes answers in {plan.precision} as a {plan.target.name} will"
                 return GateResult(None, network, why)
-            answers, measured = self._answers(gate)
+            answers, verdict, measured = self._answers(gate, benchmark)
         except NotEnoughMemoryError as error:
             return GateResult(None, network, str(error))
         except (MemoryError, torch.cuda.OutOfMemoryError) as error:
@@ -153,7 +159,7 @@ class GateMeasurement:
             )
         finally:
             _free()
-        return GateResult(answers, network, measured)
+        return GateResult(answers, network, measured, verdict)
 
     def _network(self, gate: Sequence[AskedPicture], thorough: bool) -> NetworkReport | None:
         """TensorRT's networks in float32; None where the engine itself will answer, or none was made."""
@@ -179,14 +185,17 @@ class GateMeasurement:
 
         return check_networks(checked, plan.checkpoint, examples, blocks, progress)
 
-    def _answers(self, gate: Sequence[AskedPicture]) -> tuple[GateReport, str]:
-        """Answers compared with the 16-bit model's; and what gave them."""
+    def _answers(
+        self, gate: Sequence[AskedPicture], benchmark: BenchmarkGate | None
+    ) -> tuple[GateReport | None, BenchmarkVerdict | None, str]:
+        """Answers compared with the 16-bit model's, to the gate's and to a benchmark's questions; what gave them."""
         device = self._device()
         dtype = str(self.plan.dtype).removeprefix("torch.")
         network = load_checkpoint(self.plan.checkpoint, device=device, dtype=dtype, tie_equal_head=True)
         molmo = self._molmo(TorchRuntime(network))
         asked = questions(molmo.crop_budget, gate, self.plan.shapes.max_crops)
         references = record(molmo, asked, self._count("reference answers", asked))
+        scored = self._benchmark(benchmark, molmo, "reference answers to the benchmark")
         if self.quantised is not None and not self._runs_here() and not self._parsed():
             network, measured = (
                 simulated(network, self.quantised),
@@ -197,8 +206,21 @@ class GateMeasurement:
             del network, molmo
             _free()  # TensorRT takes its memory from the device, and not from what torch keeps
             runtime, measured = self._engine()
-        answers = record(self._molmo(runtime), asked, self._count("the engine's answers", asked))
-        return GateReport(asked, references, answers), measured
+        engine = self._molmo(runtime)
+        answers = record(engine, asked, self._count("the engine's answers", asked))
+        report = GateReport(asked, references, answers) if asked else None
+        if benchmark is None:
+            return report, None, measured
+        verdict = benchmark.judge(
+            scored, self._benchmark(benchmark, engine, "the engine's answers to the benchmark")
+        )
+        return report, verdict, measured
+
+    def _benchmark(self, benchmark: BenchmarkGate | None, molmo: Molmo, stage: str) -> BenchmarkAnswers:
+        """A model's answers to a benchmark; none without one."""
+        if benchmark is None:
+            return {}
+        return benchmark.ask(molmo, lambda done, total: self.progress(stage, done, total))
 
     def _device(self) -> str:
         """Where the 16-bit model has room: a GPU that is smaller than it answers as an engine of few bits all the same.

@@ -167,7 +167,9 @@ def open_engine(
         _check_gpu(manifest, gpu)
     files, rebuild = TrustedFiles(engine, manifest), manifest.command
     setup = RunnerSetup(runs_it, files, stored.config, shapes, dtype, rebuild, device, threads, engine)
-    return with_look_ups(stored, shapes, open_runner(setup), rebuild)
+    opened = with_look_ups(stored, shapes, open_runner(setup), rebuild)
+    opened.manifest = manifest
+    return opened
 
 
 def _check_gpu(manifest: Manifest, gpu: str | None) -> None:

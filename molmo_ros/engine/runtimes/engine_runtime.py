@@ -14,6 +14,7 @@ from torch import Tensor
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.errors import ImageError, PromptError
 from molmo_ros.molmo.network.connector import image_table
@@ -48,7 +49,10 @@ class EngineRuntime:
         shapes: What the engine was built for.
         runner: Runs its graphs.
         rebuild: The command that built it.
+        manifest: Of the engine's folder; None where it was exported for this process alone.
     """
+
+    manifest: Manifest | None = None
 
     def __init__(
         self,
