@@ -22,6 +22,7 @@ TYPES = {
     "FLOAT": torch.float32,
     "HALF": torch.float16,
     "BF16": torch.bfloat16,
+    "UINT8": torch.uint8,
     "INT64": torch.int64,
     "BOOL": torch.bool,
 }

@@ -21,6 +21,7 @@ from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
 from molmo_ros.engine.runtimes.tensorrt_engine import ALIGNMENT, EngineContext, TensorRTEngine, records_graphs
+from molmo_ros.engine.runtimes.vision_inputs import VisionInputs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.jit_cache import JitCacheFile
 from molmo_ros.engine.tensorrt.module import load_tensorrt
@@ -106,7 +107,8 @@ class TensorRTRunner:
             return None if home is None else JitCacheFile(home, part)
 
         self._vision = TensorRTEngine("vision", vision, trt, rebuild, kept("vision"))
-        self._vision.check(vision_signature(self._config, self.dtype))
+        self._vision_inputs = VisionInputs(self._vision.inputs, self.dtype)
+        self._vision.check(vision_signature(self._config, self.dtype, self._vision_inputs.eight_bits))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild, kept("decoder"))
         signature = decoder_signature(self._config, self.dtype, self._shapes)
         self._decoder.check(signature)
@@ -134,7 +136,9 @@ class TensorRTRunner:
         self._embedding = aligned((1, 1, width), self.dtype, self.device)
         self._outputs = self._decoder_outputs(1, 1)
 
-    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def vision(
+        self, crops: Tensor, pooling: Tensor, masks: Tensor | None, colours: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`; tensors in memory of the host go through pinned memory.
 
         Raises:
@@ -143,9 +147,8 @@ class TensorRTRunner:
         for engine in (self._vision, self._decoder):  # between answers: what the last one had compiled
             engine.keep_compiled()
         with self._pass("this picture"):
-            inputs = {"crops": self._staging.send(crops, self.dtype), "pooling": self._staging.send(pooling)}
-            if masks is not None:
-                inputs["coverage"] = self._staging.send(masks, torch.float32)
+            sent = self._vision_inputs.sent(crops, pooling, masks, colours)
+            inputs = self._vision_inputs.made(self._staging.send(sent))
             outputs = {"tokens": self._empty(len(pooling), self._config.connector.output_width)}
             if self._config.point_head is not None:
                 count = len(crops if masks is None else masks) * crops.shape[1]
