@@ -31,10 +31,10 @@ class Staging:
             return {name: value.to(self._device) for name, value in values.items()}
         places, size = dict[str, int](), 0
         for name, value in values.items():
-            if value.device.type == "cpu" and value.nbytes:
+            if value.device.type == "cpu":
                 places[name] = size
                 size += ceil(value.nbytes / ALIGNMENT) * ALIGNMENT
-        if not places:
+        if not size:
             return {name: value.to(self._device) for name, value in values.items()}
         if self.nbytes < size:
             self._memory = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
