@@ -54,7 +54,7 @@ def vision_graph(
     given = torch.uint8 if eight_bits else dtype
     crops = graph.input("crops", given, ["views", vision.patches, vision.patch_values])
     if eight_bits:
-        crops = _normalise(graph, crops, graph.input("colours", torch.float32, [2, vision.patch_values]))
+        crops = normalise_patches(graph, crops, graph.input("colours", torch.float32, [2, vision.patch_values]))
     slots = connector.pool[0] * connector.pool[1] if connector.crop_pooling else "slots"
     pooling = graph.input("pooling", torch.int64, ["tokens", slots])
     features = tower(graph, vision, crops)
@@ -69,7 +69,7 @@ def vision_graph(
     return graph
 
 
-def _normalise(graph: GraphWriter, crops: str, colours: str) -> str:
+def normalise_patches(graph: GraphWriter, crops: str, colours: str) -> str:
     """`colours.normalise` of uint8 patches, in the graph's dtype."""
     graph.scope("colours")
     mean, std = (
