@@ -12,8 +12,9 @@ device would be free to do:
 * In a recording nothing is computed: what operations would have made is not a number until the recording is replayed.
   A host that reads meanwhile spoils it, as one that enqueues the unrecordable does.
 * A fault stays: whatever is asked of the device afterwards fails, also giving memory back.
-* Memory of the host is what a test says is the host's (`Cuda.host`), and what is pinned. A transfer from pinned memory that
-  nobody waits for still reads it: a host that writes there before an event, or the device, was waited for, is a `Race`.
+* Memory of the host is what a test says is the host's (`Cuda.host`), and what is pinned. A transfer from pinned memory
+  that nobody waits for still reads it: a host that writes there before it waited for an event, or for the device, is a
+  `Race`.
 * There is so much memory. What torch frees it keeps in reserve, where another library's allocations find none of it.
 """
 

@@ -54,7 +54,9 @@ def vision_graph(
     given = torch.uint8 if eight_bits else dtype
     crops = graph.input("crops", given, ["views", vision.patches, vision.patch_values])
     if eight_bits:
-        crops = normalise_patches(graph, crops, graph.input("colours", torch.float32, [2, vision.patch_values]))
+        crops = normalise_patches(
+            graph, crops, graph.input("colours", torch.float32, [2, vision.patch_values])
+        )
     slots = connector.pool[0] * connector.pool[1] if connector.crop_pooling else "slots"
     pooling = graph.input("pooling", torch.int64, ["tokens", slots])
     features = tower(graph, vision, crops)

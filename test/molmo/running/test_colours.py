@@ -90,7 +90,9 @@ def test_what_cannot_be_normalised_is_refused(crops, colours, message):
 
 def pictures():
     rng, process = np.random.default_rng(0), ImageProcessor(ImageProcessorConfig.released(STRETCHED))
-    return [image_tensors(process(rng.integers(0, 256, (*size, 3), np.uint8))) for size in ((90, 80), (400, 700))]
+    return [
+        image_tensors(process(rng.integers(0, 256, (*size, 3), np.uint8))) for size in ((90, 80), (400, 700))
+    ]
 
 
 @torch.inference_mode()
@@ -111,7 +113,9 @@ def test_a_picture_goes_to_the_device_once_and_in_bytes(cuda):
         expected = [plain.encode_image(image) for image in images]
     device = TorchRuntime(plain.model)
     for image, features in zip(images, expected, strict=True):
-        own = image._replace(**{name: cuda.host(getattr(image, name)) for name in ("crops", "pooling", "colours")})
+        own = image._replace(
+            **{name: cuda.host(getattr(image, name)) for name in ("crops", "pooling", "colours")}
+        )
         cuda.transfers.clear()
         found = device.encode_image(own)
         assert isinstance(found, ImageFeatures) and torch.equal(found.tokens, features.tokens)
