@@ -89,11 +89,13 @@ class TorchRuntime:
         """See `Runtime`."""
         self._check_process()
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
-        if self.static is not None:
-            self.static.check(cache)
         if positions is None:
             end = cache.length + embeddings.shape[1]
             positions = torch.arange(cache.length, end, dtype=torch.int64, device=self.device).unsqueeze(0)
+        if self.static is not None:
+            verified = self.static.verify(embeddings, mask, cache, positions, logits_for)
+            if verified is not None:
+                return verified
         chosen = slice(-1, None) if logits_for is None else logits_for
         output = self.model.decoder(embeddings, positions, mask, cache, chosen)
         if self.static is not None:
