@@ -21,6 +21,7 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.export import DECODER, VISION
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.quantisation.decoder_prompts import (
     Example,
     Prompt,
@@ -30,7 +31,6 @@ from molmo_ros.engine.quantisation.decoder_prompts import (
 from molmo_ros.engine.quantisation.decoder_quantiser import block_states, read_block
 from molmo_ros.engine.quantisation.quantised_linear import QuantisedWeights, ReadParameter
 from molmo_ros.engine.quantisation.simulated import round_inputs
-from molmo_ros.engine.runtimes.vision_inputs import VisionInputs
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
 from molmo_ros.engine.tensorrt.parsed.parser import parse_graph
 from molmo_ros.molmo.config import DecoderConfig, MolmoConfig

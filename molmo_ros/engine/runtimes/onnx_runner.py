@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import ANY, Signature
-from molmo_ros.engine.runtimes.vision_inputs import VisionInputs
 from molmo_ros.molmo.config import DecoderConfig
 from molmo_ros.molmo.running.runtime import StepOutput
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.export import DECODER, VISION
-from molmo_ros.engine.runtimes.vision_inputs import VisionInputs
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
