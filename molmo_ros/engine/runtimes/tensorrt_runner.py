@@ -53,7 +53,8 @@ class TensorRTRunner:
     over a few tokens, see `FixedPass`.
 
     Attributes:
-        graphs: The recorded steps; TensorRT for RTX makes its own.
+        graphs: The recorded steps of one token; TensorRT for RTX makes its own.
+        passes: Those of a few tokens.
     """
 
     name = "tensorrt"
@@ -92,6 +93,7 @@ class TensorRTRunner:
         self._compiles = records_graphs(trt)
         own = "TensorRT for RTX records by itself" if self._compiles else None
         self.graphs: CudaGraphs[None] = CudaGraphs(device, own)
+        self.passes = self.graphs.beside("passes over a few tokens run")
         self._staging = Staging(device)
         self._contexts: dict[tuple[int, ...], EngineContext] = {}
         self._recorded: dict[tuple[int, ...], bool] = {}
@@ -228,7 +230,8 @@ class TensorRTRunner:
         """One pass of a kind that comes again, whose tokens end at a slot."""
         context = self._contexts.get(kind) or self._repeating(kind)
         self._cache.writes(end)
-        self.graphs.run(kind, lambda: context.enqueue(self._handle()))
+        graphs = self.graphs if len(kind) == 2 else self.passes
+        graphs.run(kind, lambda: context.enqueue(self._handle()))
         self._cache.passed()
         if self._compiles and kind not in self._recorded:
             self._recorded[kind] = self._records(context)
@@ -271,7 +274,7 @@ class TensorRTRunner:
     def graphs_refused(self) -> str:
         """See `Runtime`."""
         if not self._compiles:
-            return self.graphs.refused or ""
+            return self.graphs.refused or self.passes.refused or ""
         return "" if all(self._recorded.values()) else UNRECORDED
 
     def memory(self) -> dict[str, int]:

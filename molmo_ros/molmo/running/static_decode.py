@@ -55,7 +55,8 @@ class StaticDecode:
     """One KV cache for everybody, and passes over one token or a few that go to it.
 
     Attributes:
-        graphs: The recordings; `graphs.refused` says why there are none.
+        graphs: The recordings of one token; `graphs.refused` says why there are none.
+        passes: Those of a few tokens.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype, device: torch.device) -> None:
@@ -70,6 +71,7 @@ class StaticDecode:
         self._embedding = torch.zeros(1, 1, decoder.config.width, dtype=dtype, device=device)
         self._slot = torch.zeros(1, dtype=torch.int64, device=device)
         self.graphs: CudaGraphs[tuple[Tensor, Tensor]] = CudaGraphs(device)
+        self.passes = self.graphs.beside("passes over a few tokens run")
         self._pass: FixedPass | None = None
         self._full = False
         self._allocate(WIDTH_STEP)
@@ -80,6 +82,7 @@ class StaticDecode:
         before, most = self._cache, self._decoder.config.max_positions
         slots = max(slots, min(before.max_len * 3 // 2, most))
         self.graphs.forget()
+        self.passes.forget()
         if not kept:
             before.give_back()
         self._allocate(math.ceil(slots / WIDTH_STEP) * WIDTH_STEP)
@@ -146,7 +149,7 @@ class StaticDecode:
         count, start = embeddings.shape[1], self._cache.length
         width = verify_width(count, start, self._cache.max_len)
         scored = 1 if logits_for is None else len(logits_for)
-        if width is None or self.graphs.refused is not None or self._full or not 0 < scored <= width:
+        if width is None or self.passes.refused is not None or self._full or not 0 < scored <= width:
             return None
         try:
             if self._pass is None:
@@ -155,7 +158,7 @@ class StaticDecode:
             self._wipe(end)  # what lies behind is read, and counts 0 times what it is
             read = verify_slots(end, self._cache.max_len)
             fixed.set(width, read, embeddings, mask, positions, start, logits_for)
-            logits, states = self.graphs.run((width, read), lambda: self._verify(fixed, width, read))
+            logits, states = self.passes.run((width, read), lambda: self._verify(fixed, width, read))
         except torch.OutOfMemoryError:
             self._full = True  # until there is other memory; kernel by kernel a pass needs less
             return None

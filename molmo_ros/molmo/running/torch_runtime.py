@@ -51,7 +51,7 @@ class TorchRuntime:
             return ""
         if self.static is None:
             return "which experts work on a token goes through the host"
-        return self.static.graphs.refused or ""
+        return self.static.graphs.refused or self.static.passes.refused or ""
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
