@@ -10,6 +10,7 @@ plain and with its own guesses (prompt look-up). All must say the same, token fo
 
 * First questions: each label is asked once about each scene.
 * A camera that moves at 0.1 to 0.3 m/s: the same labels about the frame 0.5 s and 0.1 s later.
+* The same with each answer's points followed from frame to frame (10 Hz), as the node does with `tracking`.
 * A still camera: the same labels about the next frame, with other noise.
 * 1, 2, 4, 8 and 16 labels about one frame, asked together, each for the first time.
 """
@@ -20,8 +21,9 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -34,12 +36,14 @@ from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.prompts.prompt_text import count_prompt
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.sim.camera_path import CameraPath
 from molmo_ros.sim.objects import COLORS, SHAPES
 from molmo_ros.sim.renderer import add_noise, render
 from molmo_ros.sim.scene import SENSOR, Scene
+from molmo_ros.tracking import GrayFrame, TrackedPoint, catch_up
 
 LABELS = 4
 """Of each scene, at most."""
@@ -108,8 +112,14 @@ def timed(call: Callable[[], list[Answer]]) -> tuple[list[Answer], float]:
     return answers, (time.perf_counter() - started) * 1e3
 
 
-def ask(molmo: Molmo, encoded: EncodedImage, labels: Iterable[str], options: GenerateOptions) -> list[Answer]:
-    queries = [ImageQuery(asked=Asked.POINTS, label=label, options=options) for label in labels]
+def ask(
+    molmo: Molmo,
+    encoded: EncodedImage,
+    labels: Iterable[str],
+    options: GenerateOptions,
+    moves: Sequence[Move] = (),
+) -> list[Answer]:
+    queries = [ImageQuery(asked=Asked.POINTS, label=label, options=options, moves=moves) for label in labels]
     answers = []
     for outcome in molmo.answers(encoded, queries):
         if isinstance(outcome, Exception):
@@ -124,32 +134,67 @@ def same(found: list[Answer], expected: list[Answer]) -> None:
             raise SystemExit(f"guesses have changed an answer: {one.text!r}, was {other.text!r}")
 
 
-def compare(molmo: Molmo, image: np.ndarray, view: str, labels: list[str], tally: AnswerTally) -> None:
-    """Each label alone, plain and with guesses, about the same features."""
+def compare(
+    molmo: Molmo,
+    image: np.ndarray,
+    view: str,
+    labels: list[str],
+    tally: AnswerTally,
+    moves: Mapping[str, Sequence[Move]] = MappingProxyType({}),
+) -> dict[str, Answer]:
+    """Each label alone, plain and with guesses, about the same features; gives the answers."""
     encoded = molmo.encode(image, view=view)
     ask(molmo, encoded, ["thing"], PLAIN)  # the image's own prefill is no part of it
+    answers = {}
     for label in labels:
         plain, plain_ms = timed(lambda label=label: ask(molmo, encoded, [label], PLAIN))
-        guessed, guessed_ms = timed(lambda label=label: ask(molmo, encoded, [label], GUESSED))
+        guessed, guessed_ms = timed(
+            lambda label=label: ask(molmo, encoded, [label], GUESSED, moves.get(label, ()))
+        )
         same(guessed, plain)
         tally.plain_ms.append(plain_ms)
         tally.guessed_ms.append(guessed_ms)
         tally.tokens += guessed[0].tokens + 1  # and the one that ends it
         tally.passes += guessed[0].passes
         tally.answers += 1
+        answers[label] = guessed[0]
+    return answers
+
+
+def followed(pictures: Sequence[np.ndarray], answers: Mapping[str, Answer]) -> dict[str, list[Move]]:
+    """Where the points of answers about the first picture are in the last one, by the tracker of the node."""
+    frames = [GrayFrame.from_image(number, picture) for number, picture in enumerate(pictures)]
+    moves = {}
+    for label, answer in answers.items():
+        _, tracks = catch_up(frames, [TrackedPoint(one.x, one.y) for one in answer.points])
+        pairs = zip(answer.points, tracks, strict=True)
+        moves[label] = [((one.x, one.y), (track.x, track.y)) for one, track in pairs if not track.lost]
+    return moves
 
 
 def of_guesses(molmo: Molmo, seeds: range) -> dict[str, AnswerTally]:
     names = "first question", "moving camera, 0.5 s later", "moving camera, 0.1 s later", "still camera"
     tallies = {name: AnswerTally() for name in names}
+    for name in names[1:3]:
+        tallies[f"{name}, followed"] = AnswerTally()
     for seed in seeds:
         scene, rng = Scene.random(seed), np.random.default_rng(seed)
         labels = sorted({thing.name for thing in scene.objects})[:LABELS]
         path = CameraPath.random(scene.camera, rng)
-        for name, moment in zip(names, (0.0, 0.5, 0.6, 0.6), strict=True):
+        seen = []
+        for moment in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
             scene.camera = path.at(moment)
-            frame = render(scene, *SENSOR)
-            compare(molmo, add_noise(frame.rgb, rng, NOISE), str(seed), labels, tallies[name])
+            seen.append(render(scene, *SENSOR).rgb)
+        noisy = [add_noise(picture, rng, NOISE) for picture in seen]
+        for name, picture in zip(
+            names, (noisy[0], noisy[5], noisy[6], add_noise(seen[6], rng, NOISE)), strict=True
+        ):
+            compare(molmo, picture, str(seed), labels, tallies[name])
+        view = f"{seed} followed"
+        answers = compare(molmo, noisy[0], view, labels, AnswerTally())
+        for name, pictures in zip(names[1:3], (noisy[:6], noisy[5:7]), strict=True):
+            moves = followed(pictures, answers)
+            answers = compare(molmo, pictures[-1], view, labels, tallies[f"{name}, followed"], moves)
     return tallies
 
 

@@ -19,7 +19,8 @@ a Jetson), so that one that fails, hangs or fills the memory leaves the others t
 - tensorrt-two-profiles: the same with kernels of their own for prompts, as `molmo-ros build` does in 16 bit.
 
 Prints Markdown, then one line of JSON. Times are medians of wall time with the device idle before and after. A decoded
-token is chosen on the host, as in an answer. The time to the first point is that of vision, prefill and 16 tokens;
+token is chosen on the host, as in an answer; so are those of a pass over several tokens, as guesses are verified and
+several answers decoded together. The time to the first point is that of vision, prefill and 16 tokens;
 image processing, on the CPU, is not in it. Shares of the floors count matrices only (a decoded token: the bytes of
 the decoder's weights against the bandwidth read; prefill and vision: products against the product of square matrices).
 """
@@ -240,6 +241,9 @@ def table(figures: dict[str, Any]) -> str:
     rows[f"first point ({facts['first_point']}) [ms]"] = [
         f"{one['first_point_ms']:.0f}" for one in runtimes.values()
     ]
+    for count in map(str, gpu_work.PASSES):
+        passes = [one.get("pass_ms", {}).get(count) for one in runtimes.values()]
+        rows[f"a pass over {count} tokens [ms]"] = ["-" if one is None else f"{one:.2f}" for one in passes]
     rows["peak memory [GB]"] = [f"{one['memory_gb']:.1f}" for one in runtimes.values()]
     if "read_gb_s" in floor:
         rows |= {what: [f"{share:.0%}" for share in shares] for what, shares in floor_shares(figures).items()}

@@ -9,7 +9,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor import ImageProcessor
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.network.model import MolmoModel, prefill_mask
-from molmo_ros.molmo.running.runtime import ImageTensors
+from molmo_ros.molmo.running.runtime import Cache, ImageTensors, Runtime
 
 NAMES = (*MODELS, "tiny")
 PICTURES = (((378, 378), 1), ((720, 1280), 4), ((720, 1280), 8))
@@ -34,6 +35,8 @@ WORDS = 24
 """Tokens of a prompt that are not the image's."""
 FIRST_POINT = 16
 """Tokens of an answer up to the end of its first point, about."""
+PASSES = (8, 16, 32)
+"""Tokens of a pass that verifies guesses."""
 GB = 1e9
 
 
@@ -149,6 +152,8 @@ def measure(
     Returns:
         vision_ms: By crops. prefill_ms: By tokens. decode_ms: Of one token after the middle prompt, chosen on the host.
         first_point_ms: Vision, prefill and `FIRST_POINT` tokens of the middle picture.
+        pass_ms: By tokens, of a pass over so many behind the middle prompt, which verifies guesses or decodes so many
+            answers together; only of our own runtimes.
     """
     clock = DeviceClock(device, effort)
     vision, prefill = {}, {}
@@ -184,12 +189,35 @@ def measure(
         runtime.prefill(embeddings, mask, cache)
         seconds = clock.seconds(lambda cache=cache: decode(cache, effort.tokens))
         times += [seconds] if run >= effort.warm else []
-    return {
+    figures = {
         "vision_ms": vision,
         "prefill_ms": prefill,
         "decode_ms": statistics.median(times) / effort.tokens * 1e3,
         "first_point_ms": clock.median(first_point),
     }
+    if hasattr(runtime, "max_scores"):  # a `Runtime`
+        cache = runtime.cache(case.tokens + max(PASSES))
+        runtime.prefill(embeddings, mask, cache)
+        figures["pass_ms"] = {
+            str(count): clock.median(
+                partial(_verify, cast(Runtime, runtime), cache, case.tokens, embeddings[:, :count])
+            )
+            for count in PASSES
+        }
+    return figures
+
+
+def _verify(runtime: Runtime, cache: Cache, before: int, embeddings: Tensor) -> None:
+    """A pass over tokens behind those that the cache holds, each scored; the next tokens are chosen on the host."""
+    count, device = embeddings.shape[1], embeddings.device
+    cache.truncate(before)
+    own = torch.ones(count, count, dtype=torch.bool, device=device).tril()
+    mask = torch.cat([own.new_ones(count, before), own], dim=1)[None, None]
+    places = torch.arange(count, device=device)
+    output = runtime.prefill(
+        embeddings, mask, cache, positions=(before + places).unsqueeze(0), logits_for=places
+    )
+    output.logits[0].argmax(dim=-1).tolist()
 
 
 class DeviceClock:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from std_msgs.msg import Float64MultiArray
 
 from benchmarks.moving_patch import find_patch
 from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.status import Status
 from molmo_ros.node import loaded, process, serving
 from molmo_ros.node.active import ActiveNode
@@ -40,9 +41,13 @@ class InstantModel:
     def encode(self, picture: Any, view: str = "") -> Any:
         return picture
 
-    def point(self, picture: Any, label: str, **_options: Any) -> Answer:
+    def answers(self, picture: Any, queries: Sequence[ImageQuery], on_answer: Callable[..., None]) -> None:
+        for number, query in enumerate(queries):
+            on_answer(number, self._answer(picture, query))
+
+    def _answer(self, picture: Any, query: ImageQuery) -> Answer:
         height, width = picture.shape[:2]
-        return Answer(Status.FOUND, "here", (Point(width / 2, height / 2, label),))
+        return Answer(Status.FOUND, "here", (Point(width / 2, height / 2, query.label),))
 
 
 class PatchModel(InstantModel):
@@ -51,18 +56,17 @@ class PatchModel(InstantModel):
     def __init__(self, answer_time: float) -> None:
         self._answer_time = answer_time
 
-    def point(
-        self, picture: Any, label: str, *, cancel: Any, on_text: Any, on_point: Any, **_: Any
-    ) -> Answer:
-        on_text("it is ")
-        if cancel.wait(self._answer_time):
+    def _answer(self, picture: Any, query: ImageQuery) -> Answer:
+        assert query.cancel is not None and query.on_text is not None and query.on_point is not None
+        query.on_text("it is ")
+        if query.cancel.wait(self._answer_time):
             return Answer(Status.CANCELLED)
         place = find_patch(picture)
         if place is None:
             return Answer(Status.NOT_FOUND, "nowhere")
-        on_text("there")
-        on_point(Point(*place, label))
-        return Answer(Status.FOUND, "it is there", (Point(*place, label),))
+        query.on_text("there")
+        query.on_point(Point(*place, query.label))
+        return Answer(Status.FOUND, "it is there", (Point(*place, query.label),))
 
 
 class TimedNode(MolmoNode):

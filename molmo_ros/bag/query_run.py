@@ -195,6 +195,7 @@ class QueryRun:
             now=lambda: self._time,
             transforms=self._transforms,
             log=self._log,
+            moves=lambda _camera, written: self._tracker.moves.get(written, ()),
         )
         self._tracker = CameraTracker(
             self._camera,

@@ -26,6 +26,7 @@ from molmo_ros.engine.store.checkpoint_hash import checkpoint_sha256
 from molmo_ros.engine.store.compatibility import check_engine
 from molmo_ros.engine.store.driver import gpu_capability
 from molmo_ros.engine.store.engines_home import find_engine, find_engines
+from molmo_ros.engine.store.kept_pass_times import KeptPassTimes
 from molmo_ros.engine.store.manifest import Manifest
 from molmo_ros.engine.store.verified_files import TrustedFiles
 from molmo_ros.engine.tensorrt.module import installed_version, version_numbers
@@ -90,6 +91,7 @@ def load_molmo(
     if threads:
         torch.set_num_threads(threads)
     runtime: EngineRuntime | None = None
+    kept: KeptPassTimes | None = None
     if engine == AUTO:
         runtime = _fastest(folder, device, dtype, threads)
         engine = TORCH if runtime is None else ONNX
@@ -112,6 +114,7 @@ def load_molmo(
             chosen = _engine_folder(engine, model, folder, engine_path)
             names = [one.name for one in ENGINES[engine].runtimes]
             runtime = open_engine(chosen, folder, device, names, threads)
+            kept = KeptPassTimes(chosen, threads)
         elif runtime is None:
             runtime = _export_and_open(folder, threads)
     most = runtime.shapes.max_crops
@@ -121,6 +124,8 @@ def load_molmo(
             f"--max-crops {max_crops}: {runtime.rebuild}"
         )
     molmo = Molmo.from_runtime(runtime, folder, most_crops=most)
+    if kept is not None:
+        molmo.answerer.pass_times.begin_with(kept.read(), kept.write)
     molmo.limit_crops(max_crops, latency_target)
     return molmo
 

@@ -18,6 +18,7 @@ from molmo_ros.molmo.answers.answer_stream import QueryArguments
 from molmo_ros.molmo.answers.encoded_image import EncodedImage, Images, Pictures, about
 from molmo_ros.molmo.answers.image_encoder import ImageEncoder
 from molmo_ros.molmo.answers.image_query import ImageQuery
+from molmo_ros.molmo.answers.joined_answer import joined
 from molmo_ros.molmo.answers.point_format import point_format
 from molmo_ros.molmo.answers.query_answerer import Outcome, QueryAnswerer
 from molmo_ros.molmo.catalog.model_parts import read_image_processing, read_tokenizer, read_video_processing
@@ -190,6 +191,7 @@ class Molmo:
         image: Images,
         label: str | Sequence[str],
         *,
+        apart: bool = False,
         options: GenerateOptions | None = None,
         max_points: int | None = None,
         cancel: threading.Event | None = None,
@@ -201,7 +203,10 @@ class Molmo:
         Args:
             image: uint8 RGB [h, w, 3]; several of them where the model takes several (`Point.image` tells them
                 apart); or what `encode` or `encode_video` returned.
-            label: "red cube"; several labels go into one request.
+            label: "red cube"; several labels go into one request, unless they are asked apart.
+            apart: Whether each of several labels is asked by itself, which is nearer to what the model has learnt: they
+                are decoded together, and the points have the labels that they were asked for. Limits are those of each
+                label; pieces of text come as they are made.
             options: Limits.
             max_points: Stop as soon as this many points are complete; 1 is the fastest way to a point.
             cancel: Ends the query between two tokens, or between two stages, when set.
@@ -219,6 +224,13 @@ class Molmo:
                 image.
         """
         text = point_prompt(label, self.family.prompt.wording, about(image))
+        if apart and not isinstance(label, str):
+            limits = QueryArguments(
+                options=options, max_points=max_points, cancel=cancel, on_text=on_text, on_point=on_point
+            )
+            names = [one.strip() for one in label]
+            queries = [ImageQuery("", Asked.POINTS, name, **limits) for name in names]
+            return joined(list(zip(names, _answers(self.answers(image, queries)), strict=True)))
         return self._answer(
             image,
             text,
@@ -284,13 +296,9 @@ class Molmo:
         """
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise PromptError(f"texts is {texts!r:.80}; query_many takes a list of texts")
-        outcomes = self.answers(image, [ImageQuery(text, options=options, cancel=cancel) for text in texts])
-        answers = []
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
-            answers.append(outcome)
-        return answers
+        return _answers(
+            self.answers(image, [ImageQuery(text, options=options, cancel=cancel) for text in texts])
+        )
 
     def encode(self, image: Pictures, *, max_crops: int | None = None, view: str = "") -> EncodedImage:
         """Runs everything that depends on the image alone, except for the decoder's prefill.
@@ -375,7 +383,18 @@ class Molmo:
     ) -> Answer:
         """Sends a text and reads the answer, with points labelled `label` until the model has said its own."""
         name = label.strip() if isinstance(label, str) else ""
-        (outcome,) = self.answers(image, [ImageQuery(text, asked, name, **arguments)])
+        return _answers(self.answers(image, [ImageQuery(text, asked, name, **arguments)]))[0]
+
+
+def _answers(outcomes: Iterable[Outcome]) -> list[Answer]:
+    """The answers.
+
+    Raises:
+        Exception: The first of them that is one.
+    """
+    answers = []
+    for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        answers.append(outcome)
+    return answers

@@ -43,6 +43,7 @@ class LoadedNode:
             now=clock.now,
             transforms=transforms,
             log=parts.node.get_logger(),
+            moves=parts.trackers.moves,
         )
         self._continuous = ContinuousQueries(parts.cameras, parts.settings, self._answerer.refusal)
         jumps.listeners.append(self._on_jump)

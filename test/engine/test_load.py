@@ -21,7 +21,10 @@ from molmo_ros.engine.load import load_molmo
 from molmo_ros.engine.runtime_table import ENGINES, ONNXRUNTIME, RUNTIMES, EngineChoice
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.onnx_runner import open_runner
+from molmo_ros.engine.store.kept_pass_times import PASS_TIMES
 from molmo_ros.engine.store.manifest import Manifest
+from molmo_ros.molmo.answer import Asked
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.pipeline import Molmo
@@ -350,3 +353,25 @@ def test_auto_is_what_works(kind):
     (said, error), (onnx, onnx_error) = asked_in_a_process(BROKEN[kind], "auto", "onnx")
     assert said.startswith("torch ") and "onnxruntime cannot run" in error and "so torch does" in error
     assert onnx.startswith("refused: ") and onnx_error == ""
+
+
+def test_what_passes_cost_is_kept_with_the_engine(home, picture):
+    """The engine's first answers measure it, once; a later process begins with it."""
+    engine = home / "tiny-onnx-fp32"
+    first = load_molmo("tiny", engine="onnx", engine_path=engine, threads=1)
+    kept = engine / PASS_TIMES
+    assert not kept.exists()
+    encoded = first.encode(picture)
+    for number in range(60):
+        first.answers(
+            encoded, [ImageQuery(asked=Asked.COUNT, label=f"thing {n}") for n in range(number % 17 + 1)]
+        )
+        if kept.exists():
+            break
+    content = kept.read_bytes()
+    later = load_molmo("tiny", engine="onnx", engine_path=engine, threads=1)
+    fresh = load_molmo("tiny", engine="onnx", engine_path=engine, threads=2)  # other threads, other times
+    assert later.answerer.pass_times.cost(16) > 1
+    assert later.answerer.pass_times.cost(16) != fresh.answerer.pass_times.cost(16)
+    later.point(picture, "cube")
+    assert kept.read_bytes() == content

@@ -308,3 +308,17 @@ def test_the_request_is_the_trained_one(cups, monkeypatch):
     """`point` is `query` with the pointing prompt, save for labels and status."""
     direct = cups.query(SMALL, point_prompt("cup"))
     assert cups.point(SMALL, "cup").text == direct.text
+
+
+def test_labels_that_are_asked_apart_keep_their_own(cups):
+    pieces = []
+    answer = cups.point(SMALL, ["mug ", "bowl"], apart=True, max_points=2, on_point=pieces.append)
+    assert positions(answer) == ALL_CUPS[:2] * 2
+    assert [point.label for point in answer.points] == ["mug"] * 2 + ["bowl"] * 2
+    assert sorted(point.label for point in pieces) == ["bowl"] * 2 + ["mug"] * 2
+    assert answer.tokens == 2 * cups.point(SMALL, "mug", max_points=2).tokens
+    assert cups.point(SMALL, ["mug", "bowl"]).text == "".join(CUPS)  # one request, one answer
+    assert cups.point(SMALL, "mug", apart=True).text == "".join(CUPS)
+    for wrong in ([], ["mug", ""], ["mug", 3]):
+        with pytest.raises(PromptError):
+            cups.point(SMALL, wrong, apart=True)

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from one_after_another import OneAfterAnother
 
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import CheckpointError, GenerationError, PromptError
@@ -38,7 +39,7 @@ SEARCH: dict[str, Any] = {"after": None, "fails": False}
 """How the next search for objects goes."""
 
 
-class FakeMolmo:
+class FakeMolmo(OneAfterAnother):
     def __init__(self):
         self.encodes, self.weights = 0, None
 

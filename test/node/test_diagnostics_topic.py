@@ -72,7 +72,7 @@ def test_comes_once_a_second_with_every_part(robot, monitor):
 
 
 def test_a_camera_that_never_came_one_that_froze_and_one_that_lives(robot, monitor, make):
-    robot.start()
+    robot.start("-p", "max_frame_age:=1.0")
     monitor.until("camera camera", WARN, "no image has arrived")
     monitor.while_frames_come(lambda status: status.level == OK and float(status.message.split()[0]) > 3)
     values = monitor.values("camera camera")

@@ -3,6 +3,8 @@
 
 """Which frame is answered: the newest, never an old one, and never one from another time."""
 
+import time
+
 import pytest
 from builtin_interfaces.msg import Time
 
@@ -16,21 +18,23 @@ def test_newest_frame_wins_and_drops_are_counted(running, make, gate):
     running.publish("query", _string("size"))
     for shade in range(2, 12):
         running.send_frame(make.picture(color=(shade, shade, shade)))
+    newest = time.time()
     gate.open()
     result = running.next_result(before + 2)
     assert result["text"] == "64x48 [11, 11, 11]"
     assert result["dropped_frames"] - first["dropped_frames"] == 9
-    assert result["frame_age_ms"] < 1000
+    assert result["frame_age_ms"] < (time.time() - newest) * 1000 + 1000
 
 
 def test_stale_frame_is_refused_with_a_result(running, make):
     stamp = running.now()
-    stamp.sec -= 8
+    stamp.sec -= 100
     running.send_frame(stamp=stamp)
     result = running.ask("at 0.5,0.5")
+    late = time.time() - (stamp.sec + stamp.nanosec * 1e-9)
     assert (result["status"], result["points"]) == ("STALE", [])
-    assert "max_frame_age is 1 s" in result["reason"]
-    assert 8000 < result["frame_age_ms"] < 10000
+    assert "max_frame_age is 60 s" in result["reason"]
+    assert 100_000 < result["frame_age_ms"] < late * 1000
     assert result["stamp"]["sec"] == stamp.sec
     running.send_frame()
     assert running.ask("at 0.5,0.5")["status"] == "FOUND"
@@ -38,7 +42,7 @@ def test_stale_frame_is_refused_with_a_result(running, make):
 
 def test_future_frame_is_refused(running):
     stamp = running.now()
-    stamp.sec += 60
+    stamp.sec += 600
     running.send_frame(stamp=stamp)
     result = running.ask("at 0.5,0.5")
     assert result["status"] == "STALE"
@@ -100,7 +104,7 @@ def test_one_off_queries_go_before_the_continuous_one(other, make):
 
 
 def test_sim_time_and_a_clock_that_jumps_back(other, make):
-    other.start("-p", "use_sim_time:=true", sim_time=True)
+    other.start("-p", "use_sim_time:=true", "-p", "max_frame_age:=1.0", sim_time=True)
     stamp = Time(sec=100, nanosec=250)
     other.send_frame(stamp=stamp)
     result = other.ask("size")

@@ -50,16 +50,18 @@ def test_storm_of_changes_loses_no_query(running):
     assert running.set(queries=[""]) == ""
 
 
-def test_change_during_a_request_holds_from_the_next_label_on(running):
-    """Limits are read when the model is asked about a label: the one that is being answered keeps its own."""
+def test_change_during_a_request_holds_from_the_next_one_on(running):
+    """Limits are read when the model is asked: what is being answered keeps its own, with all its labels."""
     running.send_frame()
     many = "at 0.1,0.1 0.2,0.2 0.3,0.3"
     goal = running.goal(labels=[f"stream 0.3 {many}", many, f"{many} once more"]).accepted()
     running.spin_until(lambda: goal.feedback)
     assert running.set(max_points=1) == ""
-    _, result = goal.end()
-    labels = [point.label for point in result.points]
-    assert [labels.count(label) for label in dict.fromkeys(labels)] == [3, 1, 1]
+    later = running.goal(labels=[many, f"{many} again"])
+    for one, expected in ((goal, [3, 3, 3]), (later, [1, 1])):
+        _, result = one.end()
+        labels = [point.label for point in result.points]
+        assert [labels.count(label) for label in dict.fromkeys(labels)] == expected
 
 
 def test_confidence_is_looked_at_when_the_answer_is_complete(running):

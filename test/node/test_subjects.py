@@ -242,8 +242,8 @@ def test_two_cameras_share_the_topics(read, robot):
     assert {one.header.frame_id for one in reader.heard["point"]} == {"wrist/optical"}
 
 
-def test_slow_queries_take_turns_and_show_no_half_truth(read, robot):
-    """The second query's turn comes when the frame is too old: it is asked first about the next one.
+def test_slow_queries_are_asked_about_one_frame_and_show_no_half_truth(read, robot):
+    """Both take longer than a frame is fresh: the second is not asked about another frame because of that.
 
     STALE is also the right word where a busy machine kept the newest frame back for longer than is allowed, and
     NO_DEPTH where it lost a depth image.
@@ -254,21 +254,22 @@ def test_slow_queries_take_turns_and_show_no_half_truth(read, robot):
 
     def enough():
         answered[:] = [one for one in robot.results() if one["status"] != "NO_IMAGE"]  # at first
-        return sum(one["status"] == "FOUND" for one in answered) >= 8
+        return sum(one["status"] == "FOUND" for one in answered) >= 6
 
     reader.show_until(enough)
-    asked = [one["query"] for one in answered]
-    assert abs(asked.count(slow[0]) - asked.count(slow[1])) <= 1
-    assert {one["query"] for one in answered if one["status"] == "FOUND"} == set(slow)
     for one in answered:
         assert one["status"] in (("FOUND", "NO_DEPTH") if one["frame_age_ms"] <= 500 else ("STALE",))
-    assert not reader.heard["points"] and not reader.heard["pixels"]  # neither frame is known whole
+    found = [one for one in answered if one["status"] == "FOUND"]
+    pairs = list(zip(found[::2], found[1::2], strict=False))
+    assert all(
+        [one["query"] for one in pair] == slow and pair[0]["stamp"] == pair[1]["stamp"] for pair in pairs
+    )
     objects = reader.heard["objects"]
-    assert objects and not any(one.complete for one in objects)
     for told in objects:
-        assert "STALE" in {state.status for state in told.queries} <= {"FOUND", "STALE", "NO_DEPTH"}
-    assert any("FOUND" in {state.status for state in told.queries} for told in objects)
-    assert {one.point.x > 0 for one in reader.heard["point"]} == {False}
+        stamps = {(state.answered.sec, state.answered.nanosec) for state in told.queries}
+        assert not told.complete or len(stamps) == 1
+    assert any(told.complete and len(told.points) == 2 for told in objects)
+    assert len(reader.heard["points"]) <= sum(told.complete for told in objects) + 1
 
 
 def test_a_query_has_its_topics_as_long_as_it_is_asked(read, robot):

@@ -10,13 +10,14 @@ import re
 import sys
 
 import numpy as np
+from one_after_another import OneAfterAnother
 
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.process import main
 
 
-class ColourFinder:
+class ColourFinder(OneAfterAnother):
     def encode(self, image, view=""):
         return image
 

@@ -19,6 +19,7 @@ from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.runtime_table import RUNTIMES
 from molmo_ros.engine.store.engines_home import make_home
 from molmo_ros.engine.store.jit_cache import JIT_FILES, UNFINISHED
+from molmo_ros.engine.store.kept_pass_times import PASS_TIMES_FILES
 from molmo_ros.engine.store.manifest import MANIFEST, Manifest
 from molmo_ros.engine.store.trust import check_private
 
@@ -172,7 +173,7 @@ def is_engine(folder: Path) -> bool:
     """Whether a folder holds the files of an engine, perhaps damaged ones, and nothing else."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    kept = JIT_FILES | UNFINISHED  # beside it, by what has run it
+    kept = JIT_FILES | UNFINISHED | PASS_TIMES_FILES  # beside it, by what has run it
     return {path.name for path in folder.iterdir()} <= ENGINE_FILES | {f".{MANIFEST}.new"} | kept
 
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from molmo_ros.molmo.answer import Asked, Point
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.running.generation import GenerateOptions
 
 
@@ -27,6 +28,8 @@ class ImageQuery:
         cancel: Ends the query when set; the others go on.
         on_text: Called with each piece of text as it is decoded.
         on_point: Called with each point as it becomes complete.
+        moves: Where points of the last answer to the same query about the same view are seen now, as far as something
+            follows them: the next answer is guessed from it, and is the same whatever it says.
     """
 
     text: str = ""
@@ -37,3 +40,4 @@ class ImageQuery:
     cancel: threading.Event | None = None
     on_text: Callable[[str], None] | None = None
     on_point: Callable[[Point], None] | None = None
+    moves: Sequence[Move] = ()

@@ -14,6 +14,7 @@ from molmo_ros.molmo.answer import Asked
 from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.images.image_processor import ProcessedImage
 from molmo_ros.molmo.network.model import ImageFeatures
+from molmo_ros.molmo.pointing.moved_points import Move, moved_text, moved_tokens
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces, PatchPointStream, PointTextStream
 from molmo_ros.molmo.pointing.point_chooser import PointableImages, PointChooser
 from molmo_ros.molmo.pointing.points import PointStream
@@ -43,6 +44,9 @@ class PointFormat(Protocol):
     def scorer(self, encoded: EncodedImage) -> PointScorer:
         """How sure the model is of an answer's points; for one answer."""
 
+    def moved(self, tokens: Sequence[int], moves: Sequence[Move], encoded: EncodedImage) -> Sequence[int]:
+        """An earlier answer about one image like this one, with its points where they are now."""
+
 
 class TextPoints:
     """Points written as numbers in ordinary text."""
@@ -68,6 +72,13 @@ class TextPoints:
     def scorer(self, encoded: EncodedImage) -> PointScorer:
         """See `PointFormat`."""
         return WrittenPointScorer(self._numbers)
+
+    def moved(self, tokens: Sequence[int], moves: Sequence[Move], encoded: EncodedImage) -> Sequence[int]:
+        """See `PointFormat`."""
+        text = self._tokenizer.decode(tokens)
+        if self._tokenizer.encode(text) != list(tokens):  # it could not be told in the model's own tokens
+            return tokens
+        return self._tokenizer.encode(moved_text(text, moves, encoded.sizes[0]))
 
 
 class TokenPoints:
@@ -114,6 +125,11 @@ class TokenPoints:
         """See `PointFormat`."""
         assert encoded.places is not None, "the image was encoded by a model without a point head"
         return ChosenPointScorer(encoded.places)
+
+    def moved(self, tokens: Sequence[int], moves: Sequence[Move], encoded: EncodedImage) -> Sequence[int]:
+        """See `PointFormat`."""
+        assert encoded.places is not None, "the image was encoded by a model without a point head"
+        return moved_tokens(tokens, moves, encoded.places)
 
 
 def point_format(runtime: Runtime, tokenizer: Tokenizer) -> PointFormat:

@@ -19,7 +19,9 @@ from molmo_ros.molmo.answers.encoded_image import EncodedImage
 from molmo_ros.molmo.answers.finished_answer import ENDED_EARLY, finished_answer
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.answers.point_format import PointFormat
+from molmo_ros.molmo.drafts.answer_drafter import AnswerDrafter
 from molmo_ros.molmo.drafts.draft_memory import DraftMemory
+from molmo_ros.molmo.drafts.pass_times import PassTimes
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.images.crop_budget import CropBudget
 from molmo_ros.molmo.prompts.prompt import PromptBuilder
@@ -100,6 +102,11 @@ class QueryAnswerer:
         self.point_format, self._crop_budget, self.not_found = point_format, crop_budget, not_found
         self._memory = DraftMemory(tokenizer)
         self.scores = True
+
+    @property
+    def pass_times(self) -> PassTimes:
+        """What passes cost, from which follows how long a guess is worth it."""
+        return self._memory.pass_times
 
     def answers(
         self,
@@ -232,10 +239,15 @@ class QueryAnswerer:
             self._tokenizer.eos_ids,
             one.limits,
             lambda choice: stream.feed(choice.token, choice),
-            self._memory.drafter(encoded.view, query.text, query.label) if one.options.drafts else None,
+            self._drafter(encoded, query) if one.options.drafts else None,
             not_found.asides if self.scores else (),
             on_end,
         )
+
+    def _drafter(self, encoded: EncodedImage, query: ImageQuery) -> AnswerDrafter:
+        moves = query.moves if encoded.prefix.about == "image" else ()
+        moved = partial(self.point_format.moved, moves=moves, encoded=encoded) if moves else None
+        return self._memory.drafter(encoded.view, query.text, query.label, moved)
 
     def _answer(
         self,

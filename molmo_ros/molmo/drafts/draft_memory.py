@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from molmo_ros.molmo.drafts.answer_drafter import SOURCES, AnswerDrafter
 from molmo_ros.molmo.drafts.draft_odds import DraftOdds
@@ -33,17 +33,27 @@ class DraftMemory:
         self._answers: OrderedDict[tuple[str, str], tuple[int, ...]] = OrderedDict()
         self._odds = {source: DraftOdds(self._numbers) for source in SOURCES}
 
-    def drafter(self, view: str, text: str, label: str) -> AnswerDrafter:
+    def drafter(
+        self,
+        view: str,
+        text: str,
+        label: str,
+        moved: Callable[[Sequence[int]], Sequence[int]] | None = None,
+    ) -> AnswerDrafter:
         """For the next answer to a query.
 
         Args:
             view: Which camera it is about.
             text: The query.
             label: What it asks for; empty for no one thing.
+            moved: Makes of the last answer what it would be now.
         """
         key = view, text
+        last: Sequence[int] | None = self._answers.get(key)
+        if last is not None and moved is not None:
+            last = moved(last)
         return AnswerDrafter(
-            self._answers.get(key),
+            last,
             self._said,
             self._odds,
             self.pass_times,

@@ -91,6 +91,38 @@ class PatchPlaces:
         y = (row + (location % rows_within + 0.5) * _PLACE) / rows
         return image, x, y
 
+    def tokens_at(self, image: int, x: float, y: float) -> tuple[int, int, int] | None:
+        """Patch, subpatch and location, each from 0, of what lies nearest to a place; the reverse of `locate`.
+
+        Args:
+            image: From 0.
+            x, y: As fractions of its width and height.
+
+        Returns:
+            None where no token's patch is there.
+        """
+        rows, columns = self._grids[image]
+        columns_within, rows_within = self._places
+        column, row = (min(max(int(v * n), 0), n - 1) for v, n in ((x, columns), (y, rows)))
+        member = self._tokens_of.get((image, row, column))
+        if member is None:
+            return None
+        within = [
+            min(max(int((v * n - at) / _PLACE), 0), most - 1)
+            for v, n, at, most in ((x, columns, column, columns_within), (y, rows, row, rows_within))
+        ]
+        return *member, within[0] * rows_within + within[1]
+
+    @cached_property
+    def _tokens_of(self) -> dict[tuple[int, int, int], tuple[int, int]]:
+        """Patch and subpatch of each of the vision tower's patches, by (image, row, column)."""
+        found: dict[tuple[int, int, int], tuple[int, int]] = {}
+        for patch, subpatch in np.argwhere(self._pooling >= 0).tolist():
+            image, row, column = self._where[self._pooling[patch, subpatch]].tolist()
+            if image >= 0:
+                found.setdefault((image, row, column), (patch, subpatch))
+        return found
+
     @cached_property
     def areas(self) -> np.ndarray:
         """Where each image token looks, as fractions of its image's width and height.

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.errors import GenerationError, MolmoError
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.status import Status
+from molmo_ros.node.answers.asked_request import AskedRequest
 from molmo_ros.node.answers.fatal_error import FatalModelError, gpu_is_lost
 from molmo_ros.node.answers.feedback import Feedback
-from molmo_ros.node.answers.inference import ask_model, graphs_refused
-from molmo_ros.node.answers.joined_answer import joined
+from molmo_ros.node.answers.inference import graphs_refused
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.answers.sight import Sight
 from molmo_ros.node.answers.sure_points import sure_points
@@ -36,6 +38,10 @@ from molmo_ros.node.seams.transform_source import TransformSource
 if TYPE_CHECKING:
     from molmo_ros.node.records.frame import DepthMessage
 
+MOST_TEXTS = 64
+"""Texts that the model is asked together; requests beyond that wait until these are answered, and for a frame that is
+fresh then."""
+
 
 class Answerer:
     """Answers requests with one model. For one thread.
@@ -48,6 +54,7 @@ class Answerer:
         now: The node's time [ns].
         transforms: Looks up transforms.
         log: The node's logger.
+        moves: Where points of the last answer to what was written about a camera are seen now, for guesses.
     """
 
     def __init__(
@@ -60,13 +67,13 @@ class Answerer:
         now: Callable[[], int],
         transforms: TransformSource,
         log: NodeLog,
+        moves: Callable[[str, str], Sequence[Move]] = lambda _camera, _written: (),
     ) -> None:
         self._model, self._options = model, options
         self._cameras, self._settings, self._now = cameras, settings, now
-        self._transforms, self._log = transforms, log
+        self._transforms, self._log, self._moves = transforms, log, moves
         self._noted: tuple[int, float] | None = None
         self._frame: Frame | None = None
-        self._began = 0.0
         self._epoch, self._forgotten = 0, ""
         self._kept: Sight | None = None
 
@@ -76,47 +83,57 @@ class Answerer:
         begin: Callable[[Request], bool],
         deliver: Callable[[Outcome, Sight | None], None],
     ) -> list[Request]:
-        """Answer requests about one camera, in their order.
+        """Answer requests about one camera: together, and each is delivered as soon as it is answered.
 
         A frame that continuous queries had to leave for a more urgent request is kept: while it is fresh, those that
         are left go on with it.
 
         Args:
-            batch: At least one request.
+            batch: At least one request, the most urgent first.
             begin: Called before each; False where it was cancelled since.
             deliver: Called with each outcome and the frame it is about, in this thread.
 
         Returns:
-            Requests that are to be asked again: their frame became too old while the others were answered.
+            Requests that are to be asked again, about another frame: this one is too old for them.
 
         Raises:
             FatalModelError: The model has failed for good; the request that noticed it has its outcome.
         """
         self._frame = None
-        sight, interrupted = self._resumed(batch[0]), False
-        for index, request in enumerate(batch):
-            if sight is not None and self._refusal(sight, request):
-                return batch[index:]
-            if not begin(request):
-                continue
-            started, self._began = time.perf_counter(), time.monotonic()
-            failed = False
-            try:
-                outcome, sight = self._outcome(request, sight)
-            except (MolmoError, GenerationError, ImageMessageError) as error:
-                outcome, failed = self._failed(request, str(error)), True
-            except Exception as error:  # what nobody foresaw, and out of memory
-                self._log.error(traceback.format_exc())
-                outcome, failed = self._failed(request, f"{type(error).__name__}: {error}"), True
-            total = (time.perf_counter() - started) * 1e3
-            outcome = replace(outcome, timing_ms=outcome.timing_ms | {"total": total})
+        sight, interrupted, left = self._resumed(batch[0]), False, list(batch)
+
+        def settle(asked: AskedRequest, outcome: Outcome) -> None:
+            nonlocal interrupted
+            asked.settled = True
             interrupted |= outcome.made_way
-            deliver(outcome, sight)
-            if failed and gpu_is_lost():
-                raise FatalModelError(outcome.reason)
+            timing = outcome.timing_ms | {"total": asked.took_ms}
+            deliver(replace(outcome, timing_ms=timing), sight)
+
+        while left:
+            together: list[AskedRequest] = []
+            while left and (not together or _texts(together) + len(left[0].query.texts) <= MOST_TEXTS):
+                if sight is not None and self._refusal(sight, left[0]):
+                    break
+                request = left.pop(0)
+                if not begin(request):
+                    continue
+                asked = AskedRequest(request)
+                try:
+                    outcome, sight = self._before(asked, sight)
+                except Exception as error:
+                    self._fail(asked, error, settle)
+                    continue
+                if outcome is not None:
+                    settle(asked, outcome)
+                else:
+                    together.append(asked)
+            if not together:
+                break
+            assert sight is not None
+            self._ask(together, sight, settle)
         if batch[0].continuous:
             self._kept = sight if interrupted else None
-        return []
+        return left
 
     @property
     def graphs_refused(self) -> str:
@@ -164,38 +181,109 @@ class Answerer:
         self._frame = kept.frame
         return kept
 
-    def _outcome(self, request: Request, sight: Sight | None) -> tuple[Outcome, Sight | None]:
-        """One request from the frame to its outcome, and the frame."""
+    def _before(self, asked: AskedRequest, sight: Sight | None) -> tuple[Outcome | None, Sight | None]:
+        """What there is to say before the model is asked, mostly nothing; and the frame it is asked about."""
+        request = asked.request
         if request.cancel.is_set():
             return Outcome(request, Status.CANCELLED), sight
-        if sight is None:
-            self._limit_crops()  # measuring a first target takes seconds: before a frame is taken
-            camera, epoch = self._camera(request), self._epoch
-            if camera is None:
-                frame = Frame(request.image)
-            elif newest := camera.frames.newest():
-                frame = newest
-            else:
-                since = f" since {camera.cleared}" if camera.cleared else ""
-                known = camera.silence_now()
-                reason = f"no image has arrived on {camera.topic}{since}" + (f": {known}" if known else "")
-                return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
-            age = (self._now() - frame.stamp) * 1e-9
-            if reason := self._too_old(frame, request):
-                outcome = Outcome(
-                    request,
-                    Status.STALE,
-                    header=frame.message.header,
-                    camera=camera.name if camera else "",
-                    reason=reason,
-                    start_age=age,
-                )
-                return outcome, None
-            self._frame = frame
-            sight = self._look(camera, frame, epoch)
+        if sight is not None:
+            asked.start_age = (self._now() - sight.frame.stamp) * 1e-9
+            return None, sight
+        self._limit_crops()  # measuring a first target takes seconds: before a frame is taken
+        camera, epoch = self._camera(request), self._epoch
+        if camera is None:
+            frame = Frame(request.image)
+        elif newest := camera.frames.newest():
+            frame = newest
         else:
-            age = (self._now() - sight.frame.stamp) * 1e-9
-        return self._about(request, sight, age), sight
+            since = f" since {camera.cleared}" if camera.cleared else ""
+            known = camera.silence_now()
+            reason = f"no image has arrived on {camera.topic}{since}" + (f": {known}" if known else "")
+            return Outcome(request, Status.NO_IMAGE, camera=camera.name, reason=reason), None
+        asked.start_age = (self._now() - frame.stamp) * 1e-9
+        if reason := self._too_old(frame, request):
+            outcome = Outcome(
+                request,
+                Status.STALE,
+                header=frame.message.header,
+                camera=camera.name if camera else "",
+                reason=reason,
+                start_age=asked.start_age,
+            )
+            return outcome, None
+        self._frame = frame
+        return None, self._look(camera, frame, epoch)
+
+    def _ask(
+        self,
+        together: Sequence[AskedRequest],
+        sight: Sight,
+        settle: Callable[[AskedRequest, Outcome], None],
+    ) -> None:
+        """Asks the model about all of them, until each is settled."""
+        settings = self._settings()
+        queries: list[ImageQuery] = []
+        owners: list[tuple[AskedRequest, int]] = []
+        for asked in together:
+            limits, locator = self._limits(asked.request), self._locator(asked.request, sight, settings)
+            feedback = Feedback(asked.request, sight, locator, limits.min_confidence)
+            followed = asked.request.continuous
+            moves = self._moves(sight.name, asked.request.query.written) if followed else ()
+            own = asked.queries(locator, feedback, limits, self._options, moves)
+            queries += own
+            owners += [(asked, number) for number in range(len(own))]
+            if not own:
+                self._conclude(asked, sight, settle)
+
+        def on_answer(number: int, outcome: Answer | Exception) -> None:
+            asked, text = owners[number]
+            asked.take(text, outcome)
+            if asked.complete and not asked.settled:
+                self._conclude(asked, sight, settle)
+
+        if not queries:
+            return
+        try:
+            self._model.answers(sight.encoded, queries, on_answer)
+        except FatalModelError:
+            raise
+        except Exception as error:  # of all of them, as where memory is too short for so many
+            left = [asked for asked in together if not asked.settled]
+            if len(left) > 1 and not gpu_is_lost():
+                self._log.warning(f"{len(left)} queries are asked one after the other: {error}")
+                for asked in left:
+                    self._ask([asked], sight, settle)
+            elif left:
+                self._fail(left[0], error, settle)
+
+    def _conclude(
+        self, asked: AskedRequest, sight: Sight, settle: Callable[[AskedRequest, Outcome], None]
+    ) -> None:
+        """Settles a request whose texts are all answered."""
+        try:
+            outcome = self._about(asked, sight)
+        except Exception as error:
+            self._fail(asked, error, settle)
+        else:
+            settle(asked, outcome)
+
+    def _fail(
+        self, asked: AskedRequest, error: Exception, settle: Callable[[AskedRequest, Outcome], None]
+    ) -> None:
+        """Settles a request that an error has ended.
+
+        Raises:
+            FatalModelError: The error has ended the model, too.
+        """
+        reason = str(error)
+        if not isinstance(error, (MolmoError, GenerationError, ImageMessageError)):
+            # What nobody foresaw, and out of memory.
+            self._log.error("".join(traceback.format_exception(error)))
+            reason = f"{type(error).__name__}: {error}"
+        outcome = self._failed(asked.request, reason)
+        settle(asked, outcome)
+        if gpu_is_lost():
+            raise FatalModelError(outcome.reason)
 
     def _camera(self, request: Request) -> CameraInput | None:
         """The camera of a request; None where it brought its image."""
@@ -220,16 +308,15 @@ class Answerer:
         timing |= getattr(encoded, "timing_ms", {})
         return Sight(camera, frame, picture.pixels, encoded, timing, epoch, note=picture.note)
 
-    def _about(self, request: Request, sight: Sight, start_age: float) -> Outcome:
-        """One request about a frame that has been encoded."""
-        started = time.perf_counter()
-        header = sight.frame.message.header
-        locator = self._locator(request, sight, self._settings())
-        answer = self._ask(request, sight, locator)
-        if sight.camera is not None and sight.epoch != self._epoch:
-            late = {"header": header, "camera": sight.name, "start_age": start_age}
-            return Outcome(request, Status.STALE, reason=self._forgotten, **late)
+    def _about(self, asked: AskedRequest, sight: Sight) -> Outcome:
+        """What the model's answer to a request comes to."""
         answered = time.perf_counter()
+        request, locator, answer = asked.request, asked.locator, asked.answer()
+        assert locator is not None
+        header = sight.frame.message.header
+        if sight.camera is not None and sight.epoch != self._epoch:
+            late = {"header": header, "camera": sight.name, "start_age": asked.start_age}
+            return Outcome(request, Status.STALE, reason=self._forgotten, **late)
         self._note_crops(answer)
         answer, dropped, unsure = sure_points(answer, self._limits(request).min_confidence)
         points = tuple(locator.locate(answer.points))
@@ -242,7 +329,7 @@ class Answerer:
                 status = locator.missing
         timing = answer.timing_ms | sight.timing_ms
         timing |= {
-            "model": (answered - started) * 1e3,
+            "model": asked.answered_ms,
             "geometry": (time.perf_counter() - answered) * 1e3,
         }
         sight.timing_ms = {}  # the next request about this frame has not waited for it
@@ -258,7 +345,7 @@ class Answerer:
             viewpoint=locator.viewpoint,
             # Where nothing was found, what was assumed about the picture may be why.
             reason="; ".join(filter(None, (answer.error, reason, unsure, "" if points else sight.note))),
-            start_age=start_age,
+            start_age=asked.start_age,
             timing_ms=timing,
             dropped_points=dropped,
             surroundings=locator.surroundings,
@@ -290,41 +377,6 @@ class Answerer:
             find_depth=find_depth,
         )
 
-    def _ask(self, request: Request, sight: Sight, locator: Locator) -> Answer:
-        """What the model says to all texts of a request."""
-        query, limits = request.query, self._limits(request)
-        assert query.kind is not None  # those that were refused do not come here
-        deadline = self._began + limits.time_limit if limits.time_limit > 0 else None
-        feedback = Feedback(request, sight, locator, limits.min_confidence)
-        answers: list[tuple[str, Answer]] = []
-        for text in query.texts:
-            label = text if query.points else ""
-            left = None if deadline is None else deadline - time.monotonic()
-            if request.cancel.is_set() or (left is not None and left <= 0):
-                unasked = Answer(Status.CANCELLED)
-                if not request.cancel.is_set():
-                    error = "time_limit ended the answer before it began"
-                    unasked = Answer(Status.TIMEOUT, limit="time_limit", error=error)
-                answers.append((label, unasked))
-                break
-            feedback.label, limits = label, self._limits(request)  # a change holds from the next label on
-            answer = ask_model(
-                self._model,
-                sight.encoded,
-                query.kind,
-                text,
-                options=self._options(
-                    max_new_tokens=limits.max_new_tokens or "auto",
-                    time_limit=left,
-                ),
-                max_points=limits.max_points,
-                cancel=request.cancel,
-                on_text=feedback.on_text,
-                on_point=feedback.on_point,
-            )
-            answers.append((label, answer))
-        return joined(answers)
-
     def _limits(self, request: Request) -> QueryLimits:
         return limits_in_force(request.limits, self._settings())
 
@@ -347,3 +399,7 @@ class Answerer:
         return Outcome(
             request, Status.ERROR, header=header, camera=camera.name if camera else "", reason=reason
         )
+
+
+def _texts(together: Sequence[AskedRequest]) -> int:
+    return sum(len(asked.request.query.texts) for asked in together)

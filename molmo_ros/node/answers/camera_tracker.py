@@ -10,7 +10,7 @@ and from then on with every frame, until the next answer about the same query re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import numpy as np
 from std_msgs.msg import Header
 
 from molmo_ros.molmo.answer import Point
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.molmo.status import Status
 from molmo_ros.node.answers.locator import Locator
 from molmo_ros.node.cameras.camera_input import CameraInput
@@ -64,6 +65,10 @@ class CameraTracker:
         publish: Called with the outcomes of all queries that have an answer, all about one frame, and a function that
             returns its picture.
         on_lost: Called with what was written where points of a query were lost.
+
+    Attributes:
+        moves: By what was written, where the points of each answer are in the newest frame. Replaced, never changed:
+            any thread may read it.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class CameraTracker:
         self._history = FrameHistory()
         self._tracker = PointTracker()
         self._followed: dict[str, Followed] = {}
+        self.moves: Mapping[str, Sequence[Move]] = {}
         self._told = 0
 
     def clear(self) -> None:
@@ -87,6 +93,7 @@ class CameraTracker:
         self._history.clear()
         self._tracker = PointTracker()
         self._followed.clear()
+        self.moves = {}
         self._told = 0
 
     def follow(self, frame: Frame, answers: Sequence[tuple[Outcome, np.ndarray]]) -> None:
@@ -119,11 +126,19 @@ class CameraTracker:
         fresh = [one for one in fresh if one[0].stamp <= gray.stamp]
         for outcome, seen in fresh:
             tracks[outcome.request.query.written] = self._begin(outcome, seen, gray)
+        self.moves = {query: self._moves(self._followed[query], found) for query, found in tracks.items()}
         elapsed = (time.perf_counter() - started) * 1e3
         if any(tracks.values()):
             self._tell(tracks, frame, picture, elapsed)
         elif fresh:
             self._tell_nothing(fresh, frame, picture)
+
+    def _moves(self, followed: Followed, tracks: Sequence[Track]) -> list[Move]:
+        return [
+            ((followed.points[track.id].x, followed.points[track.id].y), (track.x, track.y))
+            for track in tracks
+            if not track.lost
+        ]
 
     def _begin(self, outcome: Outcome, seen: np.ndarray, newest: GrayFrame) -> list[Track]:
         """Follows a new answer's points from its frame to the newest, in place of those of the answer before."""

@@ -16,47 +16,60 @@ from molmo_ros.node.records.request import Request
 
 
 class Feedback:
-    """Hands the pieces of one request's answer on.
+    """Hands the pieces of one request's answer on: of its texts, whose answers are made side by side.
 
     Args:
         request: Whose.
         sight: The frame it is about.
         locator: Gives points their places.
         min_confidence: Points below it are left out.
-
-    Attributes:
-        label: What the model is asked to point at just now; empty for a question.
     """
 
     def __init__(self, request: Request, sight: Sight, locator: Locator, min_confidence: float) -> None:
-        self.label = ""
         self._request, self._sight, self._locator, self._minimum = request, sight, locator, min_confidence
-        self._text = ""
+        self._pieces: list[_Piece] = []
         self._points: list[LocatedPoint] = []
 
-    def on_text(self, piece: str) -> None:
-        self._text += piece
-        self._tell()
+    def of(self, number: int, label: str) -> _Piece:
+        """What hears of the text of that number, each in its turn.
 
-    def on_point(self, point: Point) -> None:
-        if self._request.on_progress is None or (
-            self._minimum > 0 and (point.confidence or 0) < self._minimum
-        ):
-            return
-        labelled = replace(point, label=self.label or point.label)
-        self._points += self._locator.locate([labelled])
-        self._tell()
+        Args:
+            number: From 0.
+            label: What the model is asked to point at; empty for a question.
+        """
+        assert number == len(self._pieces)
+        self._pieces.append(_Piece(self, label))
+        return self._pieces[-1]
 
-    def _tell(self) -> None:
+    def tell(self, label: str, point: Point | None = None) -> None:
+        """Something was said, in words or as a point."""
         if self._request.on_progress is None:
             return
-        placed = any(point.xyz is not None for point in self._points)
+        if point is not None:
+            if self._minimum > 0 and (point.confidence or 0) < self._minimum:
+                return
+            self._points += self._locator.locate([replace(point, label=label or point.label)])
+        placed = any(one.xyz is not None for one in self._points)
         self._request.on_progress(
             Progress(
                 self._sight.frame.message.header,
                 self._sight.name,
-                self._text,
+                "\n".join(filter(None, (piece.text for piece in self._pieces))),
                 tuple(self._points),
                 self._locator.frame_id if placed else "",
             )
         )
+
+
+class _Piece:
+    """What was said so far to one text."""
+
+    def __init__(self, feedback: Feedback, label: str) -> None:
+        self.text, self._feedback, self._label = "", feedback, label
+
+    def on_text(self, piece: str) -> None:
+        self.text += piece
+        self._feedback.tell(self._label)
+
+    def on_point(self, point: Point) -> None:
+        self._feedback.tell(self._label, point)

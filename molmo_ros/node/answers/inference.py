@@ -1,26 +1,19 @@
 # Copyright 2026 molmo_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The model behind the node: loading it, and asking it one query."""
+"""The model behind the node: loading it, and its first answers."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import MissingLibraryError
-from molmo_ros.molmo.prompts.prompt_text import place_label
 from molmo_ros.node.records.model_choice import ModelChoice
-from molmo_ros.node.records.query import Kind
 from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
 
 if TYPE_CHECKING:  # they import torch
-    from molmo_ros.molmo.answers.encoded_image import EncodedImage
     from molmo_ros.molmo.pipeline import Molmo
-    from molmo_ros.molmo.running.generation import GenerateOptions
     from molmo_ros.molmo.running.runtime import Runtime
 
 
@@ -63,38 +56,3 @@ def graphs_refused(model: PointingModel) -> str:
     """See `Runtime.graphs_refused`; empty for a model without a runtime of ours."""
     runtime: Runtime | None = getattr(model, "runtime", None)
     return "" if runtime is None else runtime.graphs_refused()
-
-
-def ask_model(
-    model: PointingModel,
-    encoded: EncodedImage,
-    kind: Kind,
-    text: str,
-    *,
-    options: GenerateOptions,
-    max_points: int,
-    cancel: threading.Event,
-    on_text: Callable[[str], None],
-    on_point: Callable[[Point], None],
-) -> Answer:
-    """One query about one picture.
-
-    Args:
-        model: The model.
-        encoded: What its `encode` made of the picture.
-        kind: What to do with the text.
-        text: The label to point at or to count, where to put something, or the question.
-        options: Limits of the generation.
-        max_points: Stop after this many points; 0 means all. A count is never stopped.
-        cancel: Ends the generation between two tokens when set.
-        on_text: Called with each piece of text.
-        on_point: Called with each point that is complete.
-    """
-    if kind is Kind.POINT or kind is Kind.PLACE:
-        way: Callable[..., Answer] = partial(model.point, max_points=max_points or None)
-        text = place_label(text) if kind is Kind.PLACE else text
-    elif kind is Kind.COUNT:
-        way = model.count
-    else:
-        way = model.ask
-    return way(encoded, text, options=options, cancel=cancel, on_text=on_text, on_point=on_point)

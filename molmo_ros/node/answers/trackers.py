@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.node.answers.tracking_thread import TrackingThread
 from molmo_ros.node.parameters.declaration import Settings
 from molmo_ros.node.records.frame import Frame
@@ -51,6 +52,12 @@ class Trackers:
             return False
         thread.on_answer(outcome, picture)
         return True
+
+    def moves(self, camera: str, written: str) -> Sequence[Move]:
+        """Where the points of a continuous query's last answer are now: (x, y) then and now [px]; none where nothing
+        follows them."""
+        thread = self._following(camera)
+        return () if thread is None else thread.moves(written)
 
     def clear(self) -> None:
         """Forget all frames and points: the clock jumped."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Sequence
 
 import numpy as np
 
+from molmo_ros.molmo.pointing.moved_points import Move
 from molmo_ros.node.answers.camera_tracker import CameraTracker
 from molmo_ros.node.cameras.images import ImageMessageError
 from molmo_ros.node.cameras.mailbox import Mailbox
@@ -45,6 +47,10 @@ class TrackingThread:
         """A continuous query has its answer, about this picture (uint8 [h, w, 3] RGB)."""
         with self._changed:
             self._answers.append((outcome, picture))
+
+    def moves(self, written: str) -> Sequence[Move]:
+        """Where the points of that query's last answer are in the newest frame, as far as they are followed."""
+        return self._tracker.moves.get(written, ())
 
     def clear(self) -> None:
         """Forget all frames and points: the clock jumped."""

@@ -18,7 +18,7 @@ MAX_QUERY_CHARS = 4096
 MAX_LABELS = 64
 """More labels in one query are refused."""
 MAX_CONTINUOUS = 64
-"""More continuous queries are refused: one after the other, they would take minutes to come round."""
+"""More continuous queries are refused: they would take minutes to come round."""
 
 
 class Kind(str, Enum):

@@ -11,7 +11,7 @@ from molmo_ros.node.records.request import Request
 
 
 class RequestQueue:
-    """Requests that wait, and those that the worker has taken: one runs, the others of its batch are next.
+    """Requests that wait, and those that the worker has taken: some run, the others of their batch are next.
 
     Order: action, service, topic, and the older first among equals. Requests about the same camera are handed out
     together, to be answered about one frame. A running continuous query makes way for any other; nothing else is
@@ -22,7 +22,7 @@ class RequestQueue:
         self._changed = threading.Condition()
         self._waiting: list[Request] = []
         self._taken: list[Request] = []
-        self._running: Request | None = None
+        self._running: list[Request] = []
         self._closed = False
         self._preempted = 0
 
@@ -52,21 +52,23 @@ class RequestQueue:
                 if one is first or (_shares_frame(first, one) and not one.cancel.is_set())
             ]
             self._waiting = [one for one in self._waiting if one not in batch]
-            self._taken = list(batch)
+            self._taken, self._running = list(batch), []
             return batch
 
     def begin(self, request: Request) -> bool:
         """A request that was taken runs from now on; False where it was cancelled, and has its outcome."""
         with self._changed:
-            self._running = request if request in self._taken else None
-            return self._running is not None
+            if request not in self._taken:
+                return False
+            self._running.append(request)
+            return True
 
     def run_continuous(self, batch: list[Request]) -> bool:
         """Count continuous queries as taken; False where something more urgent waits, or the queue is closed."""
         with self._changed:
             if self._waiting or self._closed:
                 return False
-            self._taken = list(batch)
+            self._taken, self._running = list(batch), []
             return True
 
     def put_back(self, requests: list[Request]) -> None:
@@ -74,20 +76,21 @@ class RequestQueue:
         with self._changed:
             again = [one for one in requests if one in self._taken]
             self._taken = [one for one in self._taken if one not in again]
+            self._running = [one for one in self._running if one not in again]
             self._waiting = sorted([*again, *self._waiting], key=lambda one: one.source.rank)
 
     def finished(self, request: Request) -> None:
         """A request that was taken has its outcome."""
         with self._changed:
             self._taken = [one for one in self._taken if one is not request]
-            self._running = None
+            self._running = [one for one in self._running if one is not request]
 
     def cancel(self, request: Request) -> bool:
         """Cancel a request; True where it had not begun, and never will: the caller gives it its outcome."""
         with self._changed:
             request.cancel.set()
             for waiting in (self._waiting, self._taken):
-                if request in waiting and request is not self._running:
+                if request in waiting and request not in self._running:
                     waiting.remove(request)
                     return True
             return False
@@ -102,7 +105,7 @@ class RequestQueue:
         """Take out all requests without an outcome, those that were taken first."""
         with self._changed:
             left = [*self._taken, *self._waiting]
-            self._taken, self._waiting = [], []
+            self._taken, self._waiting, self._running = [], [], []
             return left
 
     def close(self) -> None:

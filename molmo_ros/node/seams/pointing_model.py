@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from molmo_ros.molmo.answer import Answer, Point
+from molmo_ros.molmo.answer import Answer
+from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.node.records.model_choice import ModelChoice
 
 if TYPE_CHECKING:  # they import torch
@@ -28,45 +28,14 @@ class PointingModel(Protocol):
     def encode(self, image: np.ndarray, /, *, view: str) -> EncodedImage:
         """Everything that depends on the image alone, uint8 [h, w, 3] RGB, of the camera of that name."""
 
-    def point(
+    def answers(
         self,
         image: EncodedImage,
-        label: str,
+        queries: Sequence[ImageQuery],
+        on_answer: Callable[[int, Answer | Exception], None],
         /,
-        *,
-        options: GenerateOptions,
-        max_points: int | None,
-        cancel: threading.Event,
-        on_text: Callable[[str], None],
-        on_point: Callable[[Point], None],
-    ) -> Answer:
-        """Point at every thing that the label names; all limits as of `Molmo.point`."""
-
-    def count(
-        self,
-        image: EncodedImage,
-        label: str,
-        /,
-        *,
-        options: GenerateOptions,
-        cancel: threading.Event,
-        on_text: Callable[[str], None],
-        on_point: Callable[[Point], None],
-    ) -> Answer:
-        """Count the things that the label names."""
-
-    def ask(
-        self,
-        image: EncodedImage,
-        question: str,
-        /,
-        *,
-        options: GenerateOptions,
-        cancel: threading.Event,
-        on_text: Callable[[str], None],
-        on_point: Callable[[Point], None],
-    ) -> Answer:
-        """Answer a question."""
+    ) -> object:
+        """Answers several queries about one image together; see `Molmo.answers`."""
 
 
 class OptionsMaker(Protocol):

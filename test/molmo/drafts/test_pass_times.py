@@ -5,7 +5,7 @@
 
 import pytest
 
-from molmo_ros.molmo.drafts.pass_times import ENOUGH, SIZES, STALE, PassTimes
+from molmo_ros.molmo.drafts.pass_times import ENOUGH, SIZES, STALE, WORTH_KEEPING, PassTimes
 
 
 def measured(cost, passes=ENOUGH):
@@ -55,3 +55,21 @@ def test_a_size_that_was_slow_when_it_was_met_is_tried_again():
 def test_never_cheaper_for_being_longer():
     times = measured(lambda tokens: 2.0 / tokens)
     assert [times.cost(size) for size in SIZES] == [1.0] * len(SIZES)
+
+
+def test_what_an_earlier_process_has_measured_is_known_at_once_and_told_once():
+    kept = []
+    first = PassTimes()
+    first.begin_with({}, kept.append)
+    for _ in range(2 * ENOUGH):
+        for size in WORTH_KEEPING:
+            first.took(size, 0.5 + 0.1 * size)
+    (seconds,) = kept
+    assert seconds == {size: pytest.approx(0.5 + 0.1 * size) for size in WORTH_KEEPING}
+    later = PassTimes()
+    later.begin_with(seconds | {3: 1e9, -1: 0.0}, kept.append)
+    assert later.cost(8) == first.cost(8) == pytest.approx(1.3 / 0.6)
+    for _ in range(ENOUGH):
+        for size in WORTH_KEEPING:
+            later.took(size, 0.05 + 0.05 * size)  # a faster machine: what is measured counts
+    assert later.cost(8) == pytest.approx(0.45 / 0.1) and len(kept) == 1

@@ -4,6 +4,8 @@
 """Which frame a request is answered about: interrupted rounds go on with theirs; none outlives a jump of the clock."""
 
 import array
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,11 +22,14 @@ from molmo_ros.node.answers.answering import Answerer  # noqa: E402
 from molmo_ros.node.answers.fatal_error import FatalModelError  # noqa: E402
 from molmo_ros.node.cameras.camera_input import camera_inputs  # noqa: E402
 from molmo_ros.node.parameters.declaration import Settings  # noqa: E402
-from molmo_ros.node.records.query import parse_query  # noqa: E402
+from molmo_ros.node.records.query import parse_query, structured_query  # noqa: E402
 from molmo_ros.node.records.request import Request, Source  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from one_after_another import OneAfterAnother  # noqa: E402
 
-class Model:
+
+class Model(OneAfterAnother):
     """Finds a point at once; `during` is called while it answers."""
 
     def __init__(self):
@@ -67,9 +72,11 @@ class Desk:
         image.header.stamp = Time(sec=int(self.now), nanosec=round(self.now % 1 * 1e9))
         self.cameras["camera"].on_image(image)
 
-    def ask(self, *texts, source=Source.CONTINUOUS):
-        """What came of each: status and stamp [s]; and the texts that are to be asked again."""
-        batch = [Request(parse_query(f"@camera {text}"), source) for text in texts]
+    def ask(
+        self, *texts, source=Source.CONTINUOUS, read=lambda text: parse_query(f"@camera {text}"), **request
+    ):
+        """What came of each: status and stamp [s]; and the first texts that are to be asked again."""
+        batch = [Request(read(text), source, **request) for text in texts]
         self.batch, self.delivered = batch, []
         left = self.answerer.answer(batch, lambda _: True, lambda outcome, _: self.delivered.append(outcome))
         return (
@@ -129,18 +136,25 @@ def test_an_interrupted_round_goes_on_with_no_frame_from_another_time(desk, what
 def test_the_clock_jumps_while_an_answer_is_made(desk, source):
     desk.model.during = lambda label: desk.answerer.forget("the clock jumped")
     outcomes, left = desk.ask("a", "b", source=source)
-    assert [status for status, _ in outcomes] == ["STALE"] and left == ["b"]
+    assert [status for status, _ in outcomes] == ["STALE", "STALE"] and not left
     assert desk.delivered[0].points == () and desk.delivered[0].reason == "the clock jumped"
 
 
-def test_what_becomes_too_old_is_handed_back(desk):
-    def slow(_label):
-        desk.now += Settings.of(desk.parameters).max_frame_age + 0.2
+@pytest.mark.parametrize("jump", [False, True])
+def test_what_waits_until_its_frame_is_too_old_is_handed_back(desk, jump):
+    """Each of three requests with 40 labels: more than two are not asked together."""
+    texts = [", ".join(f"{name}{number}" for number in range(40)) for name in "abc"]
+
+    def slow(label):
+        if label == "a39" and jump:
+            desk.answerer.forget("the clock jumped")
+        elif label == "a39":
+            desk.now += Settings.of(desk.parameters).max_frame_age + 0.2
 
     desk.model.during = slow
-    outcomes, left = desk.ask("a", "b", "c")
-    assert ([status for status, _ in outcomes], left) == (["FOUND"], ["b", "c"])
-    assert not desk.answerer.resumes
+    outcomes, left = desk.ask(*texts, read=lambda text: structured_query("", "", text.split(", "), "camera"))
+    assert [status for status, _ in outcomes] == (["STALE"] if jump else ["FOUND"])
+    assert left == ["b0", "c0"] and not desk.answerer.resumes
 
 
 def test_where_nothing_is_found_the_reason_says_what_was_assumed_about_the_picture(desk):

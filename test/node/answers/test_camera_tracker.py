@@ -55,14 +55,14 @@ class Following:
         )
         self._stamp = 0
 
-    def frame(self, stamp=None, about=None, **answers):
+    def frame(self, stamp=None, about=None, picture=PICTURE, **answers):
         """A frame, and for each query the point of an answer about it, or of an earlier stamp; None: not found.
 
         Returns:
             By query, the columns of its points in the one message about that frame.
         """
         self._stamp = self._stamp + 1 if stamp is None else stamp
-        message = Image(height=120, width=160, encoding="rgb8", step=480, data=PICTURE.tobytes())
+        message = Image(height=120, width=160, encoding="rgb8", step=480, data=picture.tobytes())
         message.header.stamp.sec = self._stamp
         outcomes = []
         for query, place in answers.items():
@@ -103,6 +103,21 @@ def test_points_go_on_without_new_answers(following):
     for _ in range(3):
         shown = following.frame()
         assert shown == {"cup": [pytest.approx(60, abs=0.1)], "plate": [pytest.approx(100, abs=0.1)]}
+
+
+def test_where_the_points_of_an_answer_have_gone(following):
+    following.frame(cup=(60.0, 50.0), plate=(100.0, 70.0))
+    for shift in (2, 4):
+        following.frame(picture=np.roll(PICTURE, shift, axis=1))
+        assert following.tracker.moves == {
+            "cup": [((60.0, 50.0), pytest.approx((60 + shift, 50), abs=0.3))],
+            "plate": [((100.0, 70.0), pytest.approx((100 + shift, 70), abs=0.3))],
+        }
+    following.parameters["queries"] = ["plate"]
+    following.frame()
+    assert list(following.tracker.moves) == ["plate"]
+    following.tracker.clear()
+    assert not following.tracker.moves
 
 
 def test_a_new_answer_replaces_the_one_before(following):

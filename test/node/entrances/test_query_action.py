@@ -200,11 +200,10 @@ def test_cancel_while_another_about_the_same_frame_is_answered(seeing):
     before.end()
     seeing.spin_until(lambda: running.feedback)
     waiting.cancel()
-    status, result = waiting.end()
-    assert (status, result.status) == ("CANCELED", "CANCELLED")
-    assert "waiting" in result.reason
     running.cancel()
     assert running.end()[0] == "CANCELED"
+    status, result = waiting.end()
+    assert (status, result.status) == ("CANCELED", "CANCELLED")
 
 
 def test_cancel_at_once(seeing):

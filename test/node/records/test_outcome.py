@@ -1,10 +1,9 @@
 # Copyright 2026 molmo_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Several labels' answers made one, and the full record of an outcome."""
+"""The full record of an outcome."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -16,7 +15,6 @@ from std_msgs.msg import Header  # noqa: E402
 
 from molmo_ros.molmo.answer import Answer, Point  # noqa: E402
 from molmo_ros.molmo.status import Status  # noqa: E402
-from molmo_ros.node.answers.joined_answer import joined  # noqa: E402
 from molmo_ros.node.messages.object_points import duration, object_points  # noqa: E402
 from molmo_ros.node.records.located_point import LocatedPoint  # noqa: E402
 from molmo_ros.node.records.outcome import Outcome
@@ -32,48 +30,6 @@ FOUND = Answer(
     count=2,
     calibrated=True,
 )
-ABSENT = Answer(Status.NOT_FOUND, "none", timing_ms={"decode": 3.0, "prefill": 1.0}, tokens=2, count=0)
-
-
-def test_joined_answers_keep_order_and_add_up():
-    answer = joined([("mug", FOUND), ("unicorn", ABSENT)])
-    assert [(one.x, one.label) for one in answer.points] == [(1.0, "mug"), (3.0, "mug")]
-    assert (answer.status, answer.text, answer.error) == (Status.FOUND, "a mug\nnone", "not found: unicorn")
-    assert (answer.tokens, answer.count) == (7, 2)
-    assert answer.timing_ms == {"decode": 5.0, "prefill": 1.0}
-    assert not answer.calibrated  # one of them is not
-
-
-def test_joined_answers_name_every_limit():
-    cut = replace(FOUND, truncated=True, limit="max_new_tokens", error="max_new_tokens ended the answer")
-    answer = joined([("mug", FOUND), ("bowl", cut), ("unicorn", ABSENT)])
-    assert (answer.truncated, answer.limit) == (True, "max_new_tokens")
-    assert answer.error == "bowl: max_new_tokens ended the answer; not found: unicorn"
-
-
-def test_one_answer_stays_itself_and_an_empty_label_leaves_the_models():
-    assert joined([("", FOUND)]) == FOUND
-    assert joined([("mug", FOUND)]).points[0].label == "mug"
-    assert joined([("unicorn", ABSENT)]).error == ""
-
-
-@pytest.mark.parametrize(
-    ("statuses", "status"),
-    [
-        (["FOUND", "NOT_FOUND"], "FOUND"),
-        (["NOT_FOUND", "NOT_FOUND"], "NOT_FOUND"),
-        (["FOUND", "CANCELLED"], "CANCELLED"),
-        (["FOUND", "TIMEOUT"], "TIMEOUT"),
-        (["NOT_FOUND", "UNPARSEABLE"], "UNPARSEABLE"),
-        (["ANSWERED", "ANSWERED"], "ANSWERED"),
-    ],
-)
-def test_status_of_several(statuses, status):
-    assert joined([(one, Answer(Status(one))) for one in statuses]).status == Status(status)
-
-
-def test_count_is_unknown_where_one_is():
-    assert joined([("a", FOUND), ("b", Answer(Status.NOT_FOUND))]).count is None
 
 
 def request(query=None):

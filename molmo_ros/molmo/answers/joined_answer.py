@@ -31,7 +31,7 @@ def joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
     timing: dict[str, float] = {}
     for answer in labelled:
         for stage, ms in answer.timing_ms.items():
-            timing[stage] = timing.get(stage, 0.0) + ms
+            timing[stage] = max(timing.get(stage, 0.0), ms)  # they were made side by side
     absent = [label for label, answer in answers if answer.status is Status.NOT_FOUND]
     status = of_labels(answer.status for answer in labelled)
     errors = [f"{label}: {answer.error}".removeprefix(": ") for label, answer in answers if answer.error]
