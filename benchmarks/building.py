@@ -68,6 +68,7 @@ def make_plan(model: str, target: str, precision: str, by: int) -> BuildPlan:
         model=model,
         config=config,
         shapes=Shapes.of(config, images, None, None),
+        eight_bits=images.style.eight_bits,
         sizes={name: prod(shape) for name, shape in shapes.items()},
     )
 
@@ -81,7 +82,15 @@ def export(plan: BuildPlan, folder: Path) -> None:
     if plan.quantised:
         quantised = RoundedParameters(plan.config.decoder, plan.precision, plan.dtype, random.read)
     started = time.perf_counter()
-    export_graphs(folder, plan.config, plan.shapes.max_context, plan.dtype, random.read, quantised=quantised)
+    export_graphs(
+        folder,
+        plan.config,
+        plan.shapes.max_context,
+        plan.dtype,
+        random.read,
+        quantised=quantised,
+        eight_bits=plan.eight_bits,
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": time.perf_counter() - started, "peak": peak}))
 

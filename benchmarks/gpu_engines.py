@@ -48,7 +48,14 @@ def open_tensorrt(
     trt = load_tensorrt(module)
     config, parameters = model.config, model.state_dict()
     shapes = Shapes.of(config, images, None, max_context)
-    export_graphs(into, config, shapes.max_context, model.dtype, lambda name: parameters[name].cpu())
+    export_graphs(
+        into,
+        config,
+        shapes.max_context,
+        model.dtype,
+        lambda name: parameters[name].cpu(),
+        eight_bits=images.style.eight_bits,
+    )
     profiles = {VISION: vision_profile(config, shapes), DECODER: decoder_profile(config, shapes)}
     ahead = module == TENSORRT_RTX.package and model.device.type != "cuda"
     native = module == TENSORRT_RTX.package or version_numbers(trt.__version__) >= NATIVE_SINCE

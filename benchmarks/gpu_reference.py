@@ -13,6 +13,7 @@ from transformers import DynamicCache, Molmo2Config, Molmo2ForConditionalGenerat
 
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.families.table import family
+from molmo_ros.molmo.running.colours import normalise
 from molmo_ros.molmo.running.runtime import ImageTensors
 
 
@@ -56,7 +57,7 @@ class TransformersRuntime:
         """Image features."""
         assert image.pooling is not None
         return self.model.get_image_features(
-            image.crops.to(self._device, self._dtype),
+            normalise(image.crops, image.colours).to(self._device, self._dtype),
             image.pooling.to(self._device),
             torch.tensor([[len(image.pooling), 1, 0, 0]]),
         )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.loading import MODELS
+from molmo_ros.molmo.answers.image_encoder import image_tensors
 from molmo_ros.molmo.catalog.model_parts import read_config, read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.config import MolmoConfig
@@ -129,12 +130,7 @@ def cases(config: MolmoConfig, images: ImageProcessorConfig) -> list[PromptCase]
     made = []
     for size, tiles in PICTURES:
         processed = ImageProcessor(images.with_max_crops(tiles))(rng.integers(0, 256, (*size, 3), np.uint8))
-        tables = {
-            name: None if table is None else torch.from_numpy(table)
-            for name in ("masks", "input_idx", "pooling")
-            for table in [getattr(processed, name)]
-        }
-        image = ImageTensors(torch.from_numpy(processed.crops), **tables, single_view=processed.single_view)
+        image = image_tensors(processed)
         of_image = tiling_cost(images, processed.tiling).tokens
         embeddings = torch.randn(1, of_image + WORDS, config.decoder.width, generator=generator)
         is_image = (torch.arange(of_image + WORDS) < of_image).unsqueeze(0)

@@ -46,6 +46,7 @@ SLOW = (
     "molmo/network/",
     "molmo/pointing/test_point_chooser.py",
     "molmo/reference/",
+    "molmo/running/test_fixed_pass.py",
     "molmo/running/test_static_decode.py",
     "molmo/scoring/",
     "molmo/test_pipeline.py",

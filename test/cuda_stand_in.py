@@ -12,6 +12,9 @@ device would be free to do:
 * In a recording nothing is computed: what operations would have made is not a number until the recording is replayed.
   A host that reads meanwhile spoils it, as one that enqueues the unrecordable does.
 * A fault stays: whatever is asked of the device afterwards fails, also giving memory back.
+* Memory of the host is what a test says is the host's (`Cuda.host`), and what is pinned. A transfer from pinned memory
+  that nobody waits for still reads it: a host that writes there before it waited for an event, or for the device, is a
+  `Race`.
 * There is so much memory. What torch frees it keeps in reserve, where another library's allocations find none of it.
 """
 
@@ -73,6 +76,23 @@ class On:
         self._cuda.current = self._before
 
 
+class Event:
+    """Takes the place of `torch.cuda.Event`."""
+
+    def __init__(self, cuda) -> None:
+        self._cuda, self._seen, self._transfers = cuda, Counter(), Counter()
+
+    def record(self, stream: Stream) -> None:
+        self._cuda.check()
+        self._seen, self._transfers = Counter(stream.seen), Counter(self._cuda.in_flight)
+
+    def synchronize(self) -> None:
+        self._cuda.check()
+        self._cuda._host |= self._seen
+        self._cuda.in_flight -= self._transfers
+        self._transfers = Counter()
+
+
 class Graph:
     """Takes the place of `torch.cuda.CUDAGraph`."""
 
@@ -116,6 +136,8 @@ class Cuda(TorchDispatchMode):
         launches: How many operations were started one by one.
         recordings: How often a recording was begun.
         replays: How many recordings were replayed.
+        transfers: Bytes of each copy from the host to the device.
+        waiting: How many of those were from memory that is not pinned, so that the host waited.
         cannot_record: What the device says instead of recording; "" where it can.
         without: What the device says to some operations.
         left: Operations until torch finds no memory; None for never.
@@ -134,6 +156,9 @@ class Cuda(TorchDispatchMode):
         self.cannot_record, self.left, self.broken = "", None, False
         self.capacity, self.peak, self.reserved, self.recordings = 1 << 40, 0, 0, 0
         self.without: dict[str, str] = {}
+        self.transfers, self.waiting = [], 0
+        self.in_flight: Counter = Counter()
+        self._of_host: dict[int, bool] = {}
         self._host: Counter = Counter()
         self._uses: dict[int, tuple[tuple | None, dict]] = {}
         self._own: dict[int, StorageWeakRef] = {}
@@ -160,6 +185,33 @@ class Cuda(TorchDispatchMode):
         with torch._C.DisableTorchFunction():
             yield
 
+    def host(self, tensor):
+        """The tensor, whose memory is the host's from now on."""
+        self._of_host[_key(tensor)] = False
+        return tensor
+
+    # Memory of the host.
+
+    def is_host(self, tensor) -> bool:
+        return _key(tensor) in self._of_host
+
+    def pin(self, tensor):
+        self._of_host[_key(tensor)] = True
+        return tensor
+
+    def transfer(self, tensor, non_blocking: bool):
+        """A copy on the device."""
+        made = tensor.clone()
+        self._of_host.pop(_key(made), None)
+        self._use(made, self.current, True, torch.ops.aten.copy_.default)
+        self.transfers.append(tensor.nbytes)
+        if self._of_host[_key(tensor)] and non_blocking:
+            self.in_flight[_key(tensor)] += 1
+        else:
+            self.waiting += 1
+            self.waited()
+        return made
+
     # `torch.cuda`.
 
     def stream(self, name: str = "") -> Stream:
@@ -177,6 +229,7 @@ class Cuda(TorchDispatchMode):
             self._spoil()
         for stream in self._known_streams:
             self._host |= stream.seen
+        self.in_flight.clear()
 
     def empty_cache(self) -> None:
         self.check()
@@ -233,13 +286,20 @@ class Cuda(TorchDispatchMode):
         stream.seen[stream] += 1
         operands = [*_operands(function, args, kwargs)]
         for tensor, written in operands:
-            self._use(tensor, stream, written, function)
+            if not self.is_host(tensor):
+                self._use(tensor, stream, written, function)
+            elif written and self.in_flight[_key(tensor)]:
+                raise Race(f"{function} writes pinned memory that a transfer may still be reading")
         result = function(*args, **kwargs)
         given = {_key(tensor) for tensor, _ in operands}
+        by_host = bool(operands) and all(self.is_host(tensor) for tensor, _ in operands)
         for tensor in _tensors(result):
             if _key(tensor) not in given:
                 self._take(tensor)
-                self._use(tensor, stream, True, function)
+                if by_host:
+                    self.host(tensor)
+                else:
+                    self._use(tensor, stream, True, function)
         return result
 
     def keep(self, old, new) -> None:
@@ -298,6 +358,7 @@ class Cuda(TorchDispatchMode):
         """Accounts for a new tensor, whose memory nobody has used."""
         key, size = _key(tensor), tensor.untyped_storage().nbytes()
         self._uses.pop(key, None)
+        self._of_host.pop(key, None)
         self._own[key] = StorageWeakRef(tensor.untyped_storage())
         if size < LARGE:
             return
@@ -317,17 +378,25 @@ class Facade(TorchFunctionMode):
         kwargs = kwargs or {}
         name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
         if name == "__get__" and owner is torch.Tensor.device:
-            return torch.device("cuda:0")
+            return torch.device("cpu" if self._cuda.is_host(args[0]) else "cuda:0")
         if name == "__get__" and owner is torch.Tensor.is_cuda:
-            return True
+            return not self._cuda.is_host(args[0])
+        if name == "to" and self._cuda.is_host(args[0]) and _names_device(args, kwargs):
+            return self._cuda.transfer(args[0], kwargs.get("non_blocking", False))
         if function is torch.device:
             return function(*args, **kwargs)
         if name in HOST and args and isinstance(args[0], torch.Tensor):
             self._cuda.check()
             self._cuda.waited()
         args, kwargs = tree_map(_on_host, (args, kwargs))
-        kwargs.pop("pin_memory", None)
-        return function(*args, **kwargs)
+        pinned = kwargs.pop("pin_memory", False)
+        made = function(*args, **kwargs)
+        return self._cuda.pin(made) if pinned else made
+
+
+def _names_device(args, kwargs) -> bool:
+    named = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, torch.device)]
+    return any(one.type == "cuda" for one in named)
 
 
 def _on_host(value):
@@ -365,6 +434,7 @@ def cuda_stand_in(monkeypatch):
     for name, value in {
         "Stream": lambda device=None: cuda.stream(),
         "CUDAGraph": lambda: Graph(cuda),
+        "Event": lambda: Event(cuda),
         "current_stream": lambda device=None: cuda.current,
         "stream": cuda.on,
         "synchronize": cuda.synchronize,

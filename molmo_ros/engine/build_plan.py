@@ -75,6 +75,7 @@ class BuildPlan:
         name: Of the engine.
         command: What builds it again.
         sizes: Values of every parameter.
+        eight_bits: Whether patches of images come in 8 bits, see `ImageStyle.eight_bits`.
     """
 
     model: str
@@ -86,6 +87,7 @@ class BuildPlan:
     name: str
     command: str
     sizes: dict[str, int]
+    eight_bits: bool
 
     @classmethod
     def make(
@@ -122,7 +124,8 @@ class BuildPlan:
             raise UnsupportedBuildError(
                 f"{model} is a mixture of experts, whose weights are not quantised; build with fp16 or bf16"
             )
-        shapes = Shapes.of(stored.config, read_image_processing(folder), max_crops, max_context)
+        images = read_image_processing(folder)
+        shapes = Shapes.of(stored.config, images, max_crops, max_context)
         words = ["molmo-ros", "build", model, "--target", target, "--precision", wanted]
         words += [] if max_crops is None else ["--max-crops", str(max_crops)]
         words += [] if max_context is None else ["--max-context", str(max_context)]
@@ -136,6 +139,7 @@ class BuildPlan:
             name=engine_name(model, target, wanted, max_crops, max_context),
             command=shlex.join(words),
             sizes={name: prod(shape) for name, shape in stored.shapes.items()},
+            eight_bits=images.style.eight_bits,
         )
 
     @property

@@ -203,9 +203,8 @@ class _Build:
             self.progress("graphs", min(written, total), total)
 
         read = self._read if quantised is None else quantised.read
-        export_graphs(
-            folder, self.plan.config, self.plan.shapes.max_context, self.plan.dtype, read, count, quantised
-        )
+        plan, context = self.plan, self.plan.shapes.max_context
+        export_graphs(folder, plan.config, context, plan.dtype, read, count, quantised, plan.eight_bits)
 
     def _build_engines(self, folder: Path, target: TensorRTTarget) -> dict[str, str]:
         """Both engines; one that is there is complete.

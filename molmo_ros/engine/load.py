@@ -244,11 +244,12 @@ def _export_and_open(folder: Path, threads: int) -> EngineRuntime:
     """The model in onnxruntime, for images and contexts of any size that it takes; nothing is written anywhere."""
     from molmo_ros.engine.graphs.export import graphs_in_memory
     from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
+    from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
     stored = StoredParameters(folder)
-    context = stored.config.decoder.max_positions
+    context, eight_bits = stored.config.decoder.max_positions, read_image_processing(folder).style.eight_bits
     graphs = graphs_in_memory(
-        stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32)
+        stored.config, context, torch.float32, lambda name: stored.read(name, torch.float32), eight_bits
     )
     runner = OnnxRunner(graphs, stored.config.decoder, context, torch.float32, threads=threads)
     return with_look_ups(stored, Shapes.of_context(context), runner)
@@ -261,11 +262,17 @@ def _parse_and_open(folder: Path, dtype: torch.dtype) -> EngineRuntime:
     from molmo_ros.molmo.catalog.model_parts import read_image_processing
 
     stored = StoredParameters(folder)
-    shapes = Shapes.of(stored.config, read_image_processing(folder), None, None)
+    images = read_image_processing(folder)
+    shapes = Shapes.of(stored.config, images, None, None)
     with TemporaryDirectory() as made:
         graphs = Path(made)
         export_graphs(
-            graphs, stored.config, shapes.max_context, dtype, lambda name: stored.read(name, torch.float32)
+            graphs,
+            stored.config,
+            shapes.max_context,
+            dtype,
+            lambda name: stored.read(name, torch.float32),
+            eight_bits=images.style.eight_bits,
         )
         lowerings = dict.fromkeys((VISION, DECODER), "native")
         runner = parsed_runner(TENSORRT_RTX.package, lowerings, graphs, stored.config, shapes, dtype)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.export import DECODER, VISION
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.quantisation.decoder_prompts import (
     Example,
     Prompt,
@@ -142,24 +143,22 @@ def check_vision(
     prompts = calibration_prompts(Molmo.from_runtime(recorder, checkpoint), examples)
     parsed = parse_graph(graphs.trt, graphs.folder / VISION, graphs.lowerings[VISION])
     interpreter = Interpreter(parsed.network, wide=True)
+    taken = VisionInputs([one.name for one in parsed.network.inputs], torch.float32)
     largest = 0.0
     assert recorder.seen, "every prompt has a picture"
     for image, features in recorder.seen:
-        found = interpreter.run(_vision_inputs(model.config, image))
+        found = interpreter.run(_vision_inputs(model.config, image, taken))
         largest = max(largest, _compare("vision", features.tokens, found["tokens"], graphs))
         if features.patches is not None:
             largest = max(largest, _compare("vision", features.patches.values, found["patches"], graphs))
     return prompts, largest
 
 
-def _vision_inputs(config: MolmoConfig, image: ImageTensors) -> dict[str, Tensor]:
+def _vision_inputs(config: MolmoConfig, image: ImageTensors, inputs: VisionInputs) -> dict[str, Tensor]:
     vision, connector = config.vision, config.connector
     table = image_table(vision.grid, connector, len(image.crops), image.input_idx, image.pooling)
-    inputs = {"crops": image.crops.float(), "pooling": table}
-    if connector.pad_embed:
-        assert image.masks is not None
-        inputs["coverage"] = image.masks.float()
-    return inputs
+    masks = image.masks if connector.pad_embed else None
+    return inputs.made(inputs.sent(image.crops, table, masks, image.colours))
 
 
 class DecoderCheck:

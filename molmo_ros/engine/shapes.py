@@ -14,6 +14,7 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.tiling import NO_TILES
+from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS
 
 TEXT_ROOM = 192
 """Tokens, BOS and words, that go with the largest image in one pass."""
@@ -87,6 +88,11 @@ class Shapes:
             max_image_tokens=max(image_features(images, tiling) for tiling in _tilings(most)),
             slots=config.connector.pool[0] * config.connector.pool[1],
         )
+
+    @property
+    def fixed_widths(self) -> tuple[int, ...]:
+        """Tokens of the passes that are recorded beside those of one token, as far as an engine takes them."""
+        return tuple(width for width in VERIFY_WIDTHS if width <= min(self.max_prompt, self.max_logits))
 
     def check_model(self, config: MolmoConfig, rebuild: str) -> None:
         """Makes sure that a model has such inputs.

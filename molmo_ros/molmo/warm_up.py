@@ -12,6 +12,7 @@ import torch
 
 from molmo_ros.molmo.images.crop_budget import TEXT_ROOM
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.fixed_pass import verify_kinds
 from molmo_ros.molmo.running.generation import ANSWER_TOKENS, GenerateOptions
 from molmo_ros.molmo.running.runtime import Runtime
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
@@ -35,6 +36,7 @@ def warm_up(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -
     longest = _largest(molmo, progress)
     torch.cuda.empty_cache()  # what torch keeps in reserve the contexts of an engine cannot have
     warm_decoding(molmo.runtime, longest, progress)
+    warm_verifying(molmo.runtime, longest, progress)
     progress("the largest image again, beside all that")
     _largest(molmo)  # takes the reserve back, or shows that there is no room for it any more
 
@@ -49,6 +51,26 @@ def _largest(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) 
     progress("its prompt")
     molmo.query(encoded, "Point to the thing.", options=GenerateOptions(max_new_tokens=1))
     return longest
+
+
+@torch.inference_mode()
+def warm_verifying(runtime: Runtime, max_len: int, progress: Callable[[str], None]) -> None:
+    """Passes over a few tokens of nothing, of every width that is recorded, wherever answers will have them.
+
+    Arguments as of `warm_decoding`.
+    """
+    cache = runtime.cache(max_len)
+    kinds = verify_kinds(cache.max_len)
+    for number, (count, start) in enumerate(kinds, 1):
+        progress(f"verifying guesses, width {number} of {len(kinds)}")
+        shape = (1, count, runtime.config.decoder.width)
+        nothing = torch.zeros(shape, dtype=runtime.dtype, device=runtime.device)
+        sees = torch.zeros(1, 1, count, start + count, dtype=torch.bool, device=runtime.device)
+        sees[..., start:] = torch.eye(count, dtype=torch.bool, device=runtime.device)
+        for _ in range(2):
+            cache.length = start
+            runtime.prefill(nothing, sees, cache)
+    cache.truncate(0)
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from molmo_ros.engine.graphs.export import export_graphs
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.onnx_runner import OnnxRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.molmo.catalog.model_parts import read_image_processing
 from molmo_ros.molmo.catalog.model_store import EMBEDDED
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 
@@ -28,12 +29,20 @@ class Exported:
         self.checkpoint, self.folder = checkpoint, folder
         self.model = load_checkpoint(checkpoint)
         self.config = self.model.config
-        export_graphs(folder, self.config, CONTEXT, torch.float32, self.model.state_dict().__getitem__)
+        read = self.model.state_dict().__getitem__
+        export_graphs(folder, self.config, CONTEXT, torch.float32, read)
+        # As a build makes them of models whose images are rounded to 8 bits; the decoder is the same.
+        self.in_bytes = folder / "in_bytes"
+        if read_image_processing(checkpoint).style.eight_bits:
+            self.in_bytes.mkdir()
+            for path in folder.glob("decoder.*"):
+                (self.in_bytes / path.name).symlink_to(path)
+            export_graphs(self.in_bytes, self.config, CONTEXT, torch.float32, read, eight_bits=True)
 
-    def runtime(self, **shapes) -> EngineRuntime:
+    def runtime(self, folder: Path | None = None, **shapes) -> EngineRuntime:
         """The graphs in onnxruntime, with wide limits but for those that are given."""
         limits = {"max_crops": 12, "max_context": CONTEXT, "max_prompt": CONTEXT, "max_image_tokens": 4096}
-        runner = OnnxRunner(self.folder, self.config.decoder, CONTEXT, torch.float32)
+        runner = OnnxRunner(folder or self.folder, self.config.decoder, CONTEXT, torch.float32)
         return EngineRuntime(
             self.config,
             Shapes(**(limits | {"slots": 4} | shapes)),

@@ -222,7 +222,7 @@ def test_a_type_that_is_not_the_graphs_is_refused(dtype, home):
     engine = home / "tiny-onnx-fp32"
     replace(Manifest.read(engine), dtype=dtype).write(engine)
     with pytest.raises(
-        EngineMismatchError, match=r"vision graph is of another model.*crops \(tensor\(float\)"
+        EngineMismatchError, match=r"decoder graph is of another model.*embeddings \(tensor\(float\)"
     ):
         load_molmo("tiny", engine="onnx", engine_path=engine)
 

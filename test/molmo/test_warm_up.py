@@ -11,9 +11,10 @@ import torch
 
 from molmo_ros.engine.runtimes.engine_runtime import EngineCache
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS, verify_kinds, verify_slots
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP, read_width
-from molmo_ros.molmo.warm_up import warm_decoding, warm_up
+from molmo_ros.molmo.warm_up import warm_decoding, warm_up, warm_verifying
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,10 @@ def test_nothing_is_recorded_and_nothing_grows_in_the_first_query(plain, folder,
     static = molmo.runtime.static
     warm_up(molmo, said.append)
     cache, recorded, replayed = static._cache.keys.data_ptr(), cuda.recordings, cuda.replays
-    assert said[-2] == f"decoding, width {len(said) - 3} of {static._cache.max_len // WIDTH_STEP}"
-    assert recorded == 1 + len(said) - 3  # one finds out whether the device records
+    tokens, few = static._cache.max_len // WIDTH_STEP, len(verify_kinds(static._cache.max_len))
+    assert said[-2] == f"verifying guesses, width {few} of {few}"
+    assert said[-2 - few] == f"decoding, width {tokens} of {tokens}" and len(said) == tokens + few + 3
+    assert recorded == 1 + tokens + few  # one finds out whether the device records
     assert ask(molmo) == expected
     assert (static._cache.keys.data_ptr(), cuda.recordings) == (cache, recorded)
     assert cuda.replays > replayed and molmo.runtime.graphs_refused() == ""
@@ -85,6 +88,26 @@ def test_each_width_of_an_engine_is_met_in_both_turns_of_its_caches():
 
     warm_decoding(Runtime(), 400, lambda text: None)
     assert sorted(met) == [(width, turn) for width in (256, 512, 600) for turn in (0, 1)]
+
+
+def test_each_pass_over_a_few_tokens_is_met_in_both_turns():
+    met = []
+
+    class Runtime:
+        config = SimpleNamespace(decoder=SimpleNamespace(width=8))
+        dtype, device = torch.float32, torch.device("cpu")
+
+        def cache(self, max_len):
+            return EngineCache(1500)
+
+        def prefill(self, embeddings, mask, cache):
+            count = embeddings.shape[1]
+            assert mask.shape == (1, 1, count, cache.length + count) and mask.any(-1).all()
+            met.append((count, verify_slots(cache.length + count, cache.max_len), len(met) % 2))
+
+    warm_verifying(Runtime(), 400, lambda text: None)
+    expected = [(width, read, turn) for width in VERIFY_WIDTHS for read in (1024, 1500) for turn in (0, 1)]
+    assert sorted(met) == expected
 
 
 def test_a_cpu_is_not_kept_busy(plain, monkeypatch):

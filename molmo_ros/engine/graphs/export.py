@@ -28,6 +28,7 @@ def export_graphs(
     read: ReadParameter,
     progress: Callable[[int], None] | None = None,
     quantised: QuantisedWeights | None = None,
+    eight_bits: bool = False,
 ) -> None:
     """Writes vision.onnx and decoder.onnx and their weights; those that are there already are left as they are.
 
@@ -39,6 +40,7 @@ def export_graphs(
         read: Where parameters come from.
         progress: Called with the number of bytes of each weight that was written.
         quantised: The decoder's layers whose weights are quantised, and where those come from.
+        eight_bits: Whether patches of images come in 8 bits, see `ImageStyle.eight_bits`.
 
     Raises:
         CheckpointError: A parameter cannot be read.
@@ -46,7 +48,7 @@ def export_graphs(
     """
     try:
         if not (folder / VISION).exists():
-            vision_graph(config, dtype, read).save(folder / VISION, progress)
+            vision_graph(config, dtype, read, eight_bits).save(folder / VISION, progress)
         if not (folder / DECODER).exists():
             decoder_graph(config, max_context, dtype, read, quantised).save(folder / DECODER, progress)
     except OSError as error:
@@ -54,10 +56,14 @@ def export_graphs(
 
 
 def graphs_in_memory(
-    config: MolmoConfig, max_context: int, dtype: torch.dtype, read: ReadParameter
+    config: MolmoConfig,
+    max_context: int,
+    dtype: torch.dtype,
+    read: ReadParameter,
+    eight_bits: bool = False,
 ) -> dict[str, GraphInMemory]:
     """Both graphs by their files' names, for a model that is small. Arguments and errors as of `export_graphs`."""
     return {
-        VISION: vision_graph(config, dtype, read).in_memory(),
+        VISION: vision_graph(config, dtype, read, eight_bits).in_memory(),
         DECODER: decoder_graph(config, max_context, dtype, read).in_memory(),
     }

@@ -34,6 +34,7 @@ DTYPES = {
     torch.float16: TensorProto.FLOAT16,
     torch.bfloat16: TensorProto.BFLOAT16,
     torch.int8: TensorProto.INT8,
+    torch.uint8: TensorProto.UINT8,
     torch.int64: TensorProto.INT64,
     torch.bool: TensorProto.BOOL,
     torch.float8_e4m3fn: TensorProto.FLOAT8E4M3FN,

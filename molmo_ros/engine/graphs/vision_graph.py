@@ -5,7 +5,8 @@
 
 | input | type | shape | what |
 |---|---|---|---|
-| crops | the graph's | [views, patches, patch_values] | normalised patches; the tower runs on each of them |
+| crops | uint8, or the graph's | [views, patches, patch_values] | patches; the tower runs on each of them |
+| colours | float32 | [2, patch_values] | what normalises patches of uint8, see `ProcessedImage`; only with those |
 | pooling | int64 | [tokens, slots] | the patches of each token, numbered through all crops; negative for none |
 | coverage | float32 | [crops, patches] | how much of each patch is image; only for models that mark padding |
 
@@ -17,6 +18,10 @@
 There are as many views as crops, or one where all crops of an image are the same picture. What marks padding is not the
 same for them all the same: in a tiling of 1x1 the global view has other marks than the tile, so `coverage` is of every
 crop. Without `coverage` the graph knows of views alone, and `pooling` counts their patches.
+
+Patches of uint8 are normalised by the operations of `running/colours.py`, in float32. Those of the graph's dtype are
+normalised already: of models whose images are not rounded to 8 bits, and of graphs that were built before there was a
+choice.
 
 Attention runs in the graph's dtype with a softmax in float32, also where a config asks for float32 throughout: on a
 GPU the fused kernels accumulate in float32, and the difference is what rounding its inputs to 16 bits makes.
@@ -33,17 +38,25 @@ from molmo_ros.engine.quantisation.quantised_linear import ReadParameter
 from molmo_ros.molmo.config import ConnectorConfig, MolmoConfig, VisionConfig
 
 
-def vision_graph(config: MolmoConfig, dtype: torch.dtype, read: ReadParameter) -> GraphWriter:
+def vision_graph(
+    config: MolmoConfig, dtype: torch.dtype, read: ReadParameter, eight_bits: bool = False
+) -> GraphWriter:
     """The graph of a model's vision side.
 
     Args:
         config: The model's shape.
         dtype: Of weights and activations.
         read: Where parameters come from.
+        eight_bits: Whether patches are uint8, see `ImageStyle.eight_bits`.
     """
     graph = GraphWriter("vision", dtype, read)
     vision, connector = config.vision, config.connector
-    crops = graph.input("crops", dtype, ["views", vision.patches, vision.patch_values])
+    given = torch.uint8 if eight_bits else dtype
+    crops = graph.input("crops", given, ["views", vision.patches, vision.patch_values])
+    if eight_bits:
+        crops = normalise_patches(
+            graph, crops, graph.input("colours", torch.float32, [2, vision.patch_values])
+        )
     slots = connector.pool[0] * connector.pool[1] if connector.crop_pooling else "slots"
     pooling = graph.input("pooling", torch.int64, ["tokens", slots])
     features = tower(graph, vision, crops)
@@ -56,6 +69,18 @@ def vision_graph(config: MolmoConfig, dtype: torch.dtype, read: ReadParameter) -
     if config.point_head is not None:
         graph.output(patches, "patches", dtype, ["all_patches", vision.feature_width])
     return graph
+
+
+def normalise_patches(graph: GraphWriter, crops: str, colours: str) -> str:
+    """`colours.normalise` of uint8 patches, in the graph's dtype."""
+    graph.scope("colours")
+    mean, std = (
+        graph.node("Gather", colours, graph.constant(np.array(row, np.int64)), axis=0) for row in (0, 1)
+    )
+    values = graph.cast(crops, torch.float32)
+    values = graph.node("Div", values, graph.scalar(255.0, torch.float32))
+    values = graph.node("Div", graph.node("Sub", values, mean), std)
+    return values if graph.dtype == torch.float32 else graph.cast(values, graph.dtype)
 
 
 def tower(graph: GraphWriter, config: VisionConfig, crops: str) -> str:

@@ -106,7 +106,7 @@ class EngineRuntime:
             # All crops are one picture, which the tower sees once. Where padding is marked they differ after it.
             crops = crops[:1]
             seen = table if connector.pad_embed else torch.where(table < 0, table, table % vision.patches)
-        tokens, patches = self.runner.vision(crops, seen, masks)
+        tokens, patches = self.runner.vision(crops, seen, masks, image.colours)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # as in torch: what a picture takes is known when it is done
         if patches is None:

@@ -37,13 +37,19 @@ class GraphRunner(Protocol):
     dtype: torch.dtype
     """The graphs' floating-point type."""
 
-    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def vision(
+        self, crops: Tensor, pooling: Tensor, masks: Tensor | None, colours: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Image features [tokens, width]; with a point head also the patches [crops * patches, feature width].
 
         Args:
-            crops: The views, of any floating-point type, see the graph.
+            crops: The views: uint8; or normalised, of any floating-point type, where the graph takes floats.
             pooling: See the graph.
             masks: The graph's coverage, of all crops; None for models without.
+            colours: What normalises uint8, see the graph; None with floats.
+
+        Raises:
+            ImageError: See `VisionInputs`.
         """
 
     def decoder(

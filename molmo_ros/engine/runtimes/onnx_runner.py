@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import ANY, Signature
 from molmo_ros.molmo.config import DecoderConfig
@@ -29,10 +30,17 @@ except ImportError as error:
 if TYPE_CHECKING:
     from molmo_ros.engine.graphs.graph_writer import GraphInMemory
 
-NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64, torch.bool: np.bool_}
+NUMPY = {
+    torch.float32: np.float32,
+    torch.float16: np.float16,
+    torch.uint8: np.uint8,
+    torch.int64: np.int64,
+    torch.bool: np.bool_,
+}
 TYPES = {
     "tensor(float)": torch.float32,
     "tensor(float16)": torch.float16,
+    "tensor(uint8)": torch.uint8,
     "tensor(int64)": torch.int64,
     "tensor(bool)": torch.bool,
 }
@@ -84,8 +92,11 @@ class OnnxRunner:
             _session(graphs, f"{part}.onnx", threads) for part in ("vision", "decoder")
         )
         cache = Signature(dtype, (1, config.kv_heads, max_context, config.head_dim))
+        names = [one.name for one in self._vision.get_inputs()]
+        self._vision_inputs = VisionInputs(names, dtype)
         vision = {
-            "crops": Signature(dtype, (ANY, ANY, ANY)),
+            "crops": Signature(torch.uint8 if self._vision_inputs.eight_bits else dtype, (ANY, ANY, ANY)),
+            "colours": Signature(torch.float32, (2, ANY)),
             "pooling": Signature(torch.int64, (ANY, ANY)),
             "coverage": Signature(torch.float32, (ANY, ANY)),
         }
@@ -112,12 +123,12 @@ class OnnxRunner:
             self._bind(self._binding.bind_input, f"past_{name}", tensor)
             self._bind(self._binding.bind_output, f"present_{name}", tensor)
 
-    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def vision(
+        self, crops: Tensor, pooling: Tensor, masks: Tensor | None, colours: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`."""
         binding = self._vision.io_binding()
-        inputs = {"crops": crops.to(self.dtype), "pooling": pooling}
-        if masks is not None:
-            inputs["coverage"] = masks.to(torch.float32)
+        inputs = self._vision_inputs.made(self._vision_inputs.sent(crops, pooling, masks, colours))
         tokens = self._empty(len(pooling), self._config.width)
         outputs = {"tokens": tokens}
         if self._patches is not None:

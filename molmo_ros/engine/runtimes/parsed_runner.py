@@ -13,6 +13,7 @@ from torch import Tensor
 
 from molmo_ros.engine.errors import EngineError
 from molmo_ros.engine.graphs.export import DECODER, VISION
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.engine.tensorrt.parsed.interpreter import Interpreter
@@ -61,6 +62,7 @@ class ParsedRunner:
             "vision": Interpreter(vision.network, wide=wide),
             "decoder": Interpreter(decoder.network, wide=wide),
         }
+        self._vision_inputs = VisionInputs([one.name for one in vision.network.inputs], self.dtype)
         self._profiles = {
             "vision": vision_profile(config, shapes),
             "decoder": decoder_profile(config, shapes),
@@ -72,11 +74,11 @@ class ParsedRunner:
         ]
         self._cache: dict[str, Tensor] = {}
 
-    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def vision(
+        self, crops: Tensor, pooling: Tensor, masks: Tensor | None, colours: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`."""
-        inputs = {"crops": crops.to(self.dtype), "pooling": pooling}
-        if masks is not None:
-            inputs["coverage"] = masks.to(torch.float32)
+        inputs = self._vision_inputs.made(self._vision_inputs.sent(crops, pooling, masks, colours))
         found = self._run("vision", inputs, {})
         return found["tokens"], found.get("patches")
 

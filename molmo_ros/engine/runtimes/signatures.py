@@ -32,14 +32,16 @@ class Signature(NamedTuple):
         )
 
 
-def vision_signature(config: MolmoConfig, dtype: torch.dtype) -> dict[str, Signature]:
+def vision_signature(config: MolmoConfig, dtype: torch.dtype, eight_bits: bool) -> dict[str, Signature]:
     """Inputs and outputs of `graphs/vision_graph.py`."""
     vision, connector = config.vision, config.connector
     tensors = {
-        "crops": Signature(dtype, (ANY, vision.patches, vision.patch_values)),
+        "crops": Signature(torch.uint8 if eight_bits else dtype, (ANY, vision.patches, vision.patch_values)),
         "pooling": Signature(torch.int64, (ANY, connector.pool[0] * connector.pool[1])),
         "tokens": Signature(dtype, (ANY, connector.output_width)),
     }
+    if eight_bits:
+        tensors["colours"] = Signature(torch.float32, (2, vision.patch_values))
     if connector.pad_embed:
         tensors["coverage"] = Signature(torch.float32, (ANY, vision.patches))
     if config.point_head is not None:

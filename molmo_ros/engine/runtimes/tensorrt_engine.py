@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
+from math import prod
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ TYPES = {
     "FLOAT": torch.float32,
     "HALF": torch.float16,
     "BF16": torch.bfloat16,
+    "UINT8": torch.uint8,
     "INT64": torch.int64,
     "BOOL": torch.bool,
 }
@@ -234,3 +236,11 @@ class EngineContext:
 def records_graphs(trt: ModuleType) -> bool:
     """Whether this TensorRT makes CUDA graphs by itself: the one for RTX does."""
     return hasattr(trt, "CudaGraphStrategy")
+
+
+def aligned(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros at an address that TensorRT takes, wherever the allocator puts them."""
+    size = prod(shape) * dtype.itemsize
+    memory = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device=device)
+    start = -memory.data_ptr() % ALIGNMENT
+    return memory[start : start + size].view(dtype).view(shape)

@@ -9,7 +9,7 @@ import logging
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil, prod
+from math import ceil
 from pathlib import Path
 from types import ModuleType
 
@@ -18,14 +18,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError
+from molmo_ros.engine.graphs.vision_inputs import VisionInputs
+from molmo_ros.engine.runtimes.cache_buffers import CacheBuffers
 from molmo_ros.engine.runtimes.graph_runner import RunnerSetup
 from molmo_ros.engine.runtimes.signatures import decoder_signature, vision_signature
-from molmo_ros.engine.runtimes.tensorrt_engine import ALIGNMENT, EngineContext, TensorRTEngine, records_graphs
+from molmo_ros.engine.runtimes.tensorrt_engine import (
+    ALIGNMENT,
+    EngineContext,
+    TensorRTEngine,
+    aligned,
+    records_graphs,
+)
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.engine.store.jit_cache import JitCacheFile
 from molmo_ros.engine.tensorrt.module import load_tensorrt
-from molmo_ros.molmo.config import DecoderConfig, MolmoConfig
+from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
+from molmo_ros.molmo.running.fixed_pass import FixedPass, verify_slots, verify_width
 from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import read_width
@@ -40,10 +49,12 @@ class TensorRTRunner:
     """See `GraphRunner`. All work is on a stream of its own, between what torch's current stream does before and after.
 
     Prefill passes have the mask's exact width; for TensorRT for RTX, one of few. A decoded token reads a width of few
-    values, each of which has a context with fixed addresses, and is a CUDA graph from its second token on.
+    values, each of which has a context with fixed addresses, and is a CUDA graph from its second token on. So do passes
+    over a few tokens, see `FixedPass`.
 
     Attributes:
-        graphs: The recorded steps; TensorRT for RTX makes its own.
+        graphs: The recorded steps of one token; TensorRT for RTX makes its own.
+        passes: Those of a few tokens.
     """
 
     name = "tensorrt"
@@ -82,9 +93,10 @@ class TensorRTRunner:
         self._compiles = records_graphs(trt)
         own = "TensorRT for RTX records by itself" if self._compiles else None
         self.graphs: CudaGraphs[None] = CudaGraphs(device, own)
+        self.passes = self.graphs.beside("passes over a few tokens run")
         self._staging = Staging(device)
-        self._contexts: dict[tuple[int, int], EngineContext] = {}
-        self._recorded: dict[tuple[int, int], bool] = {}
+        self._contexts: dict[tuple[int, ...], EngineContext] = {}
+        self._recorded: dict[tuple[int, ...], bool] = {}
         try:
             with self._on_own_stream():
                 self._load(vision, decoder, trt, rebuild, home)
@@ -106,7 +118,8 @@ class TensorRTRunner:
             return None if home is None else JitCacheFile(home, part)
 
         self._vision = TensorRTEngine("vision", vision, trt, rebuild, kept("vision"))
-        self._vision.check(vision_signature(self._config, self.dtype))
+        self._vision_inputs = VisionInputs(self._vision.inputs, self.dtype)
+        self._vision.check(vision_signature(self._config, self.dtype, self._vision_inputs.eight_bits))
         self._decoder = TensorRTEngine("decoder", decoder, trt, rebuild, kept("decoder"))
         signature = decoder_signature(self._config, self.dtype, self._shapes)
         self._decoder.check(signature)
@@ -133,8 +146,17 @@ class TensorRTRunner:
         self._first = aligned((1,), torch.int64, self.device)
         self._embedding = aligned((1, 1, width), self.dtype, self.device)
         self._outputs = self._decoder_outputs(1, 1)
+        self._fixed = FixedPass(
+            self._config.decoder,
+            slots,
+            lambda shape, dtype: aligned(shape, dtype, self.device),
+            self.dtype,
+            torch.float32,
+        )
 
-    def vision(self, crops: Tensor, pooling: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def vision(
+        self, crops: Tensor, pooling: Tensor, masks: Tensor | None, colours: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `GraphRunner`; tensors in memory of the host go through pinned memory.
 
         Raises:
@@ -143,9 +165,8 @@ class TensorRTRunner:
         for engine in (self._vision, self._decoder):  # between answers: what the last one had compiled
             engine.keep_compiled()
         with self._pass("this picture"):
-            inputs = {"crops": self._staging.send(crops, self.dtype), "pooling": self._staging.send(pooling)}
-            if masks is not None:
-                inputs["coverage"] = self._staging.send(masks, torch.float32)
+            sent = self._vision_inputs.sent(crops, pooling, masks, colours)
+            inputs = self._vision_inputs.made(self._staging.send(sent))
             outputs = {"tokens": self._empty(len(pooling), self._config.connector.output_width)}
             if self._config.point_head is not None:
                 count = len(crops if masks is None else masks) * crops.shape[1]
@@ -162,7 +183,10 @@ class TensorRTRunner:
         Raises:
             EngineError: TensorRT refuses.
         """
-        count = embeddings.shape[1]
+        count, slots = embeddings.shape[1], self._shapes.max_context
+        width = verify_width(count, write_index, slots, self._shapes.fixed_widths)
+        if width is not None and 0 < len(logits_for) <= width:
+            return self._verify(width, embeddings, positions, mask, write_index, logits_for)
         with self._pass(f"{count} tokens"):
             if self._compiles:
                 embeddings, positions, mask = self._rounded_up(embeddings, positions, mask, write_index)
@@ -181,6 +205,36 @@ class TensorRTRunner:
             self._decoder.compiled()
         states = outputs.get("states")
         return StepOutput(outputs["logits"], None if states is None else states[:, :count])
+
+    def _verify(
+        self,
+        width: int,
+        embeddings: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        write_index: int,
+        logits_for: Tensor,
+    ) -> StepOutput:
+        """`decoder` at a fixed width."""
+        count, scored, end = embeddings.shape[1], len(logits_for), write_index + width
+        read = verify_slots(end, self._shapes.max_context)
+        with self._pass(f"{count} tokens"):
+            self._cache.wipe(end)
+            self._fixed.set(width, read, embeddings, mask, positions, write_index, logits_for)
+            self._replay((width, read, self._cache.turn), end)
+            logits = self._fixed.logits[:, :scored].clone()
+            states = None if self._config.point_head is None else self._fixed.states[:, :count].clone()
+        return StepOutput(logits, states)
+
+    def _replay(self, kind: tuple[int, ...], end: int) -> None:
+        """One pass of a kind that comes again, whose tokens end at a slot."""
+        context = self._contexts.get(kind) or self._repeating(kind)
+        self._cache.writes(end)
+        graphs = self.graphs if len(kind) == 2 else self.passes
+        graphs.run(kind, lambda: context.enqueue(self._handle()))
+        self._cache.passed()
+        if self._compiles and kind not in self._recorded:
+            self._recorded[kind] = self._records(context)
 
     def _rounded_up(
         self, embeddings: Tensor, positions: Tensor, mask: Tensor, write_index: int
@@ -205,12 +259,8 @@ class TensorRTRunner:
             self._embedding.copy_(embedding)
             self._slot.fill_(length)
             torch.le(self._columns, self._slot, out=self._mask.view(-1))
-            context = self._contexts.get(kind) or self._decode_context(kind)
-            self._cache.writes(length + 1)
-            self.graphs.run(kind, lambda: context.enqueue(self._handle()))
-            self._cache.passed()
-            if self._compiles and kind not in self._recorded:
-                self._recorded[kind] = self._records(context)
+            self._cache.wipe(length + 1)  # what a verified guess left: it may be of a pass that failed
+            self._replay(kind, length + 1)
             outputs = {name: value.clone() for name, value in self._outputs.items()}
         return StepOutput(outputs["logits"], outputs.get("states"))
 
@@ -224,7 +274,7 @@ class TensorRTRunner:
     def graphs_refused(self) -> str:
         """See `Runtime`."""
         if not self._compiles:
-            return self.graphs.refused or ""
+            return self.graphs.refused or self.passes.refused or ""
         return "" if all(self._recorded.values()) else UNRECORDED
 
     def memory(self) -> dict[str, int]:
@@ -236,17 +286,34 @@ class TensorRTRunner:
             "staging": self._staging.nbytes,
         }
 
-    def _decode_context(self, kind: tuple[int, int]) -> EngineContext:
-        """The context of one width of the mask and one turn of the cache, with everything bound."""
+    def _repeating(self, kind: tuple[int, ...]) -> EngineContext:
+        """The context of one width of the mask and one turn of the cache, with everything bound: of a token, or of a
+        fixed number of them."""
         context = self._decoder.context(self._scratch, repeats=True)
-        inputs = {
-            "embeddings": self._embedding,
-            "positions": self._slot.view(1, 1),
-            "mask": self._mask[..., : kind[0]],
-            "write_index": self._slot,
-            "logits_for": self._first,
-        }
-        context.bind(inputs | self._cache.tensors() | self._outputs)
+        if len(kind) == 2:
+            inputs, outputs = (
+                {
+                    "embeddings": self._embedding,
+                    "positions": self._slot.view(1, 1),
+                    "mask": self._mask[..., : kind[0]],
+                    "write_index": self._slot,
+                    "logits_for": self._first,
+                },
+                self._outputs,
+            )
+        else:
+            width, read, _ = kind
+            inputs = {
+                "embeddings": self._fixed.embeddings[:, :width],
+                "positions": self._fixed.positions[:, :width],
+                "mask": self._fixed.mask(width, read),
+                "write_index": self._fixed.places[:1],
+                "logits_for": self._fixed.scored[:width],
+            }
+            outputs = {"logits": self._fixed.logits[:, :width]}
+            if self._config.point_head is not None:
+                outputs["states"] = self._fixed.states[:, :width]
+        context.bind(inputs | self._cache.tensors() | outputs)
         self._contexts[kind] = context
         self._decoder.compiled()
         return context
@@ -297,66 +364,6 @@ class TensorRTRunner:
             current.wait_stream(self._stream)
 
 
-class CacheBuffers:
-    """Keys and values of every layer, in one allocation that stays where it is.
-
-    An engine that updates in place finds each at one address, going in and coming out. For one that does not, there
-    are two copies: a pass reads the one and writes the other, and then they change roles.
-
-    Attributes:
-        memory: uint8; all of it.
-        turn: Which copy holds the cache; always 0 where there is one.
-    """
-
-    def __init__(
-        self, config: DecoderConfig, slots: int, dtype: torch.dtype, device: torch.device, in_place: bool
-    ) -> None:
-        """Allocates.
-
-        Args:
-            config: The decoder's shape.
-            slots: Of the cache.
-            dtype: Of keys and values.
-            device: Where they are.
-            in_place: Whether the engine updates in place.
-        """
-        names = [f"{part}_{layer}" for layer in range(config.layers) for part in ("key", "value")]
-        shape = (1, config.kv_heads, slots, config.head_dim)
-        size = prod(shape) * dtype.itemsize
-        room = ceil(size / ALIGNMENT) * ALIGNMENT
-        copies = 1 if in_place else 2
-        self.memory = aligned((copies, len(names), room), torch.uint8, device)
-        self.turn, self._names = 0, names
-        self._parts = self.memory[..., :size].view(dtype).unflatten(-1, shape)
-        self._written = 0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What the next pass takes and gives, by the graph's names; each [1, kv_heads, slots, head_dim]."""
-        past, present = self._parts[self.turn], self._parts[self._next]
-        inputs = {f"past_{name}": tensor for name, tensor in zip(self._names, past, strict=True)}
-        return inputs | {f"present_{name}": tensor for name, tensor in zip(self._names, present, strict=True)}
-
-    def writes(self, end: int) -> None:
-        """To be told before every pass, which may fail on its way, at which slot its tokens end."""
-        self._written = max(self._written, end)
-
-    def passed(self) -> None:
-        """To be told of every pass that went through."""
-        self.turn = self._next
-
-    def wipe(self, end: int) -> None:
-        """Clears what earlier prompts left behind slot `end`.
-
-        A masked slot counts 0 times what it holds, which is not 0 where a failed answer left infinities.
-        """
-        self._parts[self.turn, ..., end : self._written, :] = 0
-        self._written = end
-
-    @property
-    def _next(self) -> int:
-        return (self.turn + 1) % len(self._parts)
-
-
 def open_runner(setup: RunnerSetup) -> TensorRTRunner:
     """Engines of TensorRT, on the CUDA device that was named, or else on the first.
 
@@ -369,14 +376,6 @@ def open_runner(setup: RunnerSetup) -> TensorRTRunner:
     return TensorRTRunner(
         vision, decoder, setup.config, setup.shapes, setup.dtype, trt, device, setup.rebuild, setup.home
     )
-
-
-def aligned(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros at an address that TensorRT takes, wherever the allocator puts them."""
-    size = prod(shape) * dtype.itemsize
-    memory = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device=device)
-    start = -memory.data_ptr() % ALIGNMENT
-    return memory[start : start + size].view(dtype).view(shape)
 
 
 def _aligned(value: Tensor) -> Tensor:

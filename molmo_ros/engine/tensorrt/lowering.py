@@ -71,8 +71,11 @@ class _WrittenOut:
 
     def __init__(self, model: onnx.ModelProto, lacking: Set[str]) -> None:
         self._graph, self._lacking = model.graph, lacking
-        # The first input of either graph has the graph's floating-point type.
-        self._type = model.graph.input[0].type.tensor_type.elem_type
+        # The first input of either graph has the graph's floating-point type; patches of 8 bits leave it to the output.
+        first = model.graph.input[0]
+        if first.type.tensor_type.elem_type == TensorProto.UINT8:
+            first = model.graph.output[0]
+        self._type = first.type.tensor_type.elem_type
         self._nodes: list[NodeProto] = []
         self._name = ""
         self._write_out: dict[str, Callable[[NodeProto], str]] = {

@@ -5,7 +5,8 @@
 
 Kernels are chosen for the usual shape: a tower mostly sees as many crops as it may, a decoder mostly takes one token.
 Where they are chosen when an engine is built, a second profile of the same ranges chooses others for prompts, which
-are most of the time to the first point; TensorRT for RTX compiles for the lengths that come.
+are most of the time to the first point; TensorRT for RTX compiles for the lengths that come. Passes over a few tokens
+(`Shapes.fixed_widths`, all of them in the range) take the kernels for single ones: both wait for the weights.
 """
 
 from __future__ import annotations

@@ -78,11 +78,12 @@ class ImageEncoder:
 
 def image_tensors(image: ProcessedImage) -> ImageTensors:
     """A processed image as a runtime takes it: the same memory, as torch tensors."""
-    masks, input_idx, pooling = (
+    masks, input_idx, pooling, colours = (
         None if table is None else torch.from_numpy(table)
-        for table in (image.masks, image.input_idx, image.pooling)
+        for table in (image.masks, image.input_idx, image.pooling, image.colours)
     )
-    return ImageTensors(torch.from_numpy(image.crops), masks, input_idx, pooling, image.single_view)
+    patches = torch.from_numpy(image.patches)
+    return ImageTensors(patches, masks, input_idx, pooling, image.single_view, colours)
 
 
 def milliseconds(**seconds: float) -> dict[str, float]:

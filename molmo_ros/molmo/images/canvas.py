@@ -165,7 +165,7 @@ def take_rows(image: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(span if len(span) == len(lines) else image[lines])
 
 
-def cut(pixels: np.ndarray, top: int, canvas: Canvas, grid: CropGrid, crops: np.ndarray) -> None:
+def cut(pixels: np.ndarray, top: int, canvas: Canvas, grid: CropGrid, patches: np.ndarray) -> None:
     """Copies a canvas's rows, `[n patches, width * 3]`, `top` the first [px], to the crops they belong to.
 
     Args:
@@ -173,11 +173,11 @@ def cut(pixels: np.ndarray, top: int, canvas: Canvas, grid: CropGrid, crops: np.
         top: The first of them [px].
         canvas: What they are of.
         grid: Sizes of a crop.
-        crops: `[crops, patches, patch values]` of all canvases.
+        patches: `[crops, patches, patch values]` of all canvases.
     """
     side, patch = grid.patches, grid.patch_size
     by_patch = pixels.reshape(-1, patch, canvas.width // patch, patch * 3).transpose(0, 2, 1, 3)
-    by_crop = crops.reshape(-1, side, side, patch, patch * 3)
+    by_crop = patches.reshape(-1, side, side, patch, patch * 3)
     first, stop = top // patch, top // patch + len(by_patch)
     rows, columns = canvas.tiling
     for i in range(rows):

@@ -26,8 +26,11 @@ class ProcessedImage:
     """One image, ready for the model. The arrays belong to the caller.
 
     Attributes:
-        crops: float32 `[1 + tiles, patches, patch_size * patch_size * 3]`, normalised, the global view first,
-            tiles and patches row by row; a patch is flattened as (row, column, channel).
+        patches: `[1 + tiles, patches, patch_size * patch_size * 3]`, the global view first, tiles and patches row by
+            row; a patch is flattened as (row, column, channel). Stretched style: uint8, as resized. Padded style:
+            float32, normalised.
+        colours: What normalises uint8 patches: float32 `[2, patch_size * patch_size * 3]`, mean and standard
+            deviation of each value of a patch, of values in 0..1. None where patches are normalised.
         masks: Padded style only: float32 `[1 + tiles, patches]`, see `tiling.patch_coverage`.
         input_idx: Padded style only: int64 `[1 + tiles, pooled cells]`, the image token that each pooled cell is
             added to, counted from the first image token (add 1 for BOS); -100 for cells that are dropped.
@@ -39,10 +42,11 @@ class ProcessedImage:
         high_res_grid: Tokens (rows, columns) of the tiles' mosaic; (0, 0) without tiles.
         tiling: Tiles (rows, columns).
         image_size: (height, width) of the image [px].
-        single_view: Whether `crops[1]` is bit for bit `crops[0]`, so that the vision tower need see only one.
+        single_view: Whether `patches[1]` is bit for bit `patches[0]`, so that the vision tower need see only one.
     """
 
-    crops: np.ndarray
+    patches: np.ndarray
+    colours: np.ndarray | None
     masks: np.ndarray | None
     input_idx: np.ndarray | None
     pooling: np.ndarray | None
@@ -52,6 +56,18 @@ class ProcessedImage:
     tiling: tuple[int, int]
     image_size: tuple[int, int]
     single_view: bool
+
+    @property
+    def crops(self) -> np.ndarray:
+        """`patches`, normalised: float32, made anew at every call where patches are not."""
+        if self.colours is None:
+            return self.patches
+        mean, std = self.colours
+        values = self.patches.astype(np.float32)
+        values /= np.float32(255)
+        values -= mean
+        values /= std
+        return values
 
 
 class ImageProcessor:
@@ -64,6 +80,9 @@ class ImageProcessor:
     def __init__(self, config: ImageProcessorConfig) -> None:
         self.config = config
         self._fill = config.style.filler(config.grid, config.mean, config.std)
+        self._colours: np.ndarray | None = None
+        if config.style.eight_bits:
+            self._colours = np.tile(np.array([config.mean, config.std], np.float32), config.patch_size**2)
 
     def __call__(self, image: np.ndarray) -> ProcessedImage:
         """Processes one image.
@@ -77,13 +96,15 @@ class ImageProcessor:
         """
         plan = self.plan(image)
         grid = self.config.grid
-        crops = np.empty((plan.crops, grid.patches**2, grid.patch_size**2 * 3), np.float32)
-        self._fill(image, plan.canvases, crops)
+        dtype = np.uint8 if self.config.style.eight_bits else np.float32
+        patches = np.empty((plan.crops, grid.patches**2, grid.patch_size**2 * 3), dtype)
+        self._fill(image, plan.canvases, patches)
         single_view = plan.tiling == (1, 1)
         if single_view:
-            crops[1] = crops[0]
+            patches[1] = patches[0]
         return ProcessedImage(
-            crops=crops,
+            patches=patches,
+            colours=_copy(self._colours),
             masks=_copy(plan.tables.masks),
             input_idx=_copy(plan.tables.input_idx),
             pooling=_copy(plan.tables.pooling),

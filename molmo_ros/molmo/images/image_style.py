@@ -16,7 +16,8 @@ from molmo_ros.molmo.images.canvas import Canvas, Placement
 from molmo_ros.molmo.images.tiling import CropGrid
 
 Fill = Callable[[np.ndarray, Sequence[Canvas], np.ndarray], None]
-"""Fills crops, float32 `[crops, patches, patch values]`, with an image, uint8 RGB `[h, w, 3]`, by way of canvases."""
+"""Fills patches `[crops, patches, patch values]` with an image, uint8 RGB `[h, w, 3]`, by way of canvases; see
+`ImageStyle.eight_bits` for their type."""
 Colour = tuple[float, float, float]
 """A value for each channel (RGB)."""
 
@@ -51,6 +52,8 @@ class ImageStyle(ABC):
         processor: The hub's class that does it.
         fewest_crops: Least limit on tiles; 0 where an image may be looked at whole only.
         sampled: Whether it samples between two lines of the image, without antialiasing.
+        eight_bits: Whether resized values are rounded to 8 bits before they are normalised: its patches are uint8 and
+            not normalised yet. Those of others are float32, and normalised.
         released: The released models' constants, by field of `ImageProcessorConfig`.
     """
 
@@ -58,6 +61,7 @@ class ImageStyle(ABC):
     processor: ClassVar[str]
     fewest_crops: ClassVar[int]
     sampled: ClassVar[bool]
+    eight_bits: ClassVar[bool]
     released: ClassVar[Mapping[str, Any]]
 
     def __str__(self) -> str:
@@ -103,4 +107,4 @@ class ImageStyle(ABC):
 
     @abstractmethod
     def filler(self, grid: CropGrid, mean: Colour, std: Colour) -> Fill:
-        """What resizes, normalises and cuts, for crops of these sizes."""
+        """What resizes and cuts, for crops of these sizes, and normalises where patches are float32."""

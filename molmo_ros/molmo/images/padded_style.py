@@ -28,6 +28,7 @@ class PaddedStyle(ImageStyle):
     processor = "MolmoImageProcessor"
     fewest_crops = 1
     sampled = False
+    eight_bits = False
     released = {
         "crop_size": 336,
         "max_crops": 12,
@@ -87,7 +88,7 @@ PADDED = PaddedStyle()
 
 
 def _fill(
-    grid: CropGrid, offset: np.ndarray, image: np.ndarray, canvases: Sequence[Canvas], crops: np.ndarray
+    grid: CropGrid, offset: np.ndarray, image: np.ndarray, canvases: Sequence[Canvas], patches: np.ndarray
 ) -> None:
     """Resized in float and normalised; padding is black before normalisation.
 
@@ -97,7 +98,7 @@ def _fill(
         row = np.tile(offset, canvas.width)
         for band, pixels in resized_bands(image, canvas):
             pixels += row
-            cut(pixels, band.top, canvas, grid, crops)
+            cut(pixels, band.top, canvas, grid, patches)
 
 
 def fit_inside(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[slice, slice]:

@@ -36,6 +36,7 @@ class StretchedStyle(ImageStyle):
     processor = "Molmo2ImageProcessor"
     fewest_crops = 0
     sampled = True
+    eight_bits = True
     released = {"crop_size": 378}
 
     def check(self, grid: CropGrid) -> None:
@@ -64,27 +65,16 @@ class StretchedStyle(ImageStyle):
         return CropTables(pooling=pooling_table(tiling, grid), mosaic=mosaic_patches(tiling, grid))
 
     def filler(self, grid: CropGrid, mean: Colour, std: Colour) -> Fill:
-        values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
-        normalised: np.ndarray = (values - np.array(mean, np.float32)) / np.array(std, np.float32)
-        alike = len(set(zip(mean, std, strict=True))) == 1
-        table = np.ascontiguousarray(normalised[:, :1] if alike else normalised).reshape(1, 256, -1)
-        return partial(_fill, grid, table)
+        return partial(_fill, grid)
 
 
 STRETCHED = StretchedStyle()
 
 
-def _fill(
-    grid: CropGrid, normalised: np.ndarray, image: np.ndarray, canvases: Sequence[Canvas], crops: np.ndarray
-) -> None:
-    """Resized, rounded to 8 bits, and normalised through a table of 256 values, `[1, 256, channels]`."""
-    patches = np.empty(crops.shape, np.uint8)
+def _fill(grid: CropGrid, image: np.ndarray, canvases: Sequence[Canvas], patches: np.ndarray) -> None:
+    """Resized and rounded to 8 bits."""
     for canvas in canvases:
         cut(_round(image, canvas).reshape(canvas.height, -1), 0, canvas, grid, patches)
-    used = sum(rows * columns for rows, columns in (canvas.tiling for canvas in canvases))
-    channels = normalised.shape[2]
-    pixels = (used * crops.shape[1], crops.shape[2] // channels, channels)
-    cv2.LUT(patches[:used].reshape(pixels), normalised, dst=crops[:used].reshape(pixels))
 
 
 def _sample(image: np.ndarray, canvas: Canvas) -> Iterator[tuple[Band, np.ndarray]]:

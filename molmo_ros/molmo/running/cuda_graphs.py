@@ -8,6 +8,7 @@ A token is hundreds of small kernels, and starting them one by one can take long
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -43,7 +44,7 @@ class CudaGraphs(Generic[Result]):
             RuntimeError: The device is lost.
         """
         self.refused = f"{device.type} has no CUDA graphs" if device.type != "cuda" else refused
-        self._device = device
+        self._device, self._what = device, "tokens are decoded"
         self._recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, Result]] = {}
         if self.refused is None:
             self._aside = torch.cuda.Stream(device)
@@ -72,6 +73,16 @@ class CudaGraphs(Generic[Result]):
         graph, result = self._recorded[kind]
         graph.replay()
         return result
+
+    def beside(self, what: str) -> CudaGraphs[Result]:
+        """For other steps, in the same working memory; where those cannot be recorded these still can, and are.
+
+        Args:
+            what: They do, for the log.
+        """
+        other = copy.copy(self)
+        other._recorded, other._what = {}, what
+        return other
 
     def forget(self) -> None:
         """Drops all recordings, and the memory that they hold, as before what they read and write moves."""
@@ -127,4 +138,4 @@ class CudaGraphs(Generic[Result]):
     def _refuse(self, reason: str) -> None:
         self.refused = reason
         self._recorded.clear()
-        LOG.warning("tokens are decoded kernel by kernel, which is slower: %s", reason)
+        LOG.warning("%s kernel by kernel, which is slower: %s", self._what, reason)

@@ -26,11 +26,13 @@ class ImageTensors(NamedTuple):
     """One image as its processor made it, in memory of the host; `ProcessedImage` says what the arrays mean.
 
     Attributes:
-        crops: float32 [n, patches, patch_values].
+        crops: [n, patches, patch_values]: uint8, to be normalised with `colours`; or of any floating-point type, and
+            normalised.
         masks: float32 [n, patches], or None.
         input_idx: int64 [n, tokens per crop], or None.
         pooling: int64 [n_tokens, slots], or None.
         single_view: Whether all crops are one picture.
+        colours: float32 [2, patch_values], or None.
     """
 
     crops: Tensor
@@ -38,6 +40,7 @@ class ImageTensors(NamedTuple):
     input_idx: Tensor | None = None
     pooling: Tensor | None = None
     single_view: bool = False
+    colours: Tensor | None = None
 
 
 class StepOutput(NamedTuple):

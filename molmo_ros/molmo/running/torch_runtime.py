@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import ImageFeatures, MolmoModel
+from molmo_ros.molmo.running.colours import normalise
 from molmo_ros.molmo.running.runtime import Cache, ForkGuard, ImageTensors, StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import StaticDecode
@@ -50,15 +51,16 @@ class TorchRuntime:
             return ""
         if self.static is None:
             return "which experts work on a token goes through the host"
-        return self.static.graphs.refused or ""
+        return self.static.graphs.refused or self.static.passes.refused or ""
 
     def encode_image(self, image: ImageTensors) -> ImageFeatures:
         """See `Runtime`."""
         self._check_process()
-        crops = self._staging.send(image.crops, self.dtype)
-        tables = {"masks": image.masks, "input_idx": image.input_idx, "pooling": image.pooling}
-        on_device = {name: None if table is None else table.to(self.device) for name, table in tables.items()}
-        features = self.model.image_features(crops, single_view=image.single_view, **on_device)
+        given = image._asdict() | {"crops": image.crops[:1] if image.single_view else image.crops}
+        sent = self._staging.send({name: value for name, value in given.items() if isinstance(value, Tensor)})
+        crops = normalise(sent.pop("crops"), sent.pop("colours", None)).to(self.dtype)
+        crops = crops.expand(len(image.crops), -1, -1) if image.single_view else crops
+        features = self.model.image_features(crops, single_view=image.single_view, **sent)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return features
@@ -87,11 +89,13 @@ class TorchRuntime:
         """See `Runtime`."""
         self._check_process()
         assert isinstance(cache, KVCache), "a cache goes back to the runtime that it came from"
-        if self.static is not None:
-            self.static.check(cache)
         if positions is None:
             end = cache.length + embeddings.shape[1]
             positions = torch.arange(cache.length, end, dtype=torch.int64, device=self.device).unsqueeze(0)
+        if self.static is not None:
+            verified = self.static.verify(embeddings, mask, cache, positions, logits_for)
+            if verified is not None:
+                return verified
         chosen = slice(-1, None) if logits_for is None else logits_for
         output = self.model.decoder(embeddings, positions, mask, cache, chosen)
         if self.static is not None:

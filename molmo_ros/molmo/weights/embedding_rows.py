@@ -53,12 +53,16 @@ class EmbeddingRows:
             IndexError: There is no such token.
         """
         tokens, places = np.unique(ids.cpu().numpy(), return_inverse=True)
-        rows = self._staging.send(self._read(tokens.tolist()))
+        rows = self._sent(tokens.tolist())
         return functional.embedding(torch.from_numpy(places.reshape(ids.shape)).to(self._device), rows)
 
     def row(self, token: int) -> Tensor:
         """The embedding [1, 1, width] of one id; raises what a call does."""
-        return self._staging.send(self._read([token])).view(1, 1, -1)
+        return self._sent([token]).view(1, 1, -1)
+
+    def _sent(self, tokens: Sequence[int]) -> Tensor:
+        """Their rows [tokens, width], on the device."""
+        return self._staging.send({"rows": self._read(tokens)})["rows"]
 
     def _read(self, tokens: Sequence[int]) -> Tensor:
         """Their rows [tokens, width], in memory of the host."""

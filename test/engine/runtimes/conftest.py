@@ -29,6 +29,7 @@ from onnx import TensorProto
 KINDS = {
     TensorProto.FLOAT: ("FLOAT", np.float32),
     TensorProto.FLOAT16: ("HALF", np.float16),
+    TensorProto.UINT8: ("UINT8", np.uint8),
     TensorProto.INT64: ("INT64", np.int64),
     TensorProto.BOOL: ("BOOL", np.bool_),
 }

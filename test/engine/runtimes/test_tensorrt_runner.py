@@ -11,9 +11,11 @@ from molmo_ros.engine.errors import EngineError, EngineMismatchError
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
+from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.reference.tolerance import agree
+from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS, verify_width
 from molmo_ros.molmo.running.runtime import ImageTensors, StepOutput
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
@@ -134,14 +136,14 @@ def test_the_vision_side_is_torchs(exported, fake_tensorrt):
 @torch.inference_mode()
 @pytest.mark.parametrize("profiles", [1, 2])
 def test_passes_of_several_tokens_take_the_kernels_for_prompts(exported, fake_tensorrt, profiles):
-    """Where an engine has them; tokens one by one, and the vision side, have the first profile's."""
+    """Where an engine has them; tokens one by one or a few at a time, and the vision side, have the first profile's."""
     trt = fake_tensorrt()
     trt.prompt_profile = profiles - 1
     both = Both(exported("molmo2-4b-tiny"), trt)
-    counts = (20, 1, 1, 5, 1, 3)
+    counts = (20, 1, 1, 5, 1, 3, 65)
     for count in counts:
         both.step(count)
-    assert trt.profiles == [profiles - 1 if count > 1 else 0 for count in counts]
+    assert trt.profiles == [profiles - 1 if count in (20, 65) else 0 for count in counts]
 
 
 @torch.inference_mode()
@@ -264,3 +266,75 @@ def test_images_of_the_host_may_be_of_any_float(exported, fake_tensorrt):
     image = ImageTensors(torch.from_numpy(crops), pooling=torch.arange(8).view(2, 4))
     found = ours.encode_image(image).tokens
     assert torch.equal(found, ours.encode_image(image._replace(crops=image.crops.float())).tokens)
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["molmo2-4b-tiny", "molmopoint-8b-tiny"])
+@torch.inference_mode()
+def test_passes_over_a_few_tokens_are_torchs(exported, fake_tensorrt, name, kind):
+    """Each sees some of what is there; at fixed widths, each with one context that serves again, and turn by turn."""
+    trt = fake_tensorrt(kind)
+    both = Both(exported(name), trt)
+    both.step(20)
+    contexts = trt.engines[1]._contexts
+    before, met = len(contexts), set()
+    for number, count in enumerate((3, 5, 4, 16, 2, 7, 33, 64, 30, 3)):
+        start = both.caches[0].length
+        x = torch.randn(1, count, both.config.decoder.width, generator=both.generator)
+        sees = torch.rand(1, 1, count, start + count, generator=both.generator) < 0.5
+        sees[..., start:] = sees[..., start:].tril() | torch.eye(count, dtype=torch.bool)
+        positions = torch.randint(0, 300, (1, count), generator=both.generator)
+        scored = torch.randperm(count, generator=both.generator)[:5]
+        found, expected = (
+            one.prefill(x, sees, cache, positions=positions, logits_for=scored)
+            for one, cache in zip(both.runtimes, both.caches, strict=True)
+        )
+        assert found.logits.shape == expected.logits.shape and agree(found.logits, expected.logits)
+        if both.config.point_head is not None:
+            assert found.states.shape == expected.states.shape and agree(found.states, expected.states)
+        met.add((verify_width(count, start, CONTEXT), both.runtimes[0].runner._cache.turn))
+        for cache in both.caches:
+            cache.truncate(start + 1)
+        for _ in range(1 + number // 5):
+            both.step(1)
+    tokens = 2 if kind == "legacy" else 1  # contexts of one token
+    assert len(contexts) == before + len(met) + tokens
+    assert {width for width, _ in met} == set(VERIFY_WIDTHS)
+
+
+@torch.inference_mode()
+def test_passes_over_a_few_tokens_are_replayed(exported, fake_tensorrt, cuda):
+    with cuda.left_out():
+        model = exported("molmo2-4b-tiny")
+        x = torch.randn(1, 40, model.config.decoder.width, generator=torch.Generator().manual_seed(0))
+        mask, later = torch.ones(1, 1, 20, 20).tril().bool(), torch.ones(1, 1, 6, 26).tril(20).bool()
+        plain = TorchRuntime(model.model)
+        cache = plain.cache(100)
+        plain.prefill(x[:, :20], mask, cache)
+        expected = plain.prefill(x[:, 20:26], later, cache, logits_for=torch.arange(6)).logits
+    trt = fake_tensorrt()
+    trt.cuda = cuda
+    plans = [str(model.folder / name).encode() for name in ("vision.onnx", "decoder.onnx")]
+    one = TensorRTRunner(*plans, model.config, shapes(), torch.float32, trt, torch.device("cuda"))
+    engine = EngineRuntime(model.config, shapes(), one, model.model.decoder.embedding, None)
+    cache = engine.cache(100)
+    engine.prefill(x[:, :20], mask, cache)
+    recordings = cuda.recordings
+    for _ in range(3):
+        cache.truncate(20)
+        assert agree(engine.prefill(x[:, 20:26], later, cache, logits_for=torch.arange(6)).logits, expected)
+    assert (cuda.recordings, cuda.replays) == (recordings + 1, 3 + 1) and engine.graphs_refused() == ""
+
+
+@pytest.mark.parametrize(
+    "prompt, logits, widths", [(1536, 64, (4, 8, 16, 32, 64)), (40, 64, (4, 8, 16, 32)), (64, 3, ())]
+)
+def test_widths_that_an_engine_takes(exported, prompt, logits, widths):
+    """Every one of them is in the range that it is built for."""
+    limits = shapes(max_prompt=prompt, max_logits=logits)
+    assert limits.fixed_widths == widths
+    profile = decoder_profile(exported("molmo2-4b-tiny").config, limits)
+    for width in widths:
+        for name, axis in (("embeddings", 1), ("positions", 1), ("mask", 2), ("logits_for", 0)):
+            least, _, most = profile[name]
+            assert least[axis] <= width <= most[axis]

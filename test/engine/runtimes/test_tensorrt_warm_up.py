@@ -12,6 +12,7 @@ from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.pipeline import Molmo
+from molmo_ros.molmo.running.fixed_pass import verify_kinds
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.warm_up import warm_up
@@ -58,7 +59,7 @@ def test_nothing_is_left_to_the_first_query(exported, fake_tensorrt, cuda, kind)
     fresh = counts()
     warm_up(molmo)
     warm = counts()
-    widths = SHAPES.max_context // WIDTH_STEP
+    widths = SHAPES.max_context // WIDTH_STEP + len(verify_kinds(SHAPES.max_context))
     assert warm[0] == [1, 1 + widths * (2 if kind == "legacy" else 1)] and fresh[0] == [1, 1]
     assert warm[1] == (2 + widths if kind == "rtx" else 0)
     replayed = cuda.replays

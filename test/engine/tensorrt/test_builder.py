@@ -45,7 +45,7 @@ def graphs(request, exported, tmp_path_factory):
     one, folder = exported("tiny"), tmp_path_factory.mktemp("tiny16")
     shapes = Shapes.of(one.config, read_image_processing(one.checkpoint), None, None)
     read = one.model.state_dict().__getitem__
-    export_graphs(folder, one.config, shapes.max_context, request.param, read)
+    export_graphs(folder, one.config, shapes.max_context, request.param, read, eight_bits=True)
     return {
         part: BuildRequest(
             graph=folder / f"{part}.onnx",
