@@ -11,7 +11,7 @@ from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.remote.outgoing_picture import LOSSLESS
 from molmo_ros.remote.remote_molmo import PATIENCE, RemoteMolmo
-from molmo_ros.remote.served_model import served_model
+from molmo_ros.remote.served_model import ServedModel, served_model
 from molmo_ros.remote.server_address import ServerAddress
 from molmo_ros.remote.server_error import ServerError, Trouble
 from molmo_ros.remote.server_link import ServerLink
@@ -50,8 +50,7 @@ def remote_molmo(
     address = ServerAddress.of(server, certificate)
     link = ServerLink(address)
     try:
-        listing = link.start(link.get("models", LISTING)).result(LISTING + 1)
-        served = served_model(listing, address.base, model, family)
+        served = link.start(find_model(link, model, family)).result(LISTING + 1)
     except LateError:
         link.close()
         raise ServerError(Trouble.SILENT, f"{address.base} does not answer") from None
@@ -61,6 +60,26 @@ def remote_molmo(
     record = ServerRecord(address.base)
     record.is_up(served.name)
     return RemoteMolmo(link, served, record, patience=patience, jpeg_quality=jpeg_quality)
+
+
+async def find_model(link: ServerLink, name: str = "", family: str = "") -> ServedModel:
+    """The model that is to be asked, by the server's list of models.
+
+    Args:
+        link: To the server.
+        name: See `served_model`; with a name, a server need not have such a list.
+        family: See `served_model`.
+
+    Raises:
+        ServerError: See `served_model`, or the server does not answer.
+    """
+    try:
+        listing = await link.get("models", LISTING)
+    except ServerError as error:
+        if not name or error.trouble not in (Trouble.UNKNOWN, Trouble.FAILED):
+            raise
+        listing = {"data": []}
+    return served_model(listing, link.address.base, name, family)
 
 
 def check_settings(family: str, patience: float, jpeg_quality: int) -> None:

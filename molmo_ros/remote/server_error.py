@@ -26,7 +26,9 @@ class Trouble(Enum):
     BUSY = "busy"
     """It says that it has too much to do: 429, or 503 with the time to come again."""
     REFUSED = "refused"
-    """It knows no such key, address or model: asking again will not help until somebody has changed something."""
+    """It wants another key, or is no server of this kind: nothing helps until somebody has changed something."""
+    UNKNOWN = "unknown"
+    """It knows no such path or model; the same holds."""
     REQUEST = "request"
     """It does not take this one request; others it may."""
     LIBRARY = "library"
@@ -54,4 +56,4 @@ class ServerError(MolmoError):
     @property
     def is_lasting(self) -> bool:
         """Whether somebody has to change something."""
-        return self.trouble in (Trouble.REFUSED, Trouble.LIBRARY)
+        return self.trouble in (Trouble.REFUSED, Trouble.UNKNOWN, Trouble.LIBRARY)

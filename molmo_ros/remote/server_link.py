@@ -263,7 +263,7 @@ class ServerLink:
             return self._error(Trouble.FAILED, f"has failed ({code}){said}")
         if code in (404, 405):
             return self._error(
-                Trouble.REFUSED, f"knows no such model or address ({code}){said}; {_WRONG_PATH}"
+                Trouble.UNKNOWN, f"knows no such model or address ({code}){said}; {_WRONG_PATH}"
             )
         return self._error(Trouble.REQUEST, f"does not take the request ({code}){said}")
 
