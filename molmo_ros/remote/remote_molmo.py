@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from molmo_ros.molmo.answer import Answer, Asked
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.errors import MolmoError, PromptError
-from molmo_ros.molmo.families.wording import About
+from molmo_ros.molmo.families.wording import Wording
 from molmo_ros.molmo.images.crop_budget import CropChoice
 from molmo_ros.molmo.prompts.clean_text import clean_text
-from molmo_ros.molmo.prompts.prompt_text import count_prompt, describe_prompt, point_prompt
-from molmo_ros.molmo.running.generation import GenerateOptions
+from molmo_ros.molmo.prompts.prompt_text import count_prompt, point_prompt
+from molmo_ros.remote.asked_by_words import AskedByWords, Outcomes
 from molmo_ros.remote.completion_request import completion_request
 from molmo_ros.remote.exchange import Exchange, RemoteOutcome
 from molmo_ros.remote.outgoing_picture import LOSSLESS, OutgoingPicture, outgoing_picture
@@ -30,21 +30,16 @@ from molmo_ros.remote.served_model import ServedModel
 from molmo_ros.remote.server_link import ServerLink
 from molmo_ros.remote.server_state import ServerRecord, ServerState
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from molmo_ros.molmo.answers.answer_stream import QueryArguments
-
 PATIENCE = 10.0
 """How long a server may say nothing [s], unless told otherwise."""
 MOST_CROPS = 1000
 LONGEST_TEXT = 100_000
 """Characters of a question."""
-SentImages = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...] | OutgoingPicture
+SentImages = np.ndarray | Sequence[np.ndarray] | OutgoingPicture
 """What a question is about: pictures, or what was made ready before."""
 
 
-class RemoteMolmo:
+class RemoteMolmo(AskedByWords):
     """A model that a server runs. Needs neither weights nor torch.
 
     From any thread, one question or several at a time::
@@ -82,6 +77,11 @@ class RemoteMolmo:
         self._patience, self._quality = patience, jpeg_quality
         self._max_crops: int | None = None
         self._latency_target: float | None = None
+
+    @property
+    def wording(self) -> Wording:
+        """See `AskedByWords`."""
+        return self.model.family.prompt.wording
 
     def state(self) -> ServerState:
         """What is known of the server."""
@@ -135,56 +135,12 @@ class RemoteMolmo:
             )
         return outgoing_picture(pictures, self._quality, view)
 
-    def point(
-        self, image: SentImages, label: str | Sequence[str], **limits: Unpack[QueryArguments]
-    ) -> Answer:
-        """See `Molmo.point`."""
-        return self._one(image, self._about(image, Asked.POINTS, label), limits)
-
-    def count(
-        self, image: SentImages, label: str | Sequence[str], **limits: Unpack[QueryArguments]
-    ) -> Answer:
-        """See `Molmo.count`."""
-        return self._one(image, self._about(image, Asked.COUNT, label), limits)
-
-    def describe(self, image: SentImages, **limits: Unpack[QueryArguments]) -> Answer:
-        """See `Molmo.describe`."""
-        picture = self._picture(image)
-        text = describe_prompt(self.model.family.prompt.wording, picture.about)
-        return self._one(picture, ImageQuery(text, Asked.WORDS), limits)
-
-    def ask(self, image: SentImages, question: str, **limits: Unpack[QueryArguments]) -> Answer:
-        """See `Molmo.ask`."""
-        return self._one(image, ImageQuery(question, Asked.WORDS), limits)
-
-    def query(self, image: SentImages, text: str, **limits: Unpack[QueryArguments]) -> Answer:
-        """See `Molmo.query`."""
-        return self._one(image, ImageQuery(text, Asked.ANYTHING), limits)
-
-    def query_many(
-        self,
-        image: SentImages,
-        texts: Sequence[str],
-        *,
-        options: GenerateOptions | None = None,
-        cancel: Any = None,
-    ) -> list[Answer]:
-        """See `Molmo.query_many`: all of them are sent at once.
-
-        Raises:
-            PromptError: `texts` is a single text, or none.
-        """
-        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
-            raise PromptError(f"texts is {texts!r:.80}; query_many takes a list of texts")
-        queries = [ImageQuery(text, options=options, cancel=cancel) for text in texts]
-        return [_raised(outcome) for outcome in self.answers(image, queries)]
-
     def answers(
         self,
         image: SentImages,
         queries: Sequence[ImageQuery],
         on_answer: Callable[[int, RemoteOutcome], None] | None = None,
-    ) -> list[RemoteOutcome]:
+    ) -> Outcomes:
         """Asks several questions about one image at once, each in a request of its own; see `Molmo.answers`.
 
         Everything that is given back or called is so in this thread.
@@ -200,7 +156,7 @@ class RemoteMolmo:
         queries: Sequence[ImageQuery],
         on_answer: Callable[[int, RemoteOutcome], None] | None = None,
         share: float = 1.0,
-    ) -> list[RemoteOutcome]:
+    ) -> Outcomes:
         """As `answers`.
 
         Args:
@@ -220,24 +176,8 @@ class RemoteMolmo:
             exchange.ask(number, query, partial(self._body, picture, query))
         return exchange.wait()
 
-    def _about(self, image: SentImages, asked: Asked, label: str | Sequence[str]) -> ImageQuery:
-        """A question about what a label names, or about several of them together."""
-        if isinstance(label, str) and label.strip():
-            return ImageQuery("", asked, label.strip())
-        several = (
-            not isinstance(image, OutgoingPicture) and isinstance(image, (list, tuple)) and len(image) > 1
-        )
-        about: About = (
-            image.about if isinstance(image, OutgoingPicture) else ("images" if several else "image")
-        )
-        return ImageQuery(_WORDS[asked](label, self.model.family.prompt.wording, about), asked)
-
     def _picture(self, image: SentImages) -> OutgoingPicture:
         return image if isinstance(image, OutgoingPicture) else self.encode(image)
-
-    def _one(self, image: SentImages, query: ImageQuery, limits: QueryArguments) -> Answer:
-        (outcome,) = self.answers(image, [replace(query, **limits)])
-        return _raised(outcome)
 
     def _body(self, picture: OutgoingPicture, query: ImageQuery, max_tokens: int) -> bytes:
         """What is sent for a query.
@@ -256,7 +196,7 @@ class RemoteMolmo:
             if self._max_crops:
                 own["max_crops"] = self._max_crops
         elif not text and query.asked in _WORDS:
-            text = _WORDS[query.asked](query.label, self.model.family.prompt.wording, picture.about)
+            text = _WORDS[query.asked](query.label, self.wording, picture.about)
         if not isinstance(text, str):
             raise PromptError(f"the query is {text!r:.80}; it must be text")
         text = clean_text(text)
@@ -288,9 +228,3 @@ class RemoteMolmo:
 
 _WORDS = {Asked.POINTS: point_prompt, Asked.COUNT: count_prompt}
 _KINDS = {Asked.POINTS: "point", Asked.COUNT: "count"}
-
-
-def _raised(outcome: RemoteOutcome) -> Answer:
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome

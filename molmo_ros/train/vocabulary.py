@@ -141,7 +141,11 @@ def write_tokenizer(folder: Path) -> None:
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-    ends = {"bos_token_id": ids["<|im_end|>"], "eos_token_id": ids["<|im_end|>"], "pad_token_id": ids["<|endoftext|>"]}
+    ends = {
+        "bos_token_id": ids["<|im_end|>"],
+        "eos_token_id": ids["<|im_end|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+    }
     settings = {**ends, "do_sample": False}
     (folder / "generation_config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
