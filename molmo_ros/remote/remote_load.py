@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as LateError
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from molmo_ros.molmo.errors import MolmoError
@@ -140,3 +140,28 @@ def _find(link: ServerLink, watch: ServerWatch) -> None:
     except LateError:
         finding.cancel()
         raise ServerError(Trouble.SILENT, f"{link.address.base} does not answer") from None
+
+
+def open_remote(
+    choice: RemoteChoice,
+    fallback: str = "",
+    load_fallback: Callable[[], LocalModel] | None = None,
+    *,
+    waits: bool = False,
+    log: Callable[[str], None] = lambda text: None,
+) -> RemoteMolmo | FallbackMolmo:
+    """A model behind a server, with or without another one that answers while the server is away.
+
+    Args:
+        choice: The server.
+        fallback: The other model, for people; "" for none.
+        load_fallback: Loads it.
+        waits: Whether a server that is away now is waited for, also where there is no other model.
+        log: Told if the server is away.
+
+    Raises:
+        ServerError, MolmoError: See `remote_molmo` and `fallback_molmo`.
+    """
+    if fallback or waits:
+        return fallback_molmo(choice, load_fallback if fallback else None, fallback, log)
+    return remote_molmo(**{field.name: getattr(choice, field.name) for field in fields(choice)})
