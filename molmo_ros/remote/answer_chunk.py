@@ -13,7 +13,7 @@ from typing import Any
 
 from molmo_ros.remote.server_error import ServerError, Trouble
 
-LONGEST_LINE = 8 << 20
+LONGEST_LINE = 1 << 20
 """Bytes of one event."""
 LONGEST_STREAM = 256 << 20
 """Bytes of all events of one answer: twenty candidates for each of several thousand tokens take some tens of them."""
@@ -67,7 +67,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self.done = False
-        self._rest, self._read = b"", 0
+        self._rest, self._read = bytearray(), 0
 
     def feed(self, data: bytes) -> Iterator[AnswerChunk]:
         """Takes the next bytes.
@@ -76,8 +76,11 @@ class EventReader:
             ServerError: They are no such events.
         """
         self._read += len(data)
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
+        self._rest += data
+        lines: list[bytes] = []
+        if b"\n" in data:
+            whole, _, rest = self._rest.rpartition(b"\n")
+            lines, self._rest = bytes(whole).split(b"\n"), rest
         if len(self._rest) > LONGEST_LINE or self._read > LONGEST_STREAM:
             raise nonsense(f"sends more than an answer takes ({self._read / 1e6:.0f} MB and no end)")
         for line in lines:
@@ -85,7 +88,7 @@ class EventReader:
 
     def finish(self) -> Iterator[AnswerChunk]:
         """The connection has ended; its last line may lack an end."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = bytes(self._rest), bytearray()
         yield from self._line(rest.rstrip(b"\r"))
 
     def _line(self, line: bytes) -> Iterator[AnswerChunk]:

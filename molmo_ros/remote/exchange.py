@@ -109,8 +109,9 @@ class Exchange:
                     self._take(query, event)
                 self._look()
         finally:  # also where a callback of the caller has raised
-            for future in self._asked.values():
-                future.cancel()
+            for query, future in self._asked.items():
+                if not query.over:
+                    future.cancel()
         return [self._outcomes[number] for number in sorted(self._outcomes)]
 
     # In the link's thread.
@@ -124,27 +125,30 @@ class Exchange:
             begun = True
             events.put((asked, chunk))
 
-        end = _End()
-        while True:
+        ended = False
+
+        def end(error: Exception | None = None) -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                events.put((asked, _End(error)))
+
+        while not ended:
             try:
-                await self._link.ask(body, take)
-                break
+                await self._link.ask(body, take, end)
             except ServerError as error:
                 pause = self._pause(error, asked)
                 if begun or (
                     pause is None and not (error.trouble is Trouble.REQUEST and tokens > ANSWER_TOKENS)
                 ):
-                    end = _End(error)
-                    break
-                if pause is None:  # servers refuse more tokens than the context has left beside the picture
+                    end(error)
+                elif pause is None:  # servers refuse more tokens than the context has left beside the picture
                     tokens = asked.wanted = ANSWER_TOKENS
                     body = body_of(tokens)
                 else:
                     await asyncio.sleep(pause)
             except Exception as error:  # nobody waits for ever for what nobody foresaw
-                end = _End(error)
-                break
-        events.put((asked, end))
+                end(error)
 
     def _pause(self, error: ServerError, asked: RemoteQuery) -> float | None:
         """How long to wait before a busy server is asked again [s]; None where it is not worth it."""
@@ -164,6 +168,7 @@ class Exchange:
         try:
             if isinstance(event, AnswerChunk):
                 if query.take(event):
+                    self._asked[query].cancel()
                     self._end(query, query.answer(StopReason.SATISFIED))
             elif event.error is not None:
                 self._fail(query, event.error)
@@ -179,6 +184,7 @@ class Exchange:
             if stop is not None:
                 # A server that has said nothing until the limit has shown that it does not answer.
                 mute = stop is StopReason.TIME_LIMIT and not query.has_begun
+                self._asked[query].cancel()
                 self._end(query, query.answer(stop), mute=mute)
             elif query.silence() > self._longest_silence(query):
                 what = (
@@ -198,7 +204,7 @@ class Exchange:
         return self._patience if limit is None else min(self._patience, self._share * limit)
 
     def _end(self, query: RemoteQuery, answer: Answer, mute: bool = False) -> None:
-        self._stop(query)
+        query.over = True
         if mute:
             self._record.owes()
             self._record.is_down(f"{self._link.address.base} said nothing within a query's time limit")
@@ -207,15 +213,12 @@ class Exchange:
         self._ended(query.number, self.finish(answer))
 
     def _fail(self, query: RemoteQuery, error: Exception) -> None:
-        self._stop(query)
+        query.over = True
+        self._asked[query].cancel()
         self._record.owes()
         if not isinstance(error, ServerError) or error.server_is_down:
             self._record.is_down(str(error))
         self._ended(query.number, error)
-
-    def _stop(self, query: RemoteQuery) -> None:
-        query.over = True
-        self._asked[query].cancel()
 
     def _ended(self, number: int, outcome: RemoteOutcome) -> None:
         self._outcomes[number] = outcome

@@ -102,7 +102,8 @@ class RemoteQuery:
             self._heard = time.monotonic()
             if self._first is None:
                 self._first = self._heard
-        self._tokens = chunk.tokens if chunk.tokens is not None else self._tokens + len(chunk.chances or ())
+        tokens = self._tokens + len(chunk.chances or ()) if chunk.tokens is None else chunk.tokens
+        self._tokens = min(tokens, self.wanted)
         self._finish = chunk.finish or self._finish
         if chunk.own is not None:
             self._take_own(chunk.own)
@@ -139,9 +140,8 @@ class RemoteQuery:
                 stop = StopReason.MAX_NEW_TOKENS if full else StopReason.CONTEXT
         now = time.monotonic()
         first = now if self._first is None else self._first
-        generation = Generation(
-            (), stop, prefill_ms=(first - self._started) * 1e3, decode_ms=(now - first) * 1e3
-        )
+        ids = (-1,) * self._tokens  # which they are is not told
+        generation = Generation(ids, stop, (first - self._started) * 1e3, (now - first) * 1e3)
         timing = {
             "preprocess": 0.0,
             "vision": 0.0,
@@ -151,7 +151,6 @@ class RemoteQuery:
         timing["total"] = (now - self._started) * 1e3
         parsed = self._stream.finish(stop is StopReason.EOS)
         answer = finished_answer(self._stream, parsed, generation, self.query.asked, timing, None)
-        answer = replace(answer, tokens=self._tokens)
         if self._own is not None:
             return self._own.over(answer, self.query.asked)
         return replace(answer, points=tuple(self._own_points)) if self._model.is_own else answer

@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
+import ssl
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +36,13 @@ CONNECT = 3.0
 IDLE = 4.0
 """Connections that nobody has used for so long are closed [s]: most servers close theirs after five."""
 CONNECTIONS = 64
-LONGEST_BODY = 4 << 20
-"""Bytes of an answer in one piece, and of a list of models."""
+LONGEST_ANSWER = 16 << 20
+"""Bytes of an answer in one piece."""
+LONGEST_LIST = 4 << 20
+"""Bytes of a list of models."""
 LONGEST_ERROR = 64 << 10
+AFTERWARDS = 1.0
+"""How long the end of a connection's answer may come after the answer's own [s]."""
 LONGEST_WAIT = 3600.0
 """Limit of what is limited by who asks [s]."""
 LOG = logging.getLogger(__name__)
@@ -136,7 +142,7 @@ class ServerLink:
         async with self._answered(
             self._client.build_request("GET", f"{self.address.base}/{path}")
         ) as response:
-            body = await self._body(response, LONGEST_BODY)
+            body = await self._body(response, LONGEST_LIST)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -144,27 +150,31 @@ class ServerLink:
                 Trouble.NONSENSE, f"answers {path} with {_kind(response)} that is no JSON; {_WRONG_PATH}"
             ) from None
 
-    async def ask(self, body: bytes, take: Callable[[AnswerChunk], None]) -> None:
+    async def ask(
+        self, body: bytes, take: Callable[[AnswerChunk], None], end: Callable[[], None] = lambda: None
+    ) -> None:
         """Asks for a chat completion.
 
         Args:
             body: See `completion_request`.
             take: Called with each piece, in the loop's thread.
+            end: Called there once the answer is whole; what the server sends after that is read for a moment, so that
+                the connection can be used again.
 
         Raises:
             ServerError: There is no answer, or only half of one.
         """
         try:
-            await self._ask(body, take)
+            await self._ask(body, take, end)
         except _NotBegun as old:
             # Mostly a kept connection that the server closed just then.
             LOG.debug("asking %s again: %s", self.address.base, old)
             try:
-                await self._ask(body, take)
+                await self._ask(body, take, end)
             except _NotBegun as again:
                 raise ServerError(again.trouble, str(again)) from None
 
-    async def _ask(self, body: bytes, take: Callable[[AnswerChunk], None]) -> None:
+    async def _ask(self, body: bytes, take: Callable[[AnswerChunk], None], end: Callable[[], None]) -> None:
         request = self._client.build_request(
             "POST",
             f"{self.address.base}/chat/completions",
@@ -173,35 +183,47 @@ class ServerLink:
         )
         async with self._answered(request) as response:
             kind = _kind(response)
-            try:
-                if kind == "application/json":
-                    chunk = parse_chunk(await self._body(response, LONGEST_BODY))
-                    take(chunk)
-                    finished = True
-                elif kind == "text/event-stream":
-                    finished = await self._events(response, take)
-                else:
-                    raise ServerError(Trouble.NONSENSE, f"answers with {kind}; {_WRONG_PATH}")
-            except ServerError as error:
-                if error.args[0].startswith(self.address.base):
-                    raise
-                raise self._error(error.trouble, str(error)) from None
-        if not finished:
-            raise self._error(Trouble.CUT, "ended the connection in the middle of an answer")
+            if kind == "application/json":
+                whole = await self._body(response, LONGEST_ANSWER)
+                with self._named():
+                    take(parse_chunk(whole))
+                end()
+            elif kind == "text/event-stream":
+                await self._events(response, take, end)
+            else:
+                raise self._error(Trouble.NONSENSE, f"answers with {kind}; {_WRONG_PATH}")
 
-    async def _events(self, response: Response, take: Callable[[AnswerChunk], None]) -> bool:
-        """Whether the answer came to its end."""
-        reader, finished = EventReader(), False
-        async for data in response.aiter_raw():
-            for chunk in reader.feed(data):
+    async def _events(
+        self, response: Response, take: Callable[[AnswerChunk], None], end: Callable[[], None]
+    ) -> None:
+        """Reads a stream to its end."""
+        reader, data = EventReader(), response.aiter_raw()
+        finished = False
+        async for piece in data:
+            with self._named():
+                for chunk in reader.feed(piece):
+                    finished |= bool(chunk.finish)
+                    take(chunk)
+            if reader.done:
+                break
+        with self._named():
+            for chunk in reader.finish():
                 finished |= bool(chunk.finish)
                 take(chunk)
-            if reader.done:
-                return finished
-        for chunk in reader.finish():
-            finished |= bool(chunk.finish)
-            take(chunk)
-        return finished
+        if not finished:
+            raise self._error(Trouble.CUT, "ended the connection in the middle of an answer")
+        end()
+        if reader.done:
+            with suppress(asyncio.TimeoutError, self._http.TransportError):
+                await asyncio.wait_for(_exhaust(data), AFTERWARDS)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Puts the server's address before what is wrong with its words."""
+        try:
+            yield
+        except ServerError as error:
+            raise self._error(error.trouble, str(error)) from None
 
     @asynccontextmanager
     async def _answered(self, request: Any) -> AsyncIterator[Response]:
@@ -314,21 +336,29 @@ def _close(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> None:
         asyncio.run_coroutine_threadsafe(end(), loop)
 
 
+async def _exhaust(data: AsyncIterator[bytes]) -> None:
+    async for _ in data:
+        pass
+
+
 def _kind(response: Response) -> str:
     kind: str = response.headers.get("content-type", "something without a type")
     return kind.partition(";")[0].strip().lower()[:80]
 
 
-def _reason(error: Exception) -> str:
-    """The innermost reason, in one line."""
-    inner: BaseException = error
-    for _ in range(8):
-        following = inner.__cause__ or inner.__context__
-        if following is None or not isinstance(following, OSError):
+def _reason(error: BaseException) -> str:
+    """The system's own reason where there is one, in one line."""
+    inner: BaseException | None = error
+    text = str(error)
+    for _ in range(16):
+        if isinstance(inner, OSError):
+            known = inner.errno and inner.errno > 0 and not isinstance(inner, ssl.SSLError)
+            text = os.strerror(inner.errno or 0) if known else inner.strerror or str(inner) or text
+        elif inner is None:
             break
-        inner = following
-    text = " ".join(str(error if not isinstance(inner, OSError) else inner.strerror or inner).split())
-    return text[:300] or type(error).__name__
+        several = getattr(inner, "exceptions", ())  # of one host's several addresses
+        inner = several[0] if several else inner.__cause__ or inner.__context__
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 def _seconds(value: str) -> float | None:

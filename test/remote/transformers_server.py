@@ -29,7 +29,9 @@ def declare_operators() -> torch.library.Library:
     return library
 
 
-def decode_image(data: torch.Tensor, mode: object = None, apply_exif_orientation: bool = False) -> torch.Tensor:
+def decode_image(
+    data: torch.Tensor, mode: object = None, apply_exif_orientation: bool = False
+) -> torch.Tensor:
     """What torchvision's function of this name makes of a PNG or a JPEG: uint8 [3, h, w]."""
     from PIL import Image
 
