@@ -55,6 +55,7 @@ ARGUMENTS = dict(
         "sim": requirements("sim"),
         "engine": requirements("engine"),
         "rtx": requirements("rtx"),
+        "serve": requirements("serve"),
         "test": ["pytest"],
     },
     entry_points={

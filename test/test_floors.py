@@ -21,7 +21,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (
         ("check", "pick"),
         ("cli", "demo"),
-        ("bag", "train"),
+        ("bag", "server", "train"),
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),

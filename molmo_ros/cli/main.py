@@ -29,6 +29,7 @@ COMMANDS = (
     "build",
     "engines",
     "parity",
+    "serve",
 )
 """Modules of this folder, in the order of their subcommands; imported when the process is ready to be interrupted."""
 

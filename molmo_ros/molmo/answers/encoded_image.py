@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from molmo_ros.molmo.families.wording import About
 from molmo_ros.molmo.images.crop_budget import CropChoice
+from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.network.model import embed_prompt, prefill_mask
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.pointing.point_chooser import PointableImages
@@ -54,6 +56,17 @@ class EncodedImage:
     places: PatchPlaces | None = None
     _cache: Cache | None = field(default=None, repr=False)
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that it holds by itself [bytes]; a cache that all images of a runtime share is not counted."""
+        held = [self.features, *_tensors(self.pointable)]
+        if isinstance(self._cache, KVCache) and getattr(self.runtime, "static", None) is None:
+            held += [self._cache.keys, self._cache.values]
+        # Views of one memory are counted once.
+        return sum(
+            {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held}.values()
+        )
+
     def cache(self, max_len: int) -> Cache:
         """A cache with room for `max_len` tokens that holds the whole prefix or nothing.
 
@@ -92,6 +105,18 @@ class EncodedImage:
         head, images = self.runtime.point_head, self.pointable
         assert head is not None and images is not None, "only a model with a point head points into images"
         images.see(head, states)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Those in a record, and in the records that it has."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _tensors(one)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _tensors(getattr(value, one.name))
 
 
 Pictures = np.ndarray | list[np.ndarray] | tuple[np.ndarray, ...]
