@@ -51,8 +51,13 @@ class Listed(list[str]):
         return super().__contains__(value) or value in self._hidden
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """What is loaded, and what runs it."""
+def add_model_options(parser: argparse.ArgumentParser, remote: bool = False) -> None:
+    """What is loaded, and what runs it.
+
+    Args:
+        parser: The command's.
+        remote: Whether that may be a server, with the options that go with one.
+    """
     parser.add_argument(
         "--model",
         default="tiny",
@@ -68,9 +73,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="auto",
-        choices=Listed(ENGINES, HIDDEN),
-        help="what runs the model: torch, an engine of `molmo-ros build`, or remote, a server (--server); auto is "
-        "onnxruntime for a small model in float32 on the CPU, else torch (default: auto)",
+        choices=Listed([name for name in ENGINES if remote or name != REMOTE], HIDDEN),
+        help=f"what runs the model: torch, or an engine of `molmo-ros build`{', or remote, a server' * remote}; "
+        "auto is onnxruntime for a small model in float32 on the CPU, else torch (default: auto)",
     )
     parser.add_argument(
         "--engine-path",
@@ -84,10 +89,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of the CPU that the model computes with (default: all cores, or OMP_NUM_THREADS)",
     )
-    add_server_options(parser)
+    if remote:
+        _add_server_options(parser)
 
 
-def add_server_options(parser: argparse.ArgumentParser) -> None:
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
     """What goes with `--engine remote`; the node's parameters of the same names say more."""
     group = parser.add_argument_group("with --engine remote")
     group.add_argument(
@@ -145,5 +151,5 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def server_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """What was given of `add_server_options`, by name."""
+    """What was given of the options of engine remote, by name."""
     return {name: value for name, value in vars(args).items() if name.startswith(("server", "fallback_"))}

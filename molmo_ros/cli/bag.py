@@ -112,7 +112,7 @@ def add_parser(subparsers: Any) -> None:
         help="write the objects at the points, too: boxes, pixels, surfaces, grasps",
     )
     parser.add_argument("--copy", action="store_true", help="copy the topics of IN into OUT.mcap")
-    add_model_options(parser)
+    add_model_options(parser, remote=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
     add_parameter_options(parser, WITHOUT)
     parser.set_defaults(run=run)

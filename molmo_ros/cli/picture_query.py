@@ -108,7 +108,7 @@ def _add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """The options of every subcommand that runs a model on picture files."""
-    add_model_options(parser)
+    add_model_options(parser, remote=True)
     parser.add_argument(
         "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
     )

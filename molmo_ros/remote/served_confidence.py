@@ -3,8 +3,9 @@
 
 """How sure a model was, from the log probabilities that a server tells: those of the likeliest tokens.
 
-As `written_point_scorer.py`, but of the numbers that could have been written instead only those among the likeliest
-tokens count, so scores are a little lower, never higher. Nothing was calibrated on them.
+As `written_point_scorer.py`. Where a vocabulary writes digits one by one, the twenty likeliest tokens hold all that
+could stand there. Where it has a token for each number, they do not: numbers near the written one that were not told
+are taken to be nearly as likely as the least likely one that was. Nothing was calibrated on these scores.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ if TYPE_CHECKING:  # it imports torch
 LOOKBACK = 64
 """Tokens kept for the next point; servers may tell of single digits."""
 _LONGEST_TOKEN = 9
+NEAR_SHARE = 0.8
+"""How much of the mass that was not told, and that has room near the written number, is taken to be there: the mean error
+is then 0.034 on 142 points of the embedded model, whose numbers are a token each, and 0.39 without."""
+NEGLIGIBLE = 1e-4
+"""Mass that was not told [1]."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,28 @@ class ServedConfidence:
             masses = np.array([probability for _, probability in others])
             share = near_share(number, number[:before], values, lengths, TOLERANCE)
             near = float(masses @ share) + own * (near - float(share[0]))
+            near += _untold(token, number, number[:before], share, lengths)
         return min(max(near, 0.0), 1.0)
+
+
+def _untold(token: _Token, number: str, prefix: str, share: np.ndarray, lengths: np.ndarray) -> float:
+    """The mass of the numbers of as many digits near the written one that the server did not tell of.
+
+    Args:
+        token: The number's token, or that of some of its digits.
+        number: See `near_share`.
+        prefix: See `near_share`.
+        share: Of the numbers that were told.
+        lengths: Their digits.
+    """
+    left = 1 - math.fsum(probability for _, probability in token.chances.others)
+    if left < NEGLIGIBLE or len(token.digits) > 3:
+        return 0.0
+    values = np.arange(10 ** len(token.digits), dtype=np.float64)
+    every = near_share(number, prefix, values, np.full(len(values), len(token.digits)), TOLERANCE)
+    count = float(every.sum() - share[lengths == len(token.digits)].sum())
+    least = min(probability for _, probability in token.chances.others)
+    return NEAR_SHARE * min(left, max(count, 0.0) * least)
 
 
 class _Sentence:
