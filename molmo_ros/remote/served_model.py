@@ -21,7 +21,7 @@ _FAMILY_OF = {
     r"molmo[-_ ]?e\b|molmoe": "molmoe",
     r"molmo[-_ ]?2|molmo[-_ ]?act[-_ ]?2|molmo[-_ ]?motion": "molmo2",
     r"molmo(?![-_ ]?[a-z0-9]*act)": "molmo",
-    r"(^|[/\\])tiny$": "molmo2",
+    r"^tiny$": "molmo2",
 }
 _MOST_SHOWN = 8
 OWNER = "molmo_ros"
@@ -100,8 +100,11 @@ def _family(name: str, address: str, told: str) -> Family:
 
 
 def _told_by(name: str) -> str:
-    """The family that a name tells; "" where it tells none."""
-    return next((one for words, one in _FAMILY_OF.items() if re.search(words, name.lower())), "")
+    """The family that a name tells, of a folder its last part; "" where it tells none."""
+    parts = re.split(r"[/\\]", name.rstrip("/\\").lower())
+    cached = [part for part in parts if part.startswith("models--")]  # the folder of the hub's own cache
+    own = (cached or parts)[-1]
+    return next((one for words, one in _FAMILY_OF.items() if re.search(words, own)), "")
 
 
 def _listed(names: Any) -> str:

@@ -295,6 +295,8 @@ def test_which_model_is_meant_must_be_known(server, models, words):
         ("/models/Molmo2-ER-4B-AWQ", "molmo2"),
         ("allenai/MolmoPoint-8B", "molmo_point"),
         ("tiny", "molmo2"),
+        ("/home/molmo/checkpoints/tiny", "molmo2"),
+        ("/cache/models--allenai--Molmo-7B-O-0924/snapshots/0e72", "molmo"),
     ],
 )
 def test_the_name_tells_the_family(server, name, family):
