@@ -11,7 +11,7 @@ export DISTRO PINS
 # Recipes run in the checkout, whose own path may hold spaces.
 VENV := $(if $(filter none,$(PINS)),.venv-newest,$(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO)))
 PYTHON_VENV := $(VENV)/bin/python
-NAMES := core ros sim engine rtx serve dev
+NAMES := core ros sim engine rtx serve remote dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY

@@ -56,6 +56,7 @@ ARGUMENTS = dict(
         "engine": requirements("engine"),
         "rtx": requirements("rtx"),
         "serve": requirements("serve"),
+        "remote": requirements("remote"),
         "test": ["pytest"],
     },
     entry_points={
