@@ -59,6 +59,7 @@ SLOW = (
     "molmo/weights/test_stored_names.py",
     "pick/test_main.py",
     "regions/",
+    "remote/",
     "server/",
     "sim/test_camera_node.py",
     "sim/test_picking_table.py",
