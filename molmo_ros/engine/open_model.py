@@ -63,6 +63,7 @@ def open_model(
     *,
     waits: bool = False,
     log: Callable[[str], None] = lambda text: None,
+    warm_up: Callable[[Molmo], None] = lambda model: None,
 ) -> Molmo | RemoteMolmo | FallbackMolmo:
     """Opens a model.
 
@@ -72,6 +73,7 @@ def open_model(
         remote: What goes with engine remote.
         waits: See `open_remote`.
         log: See `open_remote`.
+        warm_up: Called with the fallback, once it is loaded.
 
     Raises:
         MolmoError: See `load_molmo` and `open_remote`, or an argument goes with another engine.
@@ -92,6 +94,12 @@ def open_model(
     if local.engine_path and not remote.fallback_model:
         raise MolmoError("engine_path is the fallback's with engine remote, and there is no fallback_model")
     name = str(other) if remote.fallback_model else ""
-    model = open_remote(choice, name, other.load, waits=waits, log=log)
+
+    def load_fallback() -> Molmo:
+        model = other.load()
+        warm_up(model)
+        return model
+
+    model = open_remote(choice, name, load_fallback, waits=waits, log=log)
     model.limit_crops(local.max_crops, local.latency_target)
     return model

@@ -3,6 +3,7 @@
 
 """The embedded checkpoint behind real servers, ours and transformers' own: the same words as here, the same points."""
 
+import os
 import re
 import socket
 import subprocess
@@ -43,13 +44,14 @@ class Counterpart:
         model: What it calls the model, where that must be said.
     """
 
-    def __init__(self, url, command, log, model=""):
+    def __init__(self, url, command, log, model="", **environment):
         self.url, self.model, self._command, self._log = url, model, command, log
+        self._environment = os.environ | environment
         self.start()
 
     def start(self):
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while not self._healthy():
             assert self.process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
@@ -80,7 +82,10 @@ def own(tmp_path_factory):
 def transformers(tmp_path_factory):
     port, folder = free_port(), str(checkpoint_folder("tiny"))
     command = [sys.executable, str(Path(__file__).with_name("transformers_server.py")), str(port), folder]
-    running = Counterpart(f"http://127.0.0.1:{port}", command, tmp_path_factory.mktemp("hf") / "log", folder)
+    apart = Path(sys.prefix) / "torchvision28"
+    assert apart.is_dir(), "make test installs torchvision there, for this server alone"
+    log = tmp_path_factory.mktemp("hf") / "log"
+    running = Counterpart(f"http://127.0.0.1:{port}", command, log, folder, PYTHONPATH=str(apart))
     yield running
     running.kill()
 
