@@ -100,9 +100,18 @@ def test_cut_in_the_middle_of_an_answer_and_back(server, model, local, seen):
     assert places(answer) == [PLACE] and answer.error == "" and model.state().fallback_answers == 4
 
 
-def test_a_silent_server_leaves_time_to_answer(server, model, local, seen):
+def test_a_silent_server_leaves_time_to_answer(server, model, local, seen, monkeypatch):
     server.chat = lambda link, request: link.wait_for_end()
-    answer = model.point(*seen, options=GenerateOptions(time_limit=4.0))
+    given = []
+
+    def answers(image, queries, on_answer, original=local.answers):
+        given.extend(query.options.time_limit for query in queries)
+        return original(image, queries, on_answer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "answers", answers)
+        answer = model.point(*seen, options=GenerateOptions(time_limit=4.0))
+    assert len(given) == 1 and 0 < given[0] <= 2.0  # the rest, and no more
     assert answer.status is Status.FOUND and places(answer) == places(local.point(*seen))
     assert "took the question and has said nothing for" in answer.error and not answer.limit
     assert answer.timing_ms["total"] > answer.timing_ms["prefill"] + 1000  # what was lost is told

@@ -51,7 +51,9 @@ class Counterpart:
 
     def start(self):
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + PATIENCE
         while not self._healthy():
             assert self.process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
