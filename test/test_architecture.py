@@ -90,12 +90,21 @@ def test_the_core_knows_only_itself(path):
         "molmo_ros.train.queries",
         "molmo_ros.remote.remote_load",
         "molmo_ros.engine.open_model",
+        "molmo_ros.server.server_process",
     ],
 )
 def test_imports_without_torch(module):
     if module.startswith(("molmo_ros.bag", "molmo_ros.demo")):
         pytest.importorskip("rclpy", reason="needs ROS 2")
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_servers_libraries_stay_in_the_server():
+    libraries = {"starlette", "uvicorn", "prometheus_client", "h11"}
+    importing = {path for path in FILES if imported(path) & libraries}
+    assert importing and all(path.startswith("server/") for path in importing)
+    code = "import sys; from molmo_ros.cli.main import build_parser as b; b(); sys.exit('starlette' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

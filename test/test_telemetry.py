@@ -45,6 +45,12 @@ COMMANDS = [
 FIRST_ANSWER = "    query "
 """How the demo's table begins, once its node has loaded the model and answered."""
 DEMO = "demo with node and simulated camera"
+SERVER = "server that is asked"
+SERVED = "asked"
+"""What its process says once a client had an answer."""
+PORT = 18341
+UNTIL = {DEMO: FIRST_ANSWER, SERVER: SERVED}
+"""What those that go on say once they are at work."""
 ENTRIES = {
     "command line": """
 import json, sys
@@ -60,6 +66,23 @@ Molmo.from_pretrained("tiny").count(numpy.zeros((64, 64, 3), "u1"), "cup")
     "benchmarks": "import benchmarks.runtimes, onnxruntime, transformers",
     "tests": "import pytest; pytest.main(['-q', '--collect-only', '-p', 'no:cacheprovider', 'test/engine/runtimes'])",
     DEMO: "import sys; from molmo_ros.demo.__main__ import main; sys.exit(main())",
+    SERVER: f"""
+import base64, sys, threading
+from molmo_ros.cli.main import main
+import openai
+
+def ask():
+    picture = base64.b64encode(open("docs/demo.png", "rb").read()).decode()
+    part = {{"type": "image_url", "image_url": {{"url": "data:image/png;base64," + picture}}}}
+    client = openai.OpenAI(base_url="http://127.0.0.1:{PORT}/v1", api_key="x", max_retries=60)
+    messages = [{{"role": "user", "content": [part, {{"type": "text", "text": "what is there?"}}]}}]
+    client.chat.completions.create(model="tiny", messages=messages)
+    print("{SERVED}", flush=True)
+
+threading.Thread(target=ask, daemon=True).start()
+sys.argv = ["molmo-ros", "serve", "--port", "{PORT}", "--engine", "onnx"]
+sys.exit(main())
+""",
 }
 EXPECTED = {".ros", "molmo_ros"}
 """What may be new in a home: ROS' log, and where engines and models are kept."""
@@ -171,7 +194,7 @@ attempt(udp.sendto, b"x", ("239.255.0.1", 9))
 @pytest.fixture(scope="module")
 def runs(library, tmp_path_factory):
     """Every entry has run: its exit code, its output and what was counted."""
-    for package in ("onnxruntime", "rclpy", "rosbags", "mujoco", "transformers"):
+    for package in ("onnxruntime", "rclpy", "rosbags", "mujoco", "transformers", "starlette", "openai"):
         pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("entries")
     sys.path.insert(0, str(ROOT / "test" / "bag"))
@@ -188,7 +211,7 @@ def runs(library, tmp_path_factory):
     def run(name):
         watched = Watched(folder / name.replace(" ", "_"), library)
         command = ["-c", ENTRIES[name], *arguments.get(name, [])]
-        return watched.run(command, FIRST_ANSWER if name == DEMO else None), watched
+        return watched.run(command, UNTIL.get(name)), watched
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(reversed(ENTRIES), pool.map(run, reversed(ENTRIES)), strict=True))

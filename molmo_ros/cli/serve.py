@@ -79,7 +79,7 @@ def add_parser(subparsers: Any) -> None:
         type=positive_int,
         default=64,
         metavar="MP",
-        help="largest picture in millions of pixels (default: 64)",
+        help="millions of pixels that the pictures of a request may have together (default: 64)",
     )
     parser.add_argument(
         "--max-clients",
@@ -93,7 +93,7 @@ def add_parser(subparsers: Any) -> None:
         type=positive_number,
         default=60.0,
         metavar="S",
-        help="how long a client may take to send its request (default: 60)",
+        help="how long a client may take to send its request, or not read its answer (default: 60)",
     )
     parser.add_argument(
         "--image-memory",
@@ -139,11 +139,13 @@ def run(args: argparse.Namespace) -> int:
             "pip install '.[serve]'"
         )
         return 1
+    from molmo_ros.molmo.catalog.model_store import checkpoint_folder
     from molmo_ros.server.access_gate import is_loopback
     from molmo_ros.server.chat_request import RequestBounds
     from molmo_ros.server.server_process import ServerSettings, serve
 
     try:
+        checkpoint_folder(args.model)  # in a moment, where loading takes long to say that there is none
         token = read_token(args.token_file)
         if token is None and not args.allow_anyone and not is_loopback(args.host):
             raise MolmoError(

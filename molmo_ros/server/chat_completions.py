@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import suppress
 
@@ -25,11 +24,10 @@ from molmo_ros.server.model_worker import GRACE, ModelWorker, waited_too_long
 from molmo_ros.server.request_body import HeldBodies, RequestBody
 from molmo_ros.server.request_error import RequestError, unavailable
 
-LOG = logging.getLogger(__name__)
+NOT_READY = {"loading": "model_loading", "stuck": "model_stuck", "failed": "model_failed"}
+"""The error's code for each state of the worker but "ok"."""
 READERS = 2
 """How many bodies are read through at a time: each takes its size several times over for a moment."""
-WRITE_TIMEOUT = 30.0
-"""How long a client may take to accept a piece of its answer [s]."""
 
 
 class ChatCompletions:
@@ -94,7 +92,7 @@ class ChatCompletions:
             )
         state = self._worker.health
         if state != "ok":
-            raise unavailable(f"the model is {state}", f"model_{state}")
+            raise unavailable(f"the model is {state}", NOT_READY[state])
         self._queue.check()
 
     def _job(self, chat: ChatRequest, arrived: float, events: asyncio.Queue[JobEvent]) -> ModelJob:
@@ -170,12 +168,7 @@ class ChatCompletions:
             else:
                 piece += response.text(event)
             done = isinstance(event, (FinishedJob, RequestError))
-            try:
-                with anyio.fail_after(WRITE_TIMEOUT):
-                    await send({"type": "http.response.body", "body": piece, "more_body": not done})
-            except TimeoutError:
-                LOG.warning("a client did not read its answer for %g s and is left", WRITE_TIMEOUT)
-                raise ClientDisconnect from None
+            await send({"type": "http.response.body", "body": piece, "more_body": not done})
             if done:
                 return
             piece, event = b"", await self._next(job, events)

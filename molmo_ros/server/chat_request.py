@@ -70,7 +70,7 @@ class RequestBounds:
     """What a request may hold.
 
     Attributes:
-        pixels: Of one picture.
+        pixels: Of all pictures of one request together [px].
         pictures: Of one request.
         seconds: Longest time of one query [s].
         prepend_system: Whether the words of a system message go before the user's; else it is refused.
@@ -109,7 +109,13 @@ def read_chat_request(body: bytes | bytearray, bounds: RequestBounds) -> ChatReq
     Raises:
         RequestError: 400, with the field that is at fault.
     """
-    request = _json(body)
+    try:
+        return _read(_json(body), bounds)
+    except RecursionError:  # of the parser, or of what shows a value in an error
+        raise bad_request("the body is nested too deeply") from None
+
+
+def _read(request: Any, bounds: RequestBounds) -> ChatRequest:
     if not isinstance(request, dict):
         raise bad_request(f"the body is {request!r:.80}; it must be a JSON object")
     for name, value in request.items():
@@ -138,8 +144,6 @@ def _json(body: bytes | bytearray) -> Any:
 
     try:
         return json.loads(bytes(body).decode("utf-8"), parse_constant=constant)
-    except RecursionError:
-        raise bad_request("the body is nested too deeply") from None
     except ValueError as error:  # no UTF-8, no JSON, a number of too many digits
         raise bad_request(f"the body is no JSON: {str(error):.200}") from None
 
@@ -173,6 +177,12 @@ def _include_usage(options: Any, stream: bool) -> bool:
     if not isinstance(options, dict) or set(options) - {"include_usage", "include_obfuscation"}:
         raise bad_request(
             f"stream_options is {options!r:.80}; it must be an object with include_usage", "stream_options"
+        )
+    if options.get("include_obfuscation") not in (None, False):
+        raise bad_request(
+            "stream_options.include_obfuscation is not supported: pieces are as long as their text",
+            "stream_options.include_obfuscation",
+            "unsupported_value",
         )
     if not stream:
         raise bad_request("stream_options goes with stream: true", "stream_options")
@@ -241,6 +251,14 @@ def _read_messages(messages: Any, bounds: RequestBounds) -> tuple[list[str], str
             f"{param}.content",
         )
     pictures = tuple(read_data_url(url, bounds.pixels, where) for url, where in urls)
+    together = sum(one.coded.width * one.coded.height for one in pictures)
+    if together > bounds.pixels:  # they are decoded together
+        raise bad_request(
+            f"the images have {together} px together; this server takes up to {bounds.pixels} in one request: send "
+            "smaller ones",
+            f"{param}.content",
+            "image_too_large",
+        )
     return words, text, pictures
 
 

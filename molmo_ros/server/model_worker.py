@@ -92,16 +92,19 @@ class ModelWorker:
         return self.state
 
     def _work(self) -> None:
+        """In the thread: whatever ends it is told, or clients would wait for nobody."""
         try:
-            from molmo_ros.server.encoded_images import EncodedImages
-            from molmo_ros.server.packed_jobs import PackedJobs
-
-            self._packed = PackedJobs
-            self._model = self._load()
-            self._images = EncodedImages(self._image_memory)
+            self._serve()
         except Exception as error:
             self._fail(error)
-            return
+
+    def _serve(self) -> None:
+        from molmo_ros.server.encoded_images import EncodedImages
+        from molmo_ros.server.packed_jobs import PackedJobs
+
+        self._packed = PackedJobs
+        self._model = self._load()
+        self._images = EncodedImages(self._image_memory)
         self.card = _card(self._model)
         self.state = "ok"
         self._on_ready()

@@ -15,7 +15,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LINGER = 5.0
-"""How long is read on of a body whose request is answered already, so that the client gets to read that [s]."""
+"""How long is read on of a body whose request is answered already, so that the client gets to read that, and how long
+what is left of an answer may be read once the connection closes [s]."""
 LATE = (
     b'{"error": {"message": "the request did not come to its end in time", "type": "invalid_request_error", '
     b'"param": null, "code": "request_timeout"}}'
@@ -51,6 +52,7 @@ class TimedProtocol(H11Protocol):
         super().__init__(*arguments, **named)
         self._timer: asyncio.TimerHandle | None = None
         self._awaited: object = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
@@ -65,6 +67,7 @@ class TimedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._await(None)
+        self._read_on()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -77,9 +80,30 @@ class TimedProtocol(H11Protocol):
         super().on_response_complete()
         self._set_deadline()
 
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`: the client does not read what it is sent."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.body_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._read_on()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """See `H11Protocol`."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    def _read_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
     def _set_deadline(self) -> None:
         if self.transport.is_closing():
-            self._await(None)
+            # It waits until the client has read what is left, which may be never.
+            self._await("close", LINGER)
         elif self.conn.their_state is h11.SEND_BODY:
             answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
             self._await(*(("rest", LINGER) if answered else ("body", self.body_timeout)))
@@ -98,10 +122,9 @@ class TimedProtocol(H11Protocol):
         self._timer = None if what is None else self.loop.call_later(seconds, self._is_late)
 
     def _is_late(self) -> None:
-        if self.transport.is_closing():
-            return
         if (
-            self._awaited != "rest"
+            self._awaited in ("head", "body")
+            and not self.transport.is_closing()
             and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
             and not self._answering()
         ):
@@ -110,6 +133,7 @@ class TimedProtocol(H11Protocol):
                 b"Content-Length: %d\r\n\r\n%b" % (len(LATE), LATE)
             )
             self.transport.close()
+            self._await("close", LINGER)
         else:
             self.transport.abort()
 

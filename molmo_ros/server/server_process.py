@@ -184,7 +184,11 @@ class _Serving:
     def _ready(self) -> None:
         address = self._socket.getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        self._say(f"{self._settings.name} is served at http://{host}:{address[1]}/v1 (end with Ctrl+C)")
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # a full disk, or a pipe without a reader, ends no server
+            self._say(f"{self._settings.name} is served at http://{host}:{address[1]}/v1 (end with Ctrl+C)")
+            sys.stdout.flush()  # a pipe holds lines back
 
     def _ended(self, error: Exception) -> None:
         """The model cannot answer, which the process ends with, so that whoever watches it starts it again."""

@@ -37,7 +37,9 @@ class ServerProcess:
 
     def __init__(self, folder: Path, *arguments: str, **environment: str):
         self.errors = folder / "errors"
-        clean = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        # As in a shell: what is printed into a pipe is held back until it is flushed.
+        unset = (TOKEN_VARIABLE, "PYTHONUNBUFFERED")
+        clean = {name: value for name, value in os.environ.items() if name not in unset}
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [*COMMAND, "--port", "0", *arguments],

@@ -61,6 +61,8 @@ def test_options_of_a_stream_go_with_one(served):
     assert (error.status_code, error.param) == (400, "stream_options")
     error = refused(served.client(), stream=True, stream_options={"include_usage": "yes"})
     assert error.param == "stream_options.include_usage"
+    error = refused(served.client(), stream=True, stream_options={"include_obfuscation": True})
+    assert error.param == "stream_options.include_obfuscation"
 
 
 def test_unknown_fields_are_refused(served):
@@ -158,6 +160,14 @@ def test_pictures_are_checked_before_they_are_decoded(served, url, code, said):
     error = refused(served.client(), messages=message(url, text="what?"))
     assert (error.status_code, error.code) == (400, code) and said in error.message
     assert error.param == "messages[0].content[0].image_url.url"
+
+
+def test_pictures_of_a_request_are_bounded_together(served):
+    """Each is small enough."""
+    large = data_url(coded(np.zeros((5000, 5000, 3), np.uint8)))
+    error = refused(served.client(), messages=message(large, large, large, text="what?"))
+    assert (error.status_code, error.code, error.param) == (400, "image_too_large", "messages[0].content")
+    assert "75000000 px together" in error.message
 
 
 def test_a_picture_that_only_its_decoder_finds_damaged_is_400(served):

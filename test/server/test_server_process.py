@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -170,10 +171,49 @@ def test_grace_ends(rambling):
     assert server.process.wait(PATIENCE) == 0
 
 
+def test_a_second_signal_does_not_wait(rambling):
+    server = rambling("--grace", "600", "--most-together", "1")
+    pieces = stream(server, max_tokens=100_000)
+    next(iter(pieces))
+    started = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    with pytest.raises((openai.APIConnectionError, OSError)):  # it listens no more: the first signal has come
+        for _ in range(PATIENCE * 100):
+            server.connect().close()
+            time.sleep(0.01)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(PATIENCE) == 0 and time.monotonic() - started < 600
+    pieces.close()
+
+
+def test_output_that_cannot_be_written_ends_no_server(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [*COMMAND, "--port", str(port)], cwd=ROOT, stdout=full, stderr=subprocess.PIPE
+        )
+    client = openai.OpenAI(
+        base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0, timeout=PATIENCE
+    )
+    for _ in range(PATIENCE * 10):
+        try:
+            assert ask(client, SMALL, text="what?").choices
+            break
+        except (openai.APIConnectionError, openai.InternalServerError):
+            time.sleep(0.1)
+    else:
+        raise AssertionError("it does not answer")
+    process.terminate()
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert b"Traceback" not in errors
+
+
 def test_a_model_that_cannot_go_on_ends_the_process():
     """As after a fault of the GPU: whoever waits is told, and the exit code says that it is to be started again."""
     code = """
 import sys
+import time
 from molmo_ros.molmo import pipeline
 from molmo_ros.server import model_worker
 def answers(self, *_, **__):
@@ -223,3 +263,46 @@ def test_without_the_extra_its_name_is_said_and_all_else_works(tmp_path):
     assert command("serve", "--help").returncode == 0
     asked = command("point", "docs/demo.png", "red cube", "--json")
     assert json.loads(asked.stdout)["status"] in ("FOUND", "NOT_FOUND"), asked.stderr
+
+
+def test_while_the_model_is_loaded_it_says_so(tmp_path):
+    """Weights of tens of gigabytes take minutes: a probe sees that, and clients are told to come again."""
+    go_on = tmp_path / "go on"
+    code = f"""
+import pathlib, sys, time
+from molmo_ros.engine import load
+real = load.load_molmo
+def load_molmo(*arguments, **options):
+    while not pathlib.Path({str(go_on)!r}).exists():
+        time.sleep(0.01)
+    return real(*arguments, **options)
+load.load_molmo = load_molmo
+from molmo_ros.cli.main import main
+sys.exit(main())
+"""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", code, "serve", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}/v1"
+        waiting = openai.OpenAI(base_url=url, api_key="x", max_retries=0, timeout=PATIENCE)
+        for _ in range(PATIENCE * 10):  # until it listens
+            try:
+                urllib.request.urlopen(f"{url[:-3]}/health", timeout=PATIENCE)
+            except urllib.error.HTTPError as error:
+                assert error.code == 503 and json.loads(error.read()) == {"status": "loading"}
+                break
+            except OSError:
+                time.sleep(0.1)
+        with pytest.raises(openai.InternalServerError, match="the model is loading") as caught:
+            ask(waiting, SMALL, text="what?")
+        assert (caught.value.status_code, caught.value.code) == (503, "model_loading")
+        assert waiting.models.list().data[0].molmo == {}
+        go_on.touch()
+        assert "is served at" in process.stdout.readline()
+        assert ask(waiting, SMALL, text="what?").choices
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+        process.stdout.close()
