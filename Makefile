@@ -11,7 +11,7 @@ export DISTRO PINS
 # Recipes run in the checkout, whose own path may hold spaces.
 VENV := $(if $(filter none,$(PINS)),.venv-newest,$(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO)))
 PYTHON_VENV := $(VENV)/bin/python
-NAMES := core ros sim engine rtx eval serve dev
+NAMES := core ros sim engine rtx eval serve remote dev
 
 # A ROS that is sourced in this shell stays out of the recipes: its libraries and the wheels' do not mix.
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY
@@ -36,7 +36,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pick test check lint docs sphinx benchmark train build clean setup workspaces
+.PHONY: help demo pick test check lint docs sphinx torchvision benchmark train build clean setup workspaces
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,7 +55,7 @@ pick: setup ## A simulated hand picks what it is told, on a hundred tables; tabl
 workers = $(if $(ARGS),0,auto)
 
 # Only Jazzy has all wheels that a build by CMake needs.
-test: setup $(if $(filter jazzy,$(DISTRO)),workspaces) sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
+test: setup torchvision $(if $(filter jazzy,$(DISTRO)),workspaces) sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
@@ -67,6 +67,12 @@ lint: setup ## ruff and mypy
 
 sphinx: setup
 	@requirements/install.sh docs
+
+# transformers' own server, which the tests compare with, wants torchvision for its pictures. Beside a torch for the CPU it
+# cannot be imported as it is, and then transformers cannot either: so it lies apart, for that server alone.
+torchvision: setup
+	@[ -d $(VENV)/torchvision28 ] || $(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target $(VENV)/torchvision28 torchvision==0.28.0
 
 docs: setup sphinx ## The documentation as a site: build/docs/index.html
 	@$(PYTHON_VENV) -m sphinx -q -W --keep-going -c docs $(ARGS) . build/docs

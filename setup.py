@@ -57,6 +57,7 @@ ARGUMENTS = dict(
         "rtx": requirements("rtx"),
         "eval": requirements("eval"),
         "serve": requirements("serve"),
+        "remote": requirements("remote"),
         "test": ["pytest"],
     },
     entry_points={

@@ -45,18 +45,23 @@ nitpicky = True  # a reference to a name of this package that has no page is a w
 nitpick_ignore_regex = [(r"py:.*", r"(?!molmo_ros\.).*")]
 # Parts of a model, which are passed on and are nobody's to make.
 nitpick_ignore = [
-    ("py:class", f"molmo_ros.molmo.{name}")
+    ("py:class", f"molmo_ros.{name}")
     for name in (
-        "images.image_processor.ImageProcessor",
-        "images.video_config.VideoConfig",
-        "pointing.patch_points.PatchPlaces",
-        "pointing.point_chooser.PointableImages",
-        "prompts.prompt.Prefix",
-        "prompts.tokenizer.Tokenizer",
-        "running.pack.Shared",
-        "running.runtime.Cache",
-        "running.runtime.Runtime",
-        "scoring.confidence_calibration.ConfidenceCalibration",
+        "molmo.families.family.Family",
+        "molmo.families.wording.Wording",
+        "molmo.images.image_processor.ImageProcessor",
+        "molmo.images.video_config.VideoConfig",
+        "molmo.pointing.patch_points.PatchPlaces",
+        "molmo.pointing.point_chooser.PointableImages",
+        "molmo.prompts.prompt.Prefix",
+        "molmo.prompts.tokenizer.Tokenizer",
+        "molmo.running.pack.Shared",
+        "molmo.running.runtime.Cache",
+        "molmo.running.runtime.Runtime",
+        "molmo.scoring.confidence_calibration.ConfidenceCalibration",
+        "remote.server_link.ServerLink",
+        "remote.server_state.ServerRecord",
+        "remote.server_watch.ServerWatch",
     )
 ]
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from molmo_ros.molmo.pipeline import Molmo
     from molmo_ros.molmo.running.generation import GenerateOptions
     from molmo_ros.molmo.status import Status
+    from molmo_ros.remote.remote_load import remote_molmo
 
-__all__ = ["Answer", "GenerateOptions", "Molmo", "Point", "Status"]
+__all__ = ["Answer", "GenerateOptions", "Molmo", "Point", "Status", "remote_molmo"]
 
 _HOME = {
     "Answer": "molmo_ros.molmo.answer",
@@ -31,6 +32,7 @@ _HOME = {
     "Molmo": "molmo_ros.molmo.pipeline",
     "Point": "molmo_ros.molmo.answer",
     "Status": "molmo_ros.molmo.status",
+    "remote_molmo": "molmo_ros.remote.remote_load",
 }
 
 telemetry.switch_off()  # first of all: later is too late

@@ -137,7 +137,7 @@ log=$venv/pip.log
 install() {
   # First whatever is pinned, each file held against its hash, where all of the names are installed as `make` does; then
   # torch by its version alone, whose files differ from index to index.
-  if [ "$*" = "core ros sim engine rtx eval serve dev" ] && [ "${PINS:-}" != none ]; then
+  if [ "$*" = "core ros sim engine rtx eval serve remote dev" ] && [ "${PINS:-}" != none ]; then
     "${pip[@]}" --require-hashes --no-deps "${hashes[@]/#/--requirement=}" || return
   fi
   "${pinned_pip[@]}" "${requirements[@]}"

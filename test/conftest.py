@@ -62,6 +62,7 @@ SLOW = (
     "molmo/weights/test_stored_names.py",
     "pick/test_main.py",
     "regions/",
+    "remote/",
     "server/test_bad_requests.py",
     "server/test_hostile_clients.py",
     "server/test_model_worker.py",

@@ -88,6 +88,8 @@ def test_the_core_knows_only_itself(path):
         "molmo_ros.molmo.catalog.registry",
         "molmo_ros.sim.renderer",
         "molmo_ros.train.queries",
+        "molmo_ros.remote.remote_load",
+        "molmo_ros.engine.open_model",
         "molmo_ros.server.server_process",
     ],
 )

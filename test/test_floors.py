@@ -25,6 +25,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),
+        ("remote",),
         ("geometry", "molmo", "pictures", "telemetry", "tracking"),
     ),
     "node": (
@@ -44,7 +45,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "engine": (
         ("engine_build",),
         ("gate_measurement",),
-        ("build_plan", "load", "quality_gate"),
+        ("build_plan", "open_model", "quality_gate"),
+        ("load",),
         ("network_check", "quality", "runtimes", "targets"),
         ("cost", "graphs", "store", "tensorrt"),
         ("quantisation", "shapes"),

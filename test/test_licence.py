@@ -54,6 +54,7 @@ SILENT = {
     ".rst": "pages, and changelogs that tools read",
     ".json": "the format has no comments",
     ".jsonl": "the format has no comments",
+    ".jinja": "a checkpoint's chat template, which goes with its other files",
     ".gif": "pictures",
     ".jpg": "pictures",
     ".png": "pictures",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
-NAMES = ("core", "ros", "sim", "engine", "rtx", "eval", "serve", "dev")
+NAMES = ("core", "ros", "sim", "engine", "rtx", "eval", "serve", "remote", "dev")
 DISTROS = ("jazzy", "kilted")
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.M)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from molmo_ros.engine.runtime_table import ENGINES, HIDDEN
+from molmo_ros.engine.runtime_table import ENGINES, HIDDEN, REMOTE
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
+from molmo_ros.molmo.families.table import FAMILIES
 
 
 def given_path(text: str) -> Path:
@@ -49,8 +51,13 @@ class Listed(list[str]):
         return super().__contains__(value) or value in self._hidden
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """What is loaded, and what runs it."""
+def add_model_options(parser: argparse.ArgumentParser, remote: bool = False) -> None:
+    """What is loaded, and what runs it.
+
+    Args:
+        parser: The command's.
+        remote: Whether that may be a server, with the options that go with one.
+    """
     parser.add_argument(
         "--model",
         default="tiny",
@@ -66,9 +73,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="auto",
-        choices=Listed(ENGINES, HIDDEN),
-        help="what runs the model: torch, or an engine of `molmo-ros build`; auto is onnxruntime for a small model "
-        "in float32 on the CPU, else torch (default: auto)",
+        choices=Listed([name for name in ENGINES if remote or name != REMOTE], HIDDEN),
+        help=f"what runs the model: torch, or an engine of `molmo-ros build`{', or remote, a server' * remote}; "
+        "auto is onnxruntime for a small model in float32 on the CPU, else torch (default: auto)",
     )
     parser.add_argument(
         "--engine-path",
@@ -82,3 +89,67 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of the CPU that the model computes with (default: all cores, or OMP_NUM_THREADS)",
     )
+    if remote:
+        _add_server_options(parser)
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    """What goes with `--engine remote`; the node's parameters of the same names say more."""
+    group = parser.add_argument_group("with --engine remote")
+    group.add_argument(
+        "--server",
+        default="",
+        metavar="URL",
+        help="the server's address, such as http://192.168.1.20:8000; its key comes from MOLMO_ROS_SERVER_KEY",
+    )
+    group.add_argument(
+        "--server-model",
+        default="",
+        metavar="NAME",
+        help="what the server calls the model (default: its only one)",
+    )
+    group.add_argument(
+        "--server-family",
+        default="",
+        choices=("", *FAMILIES),
+        metavar="FAMILY",
+        help=f"in whose words it is asked: {', '.join(FAMILIES)} (default: by its name)",
+    )
+    group.add_argument(
+        "--server-certificate",
+        default="",
+        metavar="PEM",
+        help="what the server's certificate is signed by, for https",
+    )
+    group.add_argument(
+        "--server-patience",
+        type=positive_number,
+        default=10.0,
+        metavar="S",
+        help="how long the server may say nothing (default: 10)",
+    )
+    group.add_argument(
+        "--server-jpeg-quality",
+        type=int,
+        default=0,
+        metavar="Q",
+        help="send the picture as JPEG of this quality, 1 to 100 (default: 0, as PNG)",
+    )
+    group.add_argument(
+        "--fallback-model",
+        default="",
+        metavar="MODEL",
+        help="the model that answers here while the server is away",
+    )
+    group.add_argument(
+        "--fallback-engine",
+        default="auto",
+        choices=[name for name in ENGINES if name != REMOTE],
+        metavar="ENGINE",
+        help="what runs that (default: auto)",
+    )
+
+
+def server_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the options of engine remote, by name."""
+    return {name: value for name, value in vars(args).items() if name.startswith(("server", "fallback_"))}

@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_number
+from molmo_ros.cli.arguments import add_model_options, given_path, positive_number, server_arguments
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
 from molmo_ros.cli.printable import complain, printable
 from molmo_ros.molmo.errors import MolmoError
@@ -112,7 +112,7 @@ def add_parser(subparsers: Any) -> None:
         help="write the objects at the points, too: boxes, pixels, surfaces, grasps",
     )
     parser.add_argument("--copy", action="store_true", help="copy the topics of IN into OUT.mcap")
-    add_model_options(parser)
+    add_model_options(parser, remote=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
     add_parameter_options(parser, WITHOUT)
     parser.set_defaults(run=run)
@@ -180,7 +180,13 @@ def _run(args: argparse.Namespace) -> int:
         _say_topics(topics, settings.parameters)
         model, options = load_model(
             ModelChoice(
-                args.model, args.device, args.dtype, args.engine, args.engine_path or "", args.threads
+                args.model,
+                args.device,
+                args.dtype,
+                args.engine,
+                args.engine_path or "",
+                args.threads,
+                **server_arguments(args),
             )
         )
         try:

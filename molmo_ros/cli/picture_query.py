@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_int, positive_number
+from molmo_ros.cli.arguments import (
+    add_model_options,
+    given_path,
+    positive_int,
+    positive_number,
+    server_arguments,
+)
 from molmo_ros.molmo.answer import Answer, Point
 from molmo_ros.molmo.errors import MolmoError
 from molmo_ros.molmo.status import Status
@@ -102,7 +108,7 @@ def _add_words(parser: argparse.ArgumentParser, metavar: str, help: str) -> None
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """The options of every subcommand that runs a model on picture files."""
-    add_model_options(parser)
+    add_model_options(parser, remote=True)
     parser.add_argument(
         "--time-limit", type=positive_number, metavar="S", help="stop after that many seconds"
     )
@@ -160,19 +166,21 @@ def run(args: argparse.Namespace) -> int:
             raise MolmoError("the query is empty")
         images = [read_picture(path) for path in args.pictures]
         # Loading torch takes a second or two: only now, when the input is known to be good.
-        from molmo_ros.engine.load import load_molmo
+        from molmo_ros.engine.open_model import LocalChoice, open_model
         from molmo_ros.molmo.running.generation import GenerateOptions
+        from molmo_ros.remote.server_arguments import ServerArguments
 
-        model = load_molmo(
+        local = LocalChoice(
             args.model,
-            engine=args.engine,
-            engine_path=args.engine_path,
-            device=args.device,
-            dtype=args.dtype,
-            max_crops=args.max_crops,
-            latency_target=args.latency,
-            threads=args.threads,
+            args.engine,
+            args.engine_path,
+            args.device,
+            args.dtype,
+            args.threads,
+            args.max_crops,
+            args.latency,
         )
+        model = open_model(local, ServerArguments(**server_arguments(args)))
         # No warm-up, also on a GPU: for one query it would take longer than what it saves.
         options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)

@@ -8,17 +8,28 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Literal, TypeVar, overload
 
 import torch
 from torch import nn
 
 from molmo_ros.engine.errors import EngineError, EngineMismatchError, system_errors
-from molmo_ros.engine.runtime_table import AUTO, ENGINES, HIDDEN, ONNX, PARSED, RUNTIMES, TENSORRT_RTX, TORCH
+from molmo_ros.engine.runtime_table import (
+    AUTO,
+    ENGINES,
+    HIDDEN,
+    ONNX,
+    PARSED,
+    REMOTE,
+    RUNTIMES,
+    TENSORRT_RTX,
+    TORCH,
+)
 from molmo_ros.engine.runtimes.engine_runtime import EngineRuntime
 from molmo_ros.engine.runtimes.graph_runner import GraphRunner, RunnerSetup, open_runner
 from molmo_ros.engine.shapes import MOST_TILES, Shapes
@@ -38,6 +49,10 @@ from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.weights.checkpoint import DTYPES
 from molmo_ros.molmo.weights.embedding_rows import EmbeddingRows
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters
+from molmo_ros.remote.fallback_molmo import FallbackMolmo
+from molmo_ros.remote.remote_load import open_remote
+from molmo_ros.remote.remote_molmo import RemoteMolmo
+from molmo_ros.remote.server_arguments import ServerArguments
 
 Part = TypeVar("Part", bound=nn.Module)
 OLDEST_ONNXRUNTIME = (1, 32)
@@ -45,6 +60,35 @@ MOST_THREADS = 1024
 LOG = logging.getLogger(__name__)
 SMALL = 256 << 20
 """Weights in float32 up to this size [bytes] are exported for onnxruntime whenever they are loaded, in a second."""
+
+
+@overload
+def load_molmo(
+    model: str | Path = "tiny",
+    *,
+    engine: Literal["remote"],
+    server: str | ServerArguments,
+    engine_path: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    max_crops: int | None = None,
+    latency_target: float | None = None,
+    threads: int = 0,
+) -> RemoteMolmo | FallbackMolmo: ...
+
+
+@overload
+def load_molmo(
+    model: str | Path = "tiny",
+    *,
+    engine: str = AUTO,
+    engine_path: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    max_crops: int | None = None,
+    latency_target: float | None = None,
+    threads: int = 0,
+) -> Molmo: ...
 
 
 def load_molmo(
@@ -57,14 +101,17 @@ def load_molmo(
     max_crops: int | None = None,
     latency_target: float | None = None,
     threads: int = 0,
-) -> Molmo:
+    server: str | ServerArguments = "",
+) -> Molmo | RemoteMolmo | FallbackMolmo:
     """Loads a model.
 
     Args:
         model: See `Molmo.from_pretrained`.
         engine: "torch"; "onnx" or "tensorrt", an engine of `molmo-ros build`; or "auto": onnxruntime where that is the
             faster way to the same answers (a small model in float32 on the CPU), else torch. Where onnxruntime turns
-            out not to work, a warning is logged and torch runs the model.
+            out not to work, a warning is logged and torch runs the model. "remote": the model of a server, see
+            `remote_molmo`; `model` is then what the server calls it, and the arguments after `engine` are those of the
+            model that answers while the server is away, where there is one.
         engine_path: An engine's folder or name; default: the one that was built for this model.
         device: A torch device. Engines of TensorRT run on "cuda" or "cuda:N", and on "cuda" where this is "cpu".
         dtype: Of torch's weights; an engine has its own.
@@ -72,6 +119,7 @@ def load_molmo(
         latency_target: See `Molmo.limit_crops`.
         threads: Of the CPU, that a model may use at a time; 0 for as many as torch takes by itself: all cores, or
             OMP_NUM_THREADS. torch has one such number for the whole process.
+        server: Of engine "remote": its address, or that and more.
 
     Raises:
         CheckpointError: See `Molmo.from_pretrained`.
@@ -84,6 +132,16 @@ def load_molmo(
         )
     if engine not in ENGINES and engine not in HIDDEN:
         raise MolmoError(f"engine {engine!r:.80} is not known; it must be one of {', '.join(ENGINES)}")
+    if engine == REMOTE:
+        remote = server if isinstance(server, ServerArguments) else ServerArguments(server)
+        name, fallback_engine = remote.fallback_model, remote.fallback_engine
+        limits = {"device": device, "dtype": dtype, "threads": threads}
+        load_fallback = partial(load_molmo, name, engine=fallback_engine, engine_path=engine_path, **limits)
+        asked = open_remote(remote.choice(str(model)), name, load_fallback)
+        asked.limit_crops(max_crops, latency_target)
+        return asked
+    if server:
+        raise MolmoError(f"server goes with engine remote, not with {engine}")
     if engine_path and not (ENGINES | HIDDEN)[engine].runtimes:
         built = " or ".join(one.name for one in ENGINES.values() if one.runtimes)
         raise MolmoError(f"engine_path goes with engine {built}, not with {engine}")
@@ -175,7 +233,9 @@ def open_engine(
 def _check_gpu(manifest: Manifest, gpu: str | None) -> None:
     """Refuses a machine without what engines for GPUs run on."""
     if gpu is None:
-        others = " or ".join(one.name for one in ENGINES.values() if one.name != AUTO and not one.gpu)
+        others = " or ".join(
+            one.name for one in ENGINES.values() if one.name not in (AUTO, REMOTE) and not one.gpu
+        )
         raise EngineMismatchError(
             f"{manifest.name} runs on a GPU, and CUDA sees none on this machine; --engine {others} need none"
         )

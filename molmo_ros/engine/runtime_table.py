@@ -62,7 +62,7 @@ class EngineChoice:
         return any(runtime.gpu for runtime in self.runtimes)
 
 
-AUTO, TORCH, ONNX = "auto", "torch", "onnx"
+AUTO, TORCH, ONNX, REMOTE = "auto", "torch", "onnx", "remote"
 ENGINES = {
     one.name: one
     for one in (
@@ -70,6 +70,9 @@ ENGINES = {
         EngineChoice(TORCH, "torch, from the checkpoint, on the CPU or a GPU"),
         EngineChoice(ONNX, "onnxruntime on the CPU", (ONNXRUNTIME,), target="onnx"),
         EngineChoice("tensorrt", "TensorRT, or TensorRT for RTX", (TENSORRT, TENSORRT_RTX), target="this"),
+        EngineChoice(
+            REMOTE, "a server on the network, with a model of its own; neither weights nor torch here"
+        ),
     )
 }
 PARSED = EngineChoice(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from molmo_ros.node.active import ActiveNode, Parts
@@ -35,6 +36,7 @@ class LoadedNode:
     ) -> None:
         self._parts, self._jumps, self._transforms = parts, jumps, transforms
         model, options = loaded
+        self._close_model: Callable[[], object] = getattr(model, "close", lambda: None)  # of a server's alone
         self._answerer = Answerer(
             model,
             options,
@@ -58,6 +60,7 @@ class LoadedNode:
     def close(self) -> None:
         """Free the model."""
         self._jumps.listeners.remove(self._on_jump)
+        self._close_model()
         self._transforms.close()
 
     def _on_jump(self, by: int) -> None:

@@ -138,6 +138,7 @@ class MolmoNode(ManagedNode):
         runtime = getattr(loaded[0], "runtime", None)
         self._diagnostics.model_loaded(getattr(runtime, "name", choice.engine), time.monotonic() - started)
         self._diagnostics.record_graphs_refused(graphs_refused(loaded[0]))
+        self._diagnostics.follow_server(getattr(loaded[0], "state", None) if choice.is_remote else None)
         transforms = Transforms(self, callback_group=MutuallyExclusiveCallbackGroup())
         return LoadedNode(self._parts, loaded, self, self._clock_jumps, transforms)
 

@@ -33,7 +33,8 @@ from molmo_ros.molmo.scoring.confidence_calibration import (
     weights_fingerprint,
     write_calibration,
 )
-from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE, NumberTokens, WrittenPointScorer
+from molmo_ros.molmo.scoring.written_number import TOLERANCE
+from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer
 from molmo_ros.sim.renderer import render
 from molmo_ros.train.disturbance import DISTURBANCES, visible
 from molmo_ros.train.evaluate import ask, hits

@@ -26,6 +26,29 @@ IMAGE_TOKENS = (
     "<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<|image|>", "<im_low>", "<frame_start>",
     "<frame_end>", "<|video|>", "<|points|>", "<|token_index|>", "<|vit_index|>", "<|vit_loc|>",
 )  # fmt: skip
+CHAT_TEMPLATE = """\
+{#- Molmo2's prompt: all images, with their numbers where there are several, then the turns. -#}
+{%- set images = namespace(count=0) -%}
+{%- for message in messages if message["content"] is not string -%}
+    {%- for part in message["content"] if part["type"] in ("image", "image_url") -%}
+        {%- set images.count = images.count + 1 -%}
+    {%- endfor -%}
+{%- endfor -%}
+{%- for _ in range(images.count) -%}
+    {{- ("Image " ~ loop.index if images.count > 1 else "") ~ "<|image|>" -}}
+{%- endfor -%}
+{%- for message in messages -%}
+    {{- "<|im_start|>" ~ message["role"] ~ "\\n" -}}
+    {%- if message["content"] is string -%}
+        {{- message["content"] -}}
+    {%- else -%}
+        {%- for part in message["content"] if part["type"] == "text" -%}{{- part["text"] -}}{%- endfor -%}
+    {%- endif -%}
+    {{- "<|im_end|>\\n" -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}
+"""
+"""What other programs frame a conversation by, as `families/molmo2.py` does here."""
 PATTERN = r" ?\p{N}{1,3}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
 
 EVERYDAY = (
@@ -105,13 +128,26 @@ def make_tokenizer() -> Tokenizer:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Writes tokenizer.json and tokenizer_config.json (BOS and EOS are both `<|im_end|>`, as released)."""
-    make_tokenizer().save(str(folder / "tokenizer.json"))
+    """Writes tokenizer.json and tokenizer_config.json (BOS and EOS are both `<|im_end|>`, as released).
+
+    Beside them chat_template.jinja and generation_config.json, for other programs that run or serve the checkpoint.
+    """
+    tokenizer = make_tokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    ids = {name: tokenizer.token_to_id(name) for name in CHAT_TOKENS}
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|im_end|>", "eos_token": "<|im_end|>",
         "pad_token": "<|endoftext|>", "clean_up_tokenization_spaces": False, "model_max_length": 2048,
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    ends = {
+        "bos_token_id": ids["<|im_end|>"],
+        "eos_token_id": ids["<|im_end|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+    }
+    settings = {**ends, "do_sample": False}
+    (folder / "generation_config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def number_values(tokenizer: Tokenizer) -> np.ndarray:

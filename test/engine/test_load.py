@@ -80,7 +80,7 @@ def test_what_tensorrt_parsed_says_the_same(picture, expected):
 
 def test_what_is_for_tests_is_not_in_lists(tmp_path):
     assert "parsed" not in ENGINES
-    with pytest.raises(MolmoError, match="one of auto, torch, onnx, tensorrt$"):
+    with pytest.raises(MolmoError, match="one of auto, torch, onnx, tensorrt, remote$"):
         load_molmo("tiny", engine="nonsense")
     with pytest.raises(MolmoError, match="engine_path goes with engine onnx or tensorrt, not with parsed"):
         load_molmo("tiny", engine="parsed", engine_path=tmp_path)

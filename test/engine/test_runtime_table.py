@@ -51,7 +51,7 @@ def test_an_engine_that_is_not_there_can_be_built():
 def test_the_node_and_the_command_line_take_what_is_in_the_table(name, known):
     (parameter,) = (one for one in PARAMETERS if one.name == name)
     parser = argparse.ArgumentParser()
-    add_model_options(parser)
+    add_model_options(parser, remote=True)
     (option,) = (action for action in parser._actions if action.dest == name)
     assert list(parameter.choices) == list(option.choices) == list(known)
 

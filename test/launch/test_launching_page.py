@@ -32,7 +32,7 @@ ARGUMENTS = {
 
 
 def test_page_has_blocks():
-    assert len(ARGUMENTS) == 31
+    assert len(ARGUMENTS) == 34
     assert len(PYTHON) >= 5 and len(SHELL) >= 2
 
 

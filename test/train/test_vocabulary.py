@@ -6,6 +6,7 @@
 import numpy as np
 import pytest
 
+from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.prompts.tokenizer import Tokenizer as ProductTokenizer
 from molmo_ros.train.vocabulary import (
     BASE_SIZE,
@@ -69,3 +70,11 @@ def test_words_that_came_later_moved_no_other(tokenizer):
     assert {token: tokenizer.token_to_id(token) for token in first} == first
     encoded = tokenizer.encode(" boxes blocks sphere cans cups", add_special_tokens=False)
     assert len(encoded.ids) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"]
+)
+def test_the_embedded_checkpoint_ships_what_is_written_here(tmp_path, name):
+    write_tokenizer(tmp_path)
+    assert (checkpoint_folder("tiny") / name).read_bytes() == (tmp_path / name).read_bytes()

@@ -9,15 +9,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from molmo_ros.molmo.answer import Point
 from molmo_ros.molmo.errors import PromptError
 from molmo_ros.molmo.pointing.points import ParsedPoints, PointStream
 from molmo_ros.molmo.prompts.tokenizer import TextStream
-from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.running.generation import GenerateOptions
-from molmo_ros.molmo.scoring.confidence import AnswerConfidence
+from molmo_ros.molmo.scoring.confidence import Confidence
+
+if TYPE_CHECKING:  # it imports torch
+    from molmo_ros.molmo.running.choosing import Choice
 
 
 class QueryArguments(TypedDict, total=False):
@@ -31,7 +33,7 @@ class QueryArguments(TypedDict, total=False):
 
 
 class AnswerStream:
-    """Takes an answer's tokens one by one, once `start` has said what the answer is about.
+    """Takes an answer's tokens one by one, or its text, once `start` has said what the answer is about.
 
     Attributes:
         text: The text so far.
@@ -67,11 +69,16 @@ class AnswerStream:
         self._label, self._max_points = label, max_points
         self._on_text, self._on_point = on_text, on_point
         self._given_out = 0
-        self.confidence: AnswerConfidence | None = None
+        self.confidence: Confidence | None = None
         self._scores: list[float | None] = []
 
-    def start(self, decoded: TextStream, points: PointStream) -> None:
-        """Sets how tokens become text and text becomes points, before the first token."""
+    def start(self, decoded: TextStream | None, points: PointStream) -> None:
+        """Sets how tokens become text and text becomes points, before the first token.
+
+        Args:
+            decoded: Makes text of tokens; None where the text itself is fed.
+            points: Reads the points in it.
+        """
         self._decoded, self._points = decoded, points
 
     def feed(self, token_id: int, choice: Choice | None = None) -> bool:
@@ -89,26 +96,10 @@ class AnswerStream:
         piece = self._decoded.feed(token_id)
         if self.confidence is not None and choice is not None:
             self.confidence.feed(choice, piece)
-        return self._take(piece)
+        return self.take(piece)
 
-    def finish(self, whole: bool = True) -> ParsedPoints:
-        """Ends the answer and returns its points, at most `max_points`.
-
-        Args:
-            whole: Whether the model ended it.
-        """
-        if self._decoded is None or self._points is None:
-            return ParsedPoints()
-        self._take(self._decoded.finish())
-        parsed = self._points.finish(self._label, whole)
-        self._score(len(self.text), len(parsed.points) - len(self._scores))
-        points = [self._finished(*one) for one in zip(parsed.points, self._scores, strict=True)]
-        points = points[: self._max_points]
-        for point in points[self._given_out :]:  # completed by the end of the text
-            self._give_out(point)
-        return replace(parsed, points=tuple(points))
-
-    def _take(self, piece: str) -> bool:
+    def take(self, piece: str) -> bool:
+        """Takes the next piece of text; returns whether there are points enough."""
         before = len(self.text)
         if piece:
             self.text += piece
@@ -120,6 +111,24 @@ class AnswerStream:
                 if not self._enough():
                     self._give_out(self._finished(point, self._scores[-1]))
         return self._enough()
+
+    def finish(self, whole: bool = True) -> ParsedPoints:
+        """Ends the answer and returns its points, at most `max_points`.
+
+        Args:
+            whole: Whether the model ended it.
+        """
+        if self._points is None:
+            return ParsedPoints()
+        if self._decoded is not None:
+            self.take(self._decoded.finish())
+        parsed = self._points.finish(self._label, whole)
+        self._score(len(self.text), len(parsed.points) - len(self._scores))
+        points = [self._finished(*one) for one in zip(parsed.points, self._scores, strict=True)]
+        points = points[: self._max_points]
+        for point in points[self._given_out :]:  # completed by the end of the text
+            self._give_out(point)
+        return replace(parsed, points=tuple(points))
 
     def _score(self, end: int, count: int) -> None:
         """Scores points that are complete with the first `end` characters of the text."""

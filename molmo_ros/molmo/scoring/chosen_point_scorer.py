@@ -17,7 +17,7 @@ from torch import Tensor
 from molmo_ros.molmo.pointing.patch_points import PatchPlaces
 from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence import PointEvidence
-from molmo_ros.molmo.scoring.written_point_scorer import TOLERANCE
+from molmo_ros.molmo.scoring.written_number import TOLERANCE
 
 
 class ChosenPointScorer:

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence_calibration import ConfidenceCalibration
-from molmo_ros.molmo.scoring.not_found import NotFoundScorer
+
+if TYPE_CHECKING:  # they import torch
+    from molmo_ros.molmo.running.choosing import Choice
+    from molmo_ros.molmo.scoring.not_found import NotFoundScorer
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,25 @@ class PointScorer(Protocol):
 
         Called once for each point, in order.
         """
+
+
+class Confidence(Protocol):
+    """How sure a model was of one answer, as it comes."""
+
+    def feed(self, choice: Choice, piece: str) -> None:
+        """Takes the next token, before the decoder has seen it, and the text that it completed."""
+
+    def point(self, end: int) -> float | None:
+        """The score of the point that is complete with the first `end` characters of the text; None where it cannot be
+        traced. Called once for each point, in order."""
+
+    @property
+    def not_found(self) -> float | None:
+        """Probability that there is no such thing; None before the first token."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its scores are probabilities that were measured."""
 
 
 class AnswerConfidence:

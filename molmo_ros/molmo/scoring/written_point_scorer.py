@@ -11,7 +11,6 @@ computed, and all of them count as equally likely. With one token for a whole nu
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +21,11 @@ from torch import Tensor
 
 from molmo_ros.molmo.running.choosing import Choice
 from molmo_ros.molmo.scoring.confidence import PointEvidence
+from molmo_ros.molmo.scoring.written_number import LONGEST_POINT, NUMBER, TOLERANCE, near_share
 
-TOLERANCE = 0.02
-"""How far a number may be from the one that was written to count as the same place, share of the image's side."""
 LOOKBACK = 40
 """Tokens kept for the next point; the longest way to write one takes about half of them."""
 
-_NUMBER = re.compile(r"(?<![A-Za-z0-9.])[0-9]+(?:\.[0-9]+)?")
-_LONGEST_POINT = 96
-"""Characters from the start of a point's x to the end of its y, at most."""
-_POWERS = 10.0 ** np.arange(_LONGEST_POINT + 1)
 _LONGEST_TOKEN = 9
 """Digits; some vocabularies have tokens for longer rows of them, which are no coordinates."""
 
@@ -127,8 +121,8 @@ class WrittenPointScorer:
 
     def point(self, end: int) -> PointEvidence | None:
         """See `PointScorer`."""
-        begin = max(0, end - _LONGEST_POINT)
-        spans = [match.span() for match in _NUMBER.finditer(self._text, begin, end)][-2:]
+        begin = max(0, end - LONGEST_POINT)
+        spans = [match.span() for match in NUMBER.finditer(self._text, begin, end)][-2:]
         tag = self._text.rfind("<", 0, end)
         last, self._last = self._last, (end, tag)
         if len(spans) < 2 or not self._steps or spans[0][0] < self._steps[0].start:
@@ -175,29 +169,3 @@ class WrittenPointScorer:
             own = float(share[others.places[step.token]])
             near = float(step.alternatives @ share) + step.probability * (near - own)
         return min(max(near, 0.0), 1.0)
-
-
-def near_share(
-    number: str, prefix: str, values: np.ndarray, lengths: np.ndarray, tolerance: float
-) -> np.ndarray:
-    """For each way to go on after `prefix`, which share of the numbers it can lead to is near `number`.
-
-    Args:
-        number: What was written: "234" per mille, "63.5" or "7" percent.
-        prefix: Its first characters.
-        values, lengths: [n], the digits that could follow, as a number and their count. Whatever comes after
-            them has as many digits as `number` still has, each as likely as any other.
-        tolerance: Share of the image's side.
-
-    Returns:
-        float64 [n]; 0 where there would be more digits than in `number`.
-    """
-    digits, written = number.replace(".", ""), prefix.replace(".", "")
-    decimals = len(number.partition(".")[2])
-    full = 100 * 10**decimals if decimals or len(digits) < 3 else 1000
-    center, reach = int(digits), tolerance * full
-    rest = len(digits) - len(written) - lengths
-    span = _POWERS[np.maximum(rest, 0)]
-    low = (int(written or "0") * _POWERS[lengths] + values) * span
-    count = np.minimum(low + span - 1, center + reach) - np.maximum(low, center - reach) + 1
-    return np.minimum(np.maximum(count, 0.0) / span, 1.0) * (rest >= 0)

@@ -22,9 +22,11 @@ from molmo_ros.molmo.status import Status
 from molmo_ros.node.health.memory import MemoryByState, MemoryUse
 from molmo_ros.node.health.node_record import CameraRecord, ModelRecord, QueryRecord
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow
+from molmo_ros.node.health.server_status import server_level, server_message, server_values
 from molmo_ros.node.health.stamp_gaps import StampGaps
 from molmo_ros.node.records.frame import refusal, seconds
 from molmo_ros.node.records.model_choice import ModelChoice
+from molmo_ros.remote.server_state import ServerState
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -94,6 +96,11 @@ class Diagnostics:
         """
         with self._lock:
             self._model.engine, self._model.load_time, self._model.fatal = engine, load_time, ""
+
+    def follow_server(self, state: Callable[[], ServerState] | None) -> None:
+        """What is to be asked about the server of the model; None where there is none."""
+        with self._lock:
+            self._model.server = state
 
     def record_graphs_refused(self, reason: str) -> None:
         """Why the model's tokens are started kernel by kernel on its GPU; "" where they are not."""
@@ -257,6 +264,8 @@ class Diagnostics:
         memory = self._memory.measure()
         with self._lock:
             array.status.append(self._model_status(memory))
+            if self._model.server is not None:
+                array.status.append(self._server_status(self._model.server()))
             array.status.append(self._queries_status(waiting, period))
             array.status += [
                 self._camera_status(name, record, now.nanoseconds, max_frame_age)
@@ -269,7 +278,7 @@ class Diagnostics:
         text, recorded = model.last_error
         values = {
             "state": model.state,
-            "model": choice.model,
+            "model": model.server().model if model.server is not None else choice.model,
             "engine": model.engine,
             "device": choice.device,
             "dtype": choice.dtype,
@@ -286,6 +295,11 @@ class Diagnostics:
         if model.fatal:
             return self._status("model", ERROR, model.fatal, values)
         return self._status("model", OK if self._active else STALE, model.state, values)
+
+    def _server_status(self, state: ServerState) -> DiagnosticStatus:
+        return self._status(
+            "server", server_level(state), server_message(state)[:LONGEST_TEXT], server_values(state)
+        )
 
     def _queries_status(self, waiting: int, period: float | None) -> DiagnosticStatus:
         queries = self._queries

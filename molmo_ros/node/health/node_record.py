@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from molmo_ros.node.health.running_statistics import LatencyWindow, RateWindow, Tally
+from molmo_ros.remote.server_state import ServerState
 
 
 @dataclass
@@ -52,6 +53,7 @@ class ModelRecord:
         fatal: Why the node can give no answers any more; "" while it can.
         last_error: The last text, and when it was recorded in the diagnostics' clock [s].
         callback_errors: How often a message, a request or a goal made its callback raise.
+        server: Tells of the server that runs the model; None where none does.
         graphs_refused: Why tokens are started kernel by kernel on the GPU; "" where they are not.
     """
 
@@ -62,6 +64,7 @@ class ModelRecord:
     last_error: tuple[str, float | None] = ("", None)
     callback_errors: int = 0
     graphs_refused: str = ""
+    server: Callable[[], ServerState] | None = None
 
 
 @dataclass

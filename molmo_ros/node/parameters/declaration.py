@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from molmo_ros.engine.runtime_table import ENGINES
+from molmo_ros.engine.runtime_table import ENGINES, REMOTE
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
+from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.node.parameters.optical_frames import optical_frame_error
 from molmo_ros.node.parameters.parameter_spec import parameter, parameters_of
 from molmo_ros.node.parameters.value_checks import (
@@ -50,13 +51,65 @@ class Settings:
     engine: str = parameter(
         "auto",
         "What runs the model. `torch`; `onnx` or `tensorrt`: an engine of `molmo-ros build`, which the node itself "
-        "never builds; `auto`: onnxruntime for a small model in float32 on the CPU, where it is faster, else torch.",
+        "never builds; `auto`: onnxruntime for a small model in float32 on the CPU, where it is faster, else torch; "
+        "`remote`: the model of a server on the network, for which this machine needs neither weights nor torch.",
         choices=tuple(ENGINES),
         read_only=True,
     )
     engine_path: str = parameter(
         "",
         "Folder or name of the engine; empty means the newest one that was built for this model.",
+        read_only=True,
+    )
+    server: str = parameter(
+        "",
+        "Address of the server of engine `remote`, such as `http://192.168.1.20:8000`: `molmo-ros serve`, vLLM, "
+        "SGLang, or another with OpenAI's chat completions. Its key is taken from the environment variable "
+        "`MOLMO_ROS_SERVER_KEY`, never from here.",
+        read_only=True,
+    )
+    server_model: str = parameter(
+        "",
+        "What the server calls the model; empty means `model` where that is not `tiny`, else the only one it has.",
+        read_only=True,
+    )
+    server_family: str = parameter(
+        "",
+        "In whose words the server's model is asked; empty means by its name.",
+        choices=("", *FAMILIES),
+        read_only=True,
+    )
+    server_certificate: str = parameter(
+        "",
+        "File (PEM) with the certificate that the server's is signed by, for https; empty means those that the system "
+        "trusts.",
+        read_only=True,
+    )
+    server_patience: float = parameter(
+        10.0,
+        "How long the server may say nothing, before an answer and within it [s]. With a fallback it has half of a "
+        "query's `time_limit` at most.",
+        0.05,
+        3600.0,
+        read_only=True,
+    )
+    server_jpeg_quality: int = parameter(
+        0,
+        "Quality of the pictures that are sent to the server, as JPEG, 1 to 100; 0 means PNG, the very pixels.",
+        0,
+        100,
+        read_only=True,
+    )
+    fallback_model: str = parameter(
+        "",
+        "The model of this machine that answers while the server is away, as `model` would name it; empty means none. "
+        "It is loaded with the node, on `device`, as `dtype`.",
+        read_only=True,
+    )
+    fallback_engine: str = parameter(
+        "auto",
+        "What runs the fallback, as `engine` would name it.",
+        choices=tuple(name for name in ENGINES if name != REMOTE),
         read_only=True,
     )
     threads: int = parameter(

@@ -12,7 +12,8 @@ import torch
 
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.running.choosing import Choice
-from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer, near_share
+from molmo_ros.molmo.scoring.written_number import near_share
+from molmo_ros.molmo.scoring.written_point_scorer import NumberTokens, WrittenPointScorer
 
 WORDS = ["<points", " coords", '="', '">', "cup", "</points>", " ", '"', "<point", " x", " y", ".", " alt"]
 DIGITS = [str(i) for i in range(10)]
