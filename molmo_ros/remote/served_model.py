@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from molmo_ros.molmo.families import molmo2
+from molmo_ros.molmo.families import molmo2, molmo_point
 from molmo_ros.molmo.families.family import Family
 from molmo_ros.molmo.families.table import FAMILIES
 from molmo_ros.remote.answer_chunk import OWN_FIELD
@@ -57,7 +57,8 @@ def served_model(listing: Any, address: str, name: str = "", family: str = "") -
         family: One of `FAMILIES`; "" to go by what the server or the name says.
 
     Raises:
-        ServerError: None was named and the server has none, or several; or it is not known which family it is of.
+        ServerError: None was named and the server has none, or several; it is not known which family it is of; or its
+            points cannot be read from its words.
     """
     entries = listing.get("data") if isinstance(listing, dict) else None
     if not isinstance(entries, list):
@@ -81,7 +82,14 @@ def served_model(listing: Any, address: str, name: str = "", family: str = "") -
     family = family or (told if isinstance(told, str) else "")
     if is_own and not family and not _told_by(name):
         family = molmo2.FAMILY.name  # it finds the words itself
-    return ServedModel(name, _family(name, address, family), is_own)
+    found = _family(name, address, family)
+    if found is molmo_point.FAMILY and not is_own:
+        raise ServerError(
+            Trouble.REFUSED,
+            f"{address} runs {name!r:.200}, a MolmoPoint, whose points are tokens that only `molmo-ros serve` makes "
+            "points of; serve it with that, or ask a model that writes points as text",
+        )
+    return ServedModel(name, found, is_own)
 
 
 def _family(name: str, address: str, told: str) -> Family:

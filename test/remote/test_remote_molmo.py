@@ -293,7 +293,6 @@ def test_which_model_is_meant_must_be_known(server, models, words):
         ("allenai/MolmoE-1B-0924", "molmoe"),
         ("allenai/Molmo2-O-7B", "molmo2"),
         ("/models/Molmo2-ER-4B-AWQ", "molmo2"),
-        ("allenai/MolmoPoint-8B", "molmo_point"),
         ("tiny", "molmo2"),
         ("/home/molmo/checkpoints/tiny", "molmo2"),
         ("/cache/models--allenai--Molmo-7B-O-0924/snapshots/0e72", "molmo"),
@@ -303,3 +302,11 @@ def test_the_name_tells_the_family(server, name, family):
     server.name = name
     assert remote_molmo(server.url).model.family.name == family
     assert remote_molmo(server.url, family="molmo").model.family.name == "molmo"
+
+
+def test_points_that_are_tokens_need_a_server_of_ours(server):
+    server.name = "allenai/MolmoPoint-8B"
+    with pytest.raises(ServerError, match="a MolmoPoint, whose points are tokens.*serve it with that"):
+        remote_molmo(server.url)
+    server.models = lambda link: link.json({"data": [{"id": server.name, "owned_by": "molmo_ros"}]})
+    assert remote_molmo(server.url).model.family.name == "molmo_point"
