@@ -24,6 +24,7 @@ from molmo_ros.molmo.errors import MissingLibraryError
 COMMANDS = (
     "picture_query",
     "bag",
+    "label",
     "models",
     "fetch",
     "build",
