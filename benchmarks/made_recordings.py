@@ -162,7 +162,12 @@ def _write_meta(root: Path, cameras: Sequence[str], episodes: int, frames: int, 
             "dtype": "video",
             "shape": [HEIGHT, WIDTH, 3],
             "names": ["height", "width", "channels"],
-            "info": {"video.fps": fps, "video.height": HEIGHT, "video.width": WIDTH, "video.is_depth_map": False},
+            "info": {
+                "video.fps": fps,
+                "video.height": HEIGHT,
+                "video.width": WIDTH,
+                "video.is_depth_map": False,
+            },
         }
     info = {
         "codebase_version": "v3.0",
@@ -182,7 +187,11 @@ def _write_meta(root: Path, cameras: Sequence[str], episodes: int, frames: int, 
     (root / "meta/info.json").write_text(json.dumps(info, indent=4))
     (root / "meta/stats.json").write_text("{}")
     tasks = pa.table({"task_index": pa.array([0]), "task": ["put it away"]})
-    pandas = {"index_columns": ["task"], "columns": [], "column_indexes": [], "pandas_version": "2.0.0"}
+    columns = [
+        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": stored, "metadata": None}
+        for name, kind, stored in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+    ]
+    pandas = {"index_columns": ["task"], "columns": columns, "column_indexes": [], "pandas_version": "2.0.0"}
     tasks = tasks.replace_schema_metadata({"pandas": json.dumps(pandas)})
     pq.write_table(tasks, root / "meta/tasks.parquet")
 
@@ -193,7 +202,9 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS, codec: str = "li
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=fps, options={"crf": "15", "g": "2", "preset": "veryfast"})
+        stream: Any = container.add_stream(
+            codec, rate=fps, options={"crf": "15", "g": "2", "preset": "veryfast"}
+        )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         stream.codec_context.time_base = Fraction(1, fps)
         for number, frame in enumerate(frames):
@@ -204,7 +215,12 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS, codec: str = "li
 
 
 def write_bag(
-    path: Path, episode: MadeEpisode, topics: Sequence[str] = ("/cam/image",), *, mcap: bool = True, packed: bool = False
+    path: Path,
+    episode: MadeEpisode,
+    topics: Sequence[str] = ("/cam/image",),
+    *,
+    mcap: bool = True,
+    packed: bool = False,
 ) -> Path:
     """A rosbag2 folder of raw pictures.
 
@@ -220,7 +236,8 @@ def write_bag(
 
     types = get_typestore(Stores.ROS2_JAZZY)
     image, header, stamp = (
-        types.types[name] for name in ("sensor_msgs/msg/Image", "std_msgs/msg/Header", "builtin_interfaces/msg/Time")
+        types.types[name]
+        for name in ("sensor_msgs/msg/Image", "std_msgs/msg/Header", "builtin_interfaces/msg/Time")
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     plugin = StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3

@@ -1,14 +1,14 @@
 # Copyright 2026 molmo_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`molmo-ros label IN... --query TEXT --out OUT`: asks about every episode of robot logs and data sets, on many workers.
+"""`molmo-ros label IN... --query TEXT --out OUT`: asks about all episodes of logs and data sets, by many workers.
 
-IN are bags, folders of bags, and LeRobot data sets (v3.0). OUT gets a folder for what was asked with which model: a table
-of all labels (labels.parquet), a bag of answers for each bag, an annotated copy of each LeRobot data set (its videos are
-linked), and a manifest. The same command again does what is missing; another model or other queries are a set of their own.
+IN are bags, folders of bags, and LeRobot data sets (v3.0). OUT gets a folder for what was asked of which model: a table
+of all labels (labels.parquet), a bag of answers for each bag, an annotated copy of each LeRobot data set (its videos
+linked), and a manifest. The same command again does what is missing; another model or other queries are another set.
 
-Exit codes: 0 all is labelled, 1 an episode failed or could be read in part only, 2 bad input or a run that could not go on,
-130 interrupted. What was done until then is kept.
+Exit codes: 0 all is labelled, 1 an episode failed or could be read in part only, 2 bad input or a run that could not go
+on, 130 interrupted. What was done until then is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ def _run(args: argparse.Namespace) -> int:
         complain(f"{len(run.episodes)} episodes, {len(task.parsed())} queries, set {task.name} in {args.out}")
         needs = WorkerNeeds(args.workers, gpus, args.cpus_per_model, _memory(args))
         try:
-            with ray_cluster(args.address) as ray:
+            with ray_cluster(args.address) as ray, closing(run):
                 if args.preview:
                     some = run.random_episodes(args.preview)
                     run.label(ray, needs, device, some)

@@ -76,7 +76,7 @@ class BagLabeller:
             whole = max(1, (run.end - run.start) // 100_000_000)
             with _RowsOfBag(folder / ANSWERS, without=UNWANTED) as output:
                 run.run(
-                    model,  # type: ignore[arg-type]
+                    model,
                     GenerateOptions,
                     output,
                     on_answer=lambda _array: None,
@@ -113,6 +113,9 @@ class BagLabeller:
     ) -> list[Row]:
         """The rows of all messages: of answers, and of what was followed into other pictures."""
         by_text = {query.written: query for query in queries}
+        numbers: dict[
+            int, int
+        ] = {}  # of tracks: from 1 in each episode, whatever the process has seen before
         rows: list[Row] = []
         for log_time, array, followed in answers:
             stamp = array.header.stamp.sec * 1_000_000_000 + array.header.stamp.nanosec
@@ -140,6 +143,9 @@ class BagLabeller:
                     "prompt": self._model.prompt(query),
                 }
                 rows += [common | _point(one, array.frame_id) | more for one in points]
+        for row in rows:
+            if row.get("track"):
+                row["track"] = numbers.setdefault(row["track"], len(numbers) + 1)
         return rows
 
     def _answer_rows(self, common: Row, query: Query, array: ObjectPointArray) -> list[Row]:
@@ -227,6 +233,10 @@ class _CountedBag(RecordedBag):
         self._numbers: dict[int, int] = {}
         self._count = 0
 
+    def __enter__(self) -> _CountedBag:
+        super().__enter__()
+        return self
+
     def number(self, log_time: int) -> int:
         """Of the picture that was recorded at a time [ns]."""
         return self._numbers[log_time]
@@ -252,6 +262,10 @@ class _RowsOfBag(ResultBag):
     def __init__(self, path: Path, *, without: tuple[str, ...]) -> None:
         super().__init__(path, without=without)
         self.answers: list[Answered] = []
+
+    def __enter__(self) -> _RowsOfBag:
+        super().__enter__()
+        return self
 
     def answered_now(self) -> dict[str, ObjectPointArray]:
         """The answers about the picture whose turn it is, by query."""

@@ -87,6 +87,7 @@ class LabellingRun:
         }
         self.episodes = [episode for one in inputs for episode in one.episodes()]
         self.report = RunReport()
+        self._workers: RayWorkers | None = None
         self._settled: set[LabelUnit] = set()
         self._manifest = self._new_manifest(given)
         folder.write_manifest(self._manifest)
@@ -112,16 +113,21 @@ class LabellingRun:
         first = next(missing, None)
         if first is None:
             return
-        make = {
-            "task": self._folder.task,
-            "staging": self._folder.staging,
-            "out": self._folder.out,
-            "device": device,
-        }
         began = time.monotonic()
-        workers = RayWorkers(ray, make, needs, self._say)
-        got = workers.needs
-        self._say(f"{got.count} workers, each with {got.cpus} cores and {got.gpus:g} GPUs")
+        if self._workers is None:
+            self._workers = RayWorkers(
+                ray,
+                {
+                    "task": self._folder.task,
+                    "staging": self._folder.staging,
+                    "out": self._folder.out,
+                    "device": device,
+                },
+                needs,
+                self._say,
+            )
+            got = self._workers.needs
+            self._say(f"{got.count} workers, each with {got.cpus} cores and {got.gpus:g} GPUs")
 
         def units() -> Iterator[LabelUnit]:
             yield first
@@ -132,11 +138,16 @@ class LabellingRun:
             progress.finished(outcome)
 
         try:
-            workers.run(units(), on_outcome, progress.show)
+            self._workers.run(units(), on_outcome, progress.show)
         finally:
             progress.close()
-            workers.stop()
             self.report.wall += time.monotonic() - began
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._workers is not None:
+            self._workers.stop()
+            self._workers = None
 
     def random_episodes(self, count: int) -> list[Episode]:
         """Some episodes, the same in each run."""
@@ -178,7 +189,7 @@ class LabellingRun:
                 annotated.write()
             if annotated.in_the_way:
                 self._say(
-                    f"{name}: {annotated.in_the_way} events are left out, on frames that have a vqa of that camera already"
+                    f"{name}: {annotated.in_the_way} events are left out: their frames have a vqa of that camera"
                 )
         self._manifest["ended"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._manifest["statuses"] = dict(report.statuses)

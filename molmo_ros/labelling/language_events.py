@@ -3,10 +3,10 @@
 
 """The rows of an episode as events of LeRobot's `language_events` column.
 
-Its library's rules (`lerobot.datasets.language`, and the validator of its annotator): an event is on the row of its frame;
-of the styles `vqa` and `trace` each names its camera; a frame has at most one `vqa` of each role for a camera, or recipes
-cannot tell them apart. So where several queries are asked about a frame, the frame has the keypoint of one of them, each in
-its turn; what the others found is in the frame's `trace`, and in the table.
+Its library's rules (`lerobot.datasets.language`, and the validator of its annotator): an event is on the row of its
+frame; of the styles `vqa` and `trace` each names its camera; a frame has at most one `vqa` of each role for a camera,
+or recipes cannot tell them apart. So where several queries are asked about a frame, it has the keypoint of one of them,
+each in its turn; what the others found is in the frame's `trace`, and in the table.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 
 """A LeRobot data set, format v3.0, as it lies on the disk: many episodes in a parquet file, and in a video.
 
-Written from the format's own description (`meta/info.json`, `meta/episodes`, `data`, `videos`) and its library's reader;
-neither the library nor its dependencies are needed.
+Neither its library nor that library's dependencies are needed.
 """
 
 from __future__ import annotations
@@ -204,7 +203,6 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def _is_depth(feature: dict[str, Any]) -> bool:
     info = feature.get("info") or feature.get("video_info") or {}
-    shape = feature.get("shape") or ()
-    return bool(
-        feature.get("is_depth_map") or info.get("video.is_depth_map") or info.get("is_depth_map")
-    ) or (len(shape) == 3 and 1 in (shape[0], shape[-1]) and 3 not in (shape[0], shape[-1]))
+    shape = list(feature.get("shape") or [])
+    marked = feature.get("is_depth_map") or info.get("video.is_depth_map") or info.get("is_depth_map")
+    return bool(marked) or (len(shape) == 3 and 3 not in shape and 1 in shape)

@@ -284,10 +284,7 @@ class RayWorkers:
         if worker.state is None:
             self._refused.append(reason)
             if not self.workers:
-                raise LabellingError(
-                    f"the model fits no worker ({self._given()}): {reason}. Fewer --workers, more --cpus-per-model or "
-                    "--gpus-per-model, --dtype bfloat16, an engine with fewer bits, or a smaller model take less"
-                )
+                raise LabellingError(f"no worker can load the model: {reason}{self._advice(reason)}")
             self._say(
                 f"worker {worker.number} cannot load the model: {reason}; going on with {len(self.workers)}"
             )
@@ -305,6 +302,15 @@ class RayWorkers:
                 f"no worker is ready after {PLACED_WITHIN:g} s: the model is still being loaded, or the cluster has no "
                 f"room for it now ({self._given()})"
             )
+
+    def _advice(self, reason: str) -> str:
+        """What takes less, where a worker had too little."""
+        if not any(one in reason.lower() for one in ("memory", "died", "alloc")):
+            return ""
+        return (
+            f" ({self._given()}). It does not fit a worker: fewer --workers, --dtype bfloat16, an engine with fewer "
+            "bits, or a smaller model take less"
+        )
 
     def _given(self) -> str:
         needs = self._needs

@@ -14,7 +14,7 @@ import numpy as np
 from molmo_ros.labelling.labelling_error import LabellingError, MissingExtraError
 
 SEEK = 0.5
-"""Where the next wanted frame is further on, the decoder jumps to the picture before it from which it can decode [s]."""
+"""Where the next wanted frame is further on, the decoder jumps to the picture before it that stands by itself [s]."""
 
 
 class VideoFrame(NamedTuple):

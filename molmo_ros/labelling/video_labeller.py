@@ -131,6 +131,7 @@ class _EpisodeRun:
         self._follower = PointFollower() if track else None
         self.size: list[int] = []
         self._unread = 0
+        self._sureness: dict[int, Row] = {}  # of the answer that a track comes from
 
     def look(self, place: int, frame: VideoFrame) -> list[Row]:
         """The rows of a frame."""
@@ -158,6 +159,7 @@ class _EpisodeRun:
                         "label": track.label,
                         "key_frame": False,
                         "track": track.id,
+                        **self._sureness.get(track.id, {}),
                         "x": track.x if track.lost is None else None,
                         "y": track.y if track.lost is None else None,
                         "status": TRACKED if track.lost is None else LOST,
@@ -184,6 +186,7 @@ class _EpisodeRun:
                 points = [TrackedPoint(row["x"], row["y"], row["label"]) for row in placed]
                 for row, track in zip(placed, self._follower.begin(number, gray, points), strict=True):
                     row["track"] = track
+                    self._sureness[track] = {"score": row["score"], "calibrated": row["calibrated"]}
             rows += [row | {"key_frame": True} for row in its]
         return rows
 

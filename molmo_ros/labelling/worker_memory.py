@@ -11,7 +11,7 @@ from molmo_ros.molmo.catalog.model_store import checkpoint_folder
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.weights.weight_files import stored_tensors
 
-LIBRARIES = 450 << 20
+LIBRARIES = 600 << 20
 """Of a worker with the smallest model: Python, torch, onnxruntime, ROS's messages, buffers of pictures [bytes]."""
 ROOM = 1.2
 """Beside its weights a model takes activations, and the cache of keys and values."""
