@@ -32,6 +32,10 @@ POLL = 0.5
 """How often progress is asked for [s]."""
 PLACED_WITHIN = 120.0
 """Where no worker is ready by then, it is said [s]."""
+GOES_ON = (
+    ": what is done is kept; run the same command, which goes on with what is missing (of a cluster of yours, start the "
+    "head again first)"
+)
 HEAD_TIMEOUT = 5.0
 """A head that does not take a connection for so long is gone [s]."""
 
@@ -143,7 +147,7 @@ class RayWorkers:
     ) -> None:
         self._ray, self._make, self._say = ray, make, say
         self._needs = fitting(needs, ray.nodes(), ray.cluster_resources())
-        self._head = _HeadWatch(str(ray.get_runtime_context().gcs_address))
+        self._head = _HeadWatch(ray)
         self._numbers, self._told = 0, False
         self.workers: list[_Worker] = []
         self._refs: dict[Any, tuple[_Worker, str]] = {}
@@ -319,21 +323,22 @@ class RayWorkers:
 
 
 class _HeadWatch:
-    """Notices that the head is gone, before Ray ends this process for it.
+    """Notices that the head is gone, before Ray ends this process for it, and that no machine is left.
 
     Args:
-        address: Of the head, HOST:PORT.
+        ray: Of `ray_cluster`.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address, self._seen = address, time.monotonic()
+    def __init__(self, ray: Any) -> None:
+        self._ray, self._address = ray, str(ray.get_runtime_context().gcs_address)
+        self._seen = time.monotonic()
         self._checked = 0.0
 
     def check(self, at_once: bool = False) -> None:
         """Looks, at most once a second.
 
         Raises:
-            LabellingError: It has not been there for a while.
+            LabellingError: It has not been there for a while, or no machine is.
         """
         now = time.monotonic()
         if now - self._checked < 1.0 and not at_once:
@@ -341,13 +346,13 @@ class _HeadWatch:
         self._checked = now
         try:
             _reach(self._address)
-            self._seen = now
         except OSError as error:
             if at_once or now - self._seen > HEAD_TIMEOUT:
-                raise LabellingError(
-                    f"the head of Ray at {self._address} is gone ({error}): what is done is kept; start the cluster "
-                    "again, and run the same command, which goes on with what is missing"
-                ) from error
+                raise LabellingError(f"the head of Ray at {self._address} is gone ({error}){GOES_ON}") from error
+            return
+        self._seen = now
+        if not any(one.get("Alive", one.get("alive")) for one in self._ray.nodes()):
+            raise LabellingError(f"Ray's last machine is gone: its raylet has ended{GOES_ON}")
 
 
 def fitting(needs: WorkerNeeds, nodes: list[dict[str, Any]], resources: dict[str, float]) -> WorkerNeeds:
