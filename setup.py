@@ -55,6 +55,7 @@ ARGUMENTS = dict(
         "sim": requirements("sim"),
         "engine": requirements("engine"),
         "rtx": requirements("rtx"),
+        "scale": requirements("scale"),
         "test": ["pytest"],
     },
     entry_points={

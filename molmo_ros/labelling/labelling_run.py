@@ -46,7 +46,7 @@ class RunReport:
         frames: How many were asked about by this run.
         seconds: In models, in reading, and in all of the workers' units [s].
         memory: The most that a worker had [bytes].
-        wall: How long the workers were busy [s].
+        wall: How long the workers were busy, from when the first had its model [s].
     """
 
     units: int = 0
@@ -141,7 +141,7 @@ class LabellingRun:
             self._workers.run(units(), on_outcome, progress.show)
         finally:
             progress.close()
-            self.report.wall += time.monotonic() - began
+            self.report.wall += time.monotonic() - max(began, self._workers.ready)
 
     def close(self) -> None:
         """Ends the workers."""

@@ -134,22 +134,30 @@ class RayWorkers:
         make: Arguments of `UnitWorker` for a worker, but for its threads.
         needs: What each is given.
         say: Called with a line about what happened to a worker.
+        worker: What each is: a `UnitWorker`, or what has its `state` and `label`.
 
     Attributes:
         workers: Those that are there.
+        ready: When the first of them had its model, on the clock of `time.monotonic` [s]; 0 while none has.
 
     Raises:
         LabellingError: The cluster has no room for one.
     """
 
     def __init__(
-        self, ray: Any, make: dict[str, Any], needs: WorkerNeeds, say: Callable[[str], None]
+        self,
+        ray: Any,
+        make: dict[str, Any],
+        needs: WorkerNeeds,
+        say: Callable[[str], None],
+        worker: type = UnitWorker,
     ) -> None:
-        self._ray, self._make, self._say = ray, make, say
+        self._ray, self._make, self._say, self._class = ray, make, say, worker
         self._needs = fitting(needs, ray.nodes(), ray.cluster_resources())
         self._head = _HeadWatch(ray)
         self._numbers, self._told = 0, False
         self.workers: list[_Worker] = []
+        self.ready = 0.0
         self._refs: dict[Any, tuple[_Worker, str]] = {}
         self._refused: list[str] = []
         self._again: deque[tuple[LabelUnit, int, str]] = deque()
@@ -208,7 +216,7 @@ class RayWorkers:
             max_restarts=0,  # a dead worker's unit is looked at before another begins
             max_task_retries=0,
             max_concurrency=2,  # the second is for the question how far it is
-        )(UnitWorker)
+        )(self._class)
         actor = actor_class.remote(**self._make, threads=needs.cpus, number=self._numbers)
         worker = _Worker(self._numbers, actor, time.monotonic())
         self.workers.append(worker)
@@ -253,6 +261,7 @@ class RayWorkers:
             else:
                 if what == "state":
                     worker.state = result
+                    self.ready = self.ready or time.monotonic()
                 else:
                     self._finished(worker, result)
 
@@ -348,7 +357,9 @@ class _HeadWatch:
             _reach(self._address)
         except OSError as error:
             if at_once or now - self._seen > HEAD_TIMEOUT:
-                raise LabellingError(f"the head of Ray at {self._address} is gone ({error}){GOES_ON}") from error
+                raise LabellingError(
+                    f"the head of Ray at {self._address} is gone ({error}){GOES_ON}"
+                ) from error
             return
         self._seen = now
         if not any(one.get("Alive", one.get("alive")) for one in self._ray.nodes()):

@@ -61,6 +61,7 @@ def video_frames(
             raise LabellingError(f"{path} holds no video")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = threads
+        stream.codec_context.options = {"err_detect": "explode"}  # else what is damaged is made up
         yield from _VideoReader(container, stream, tolerance).frames(times)
 
 
@@ -105,16 +106,13 @@ class _VideoReader:
                 self._ahead = frame
                 return None
             if shown >= time - self._tolerance:
-                if frame.is_corrupt:
-                    self._damage = f"the frame at {time:.4f} s is damaged"
-                    return None
                 return frame
 
     def _decode(self) -> Iterator[Any]:
         """Frames in the order of their times, over packets that cannot be decoded."""
         import av
 
-        packets = self._container.demux(self._stream)
+        packets, whole = self._container.demux(self._stream), True
         while True:
             try:
                 packet = next(packets)
@@ -126,9 +124,12 @@ class _VideoReader:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._damage = f"it cannot be decoded: {_said(error)}"
+                self._damage, whole = f"it cannot be decoded: {_said(error)}", False
                 continue
-            yield from (frame for frame in frames if frame.pts is not None)
+            for frame in frames:
+                whole = (whole or frame.key_frame) and not frame.is_corrupt
+                if frame.pts is not None and whole:  # what builds on a damaged picture is damaged, too
+                    yield frame
 
 
 def _said(error: Exception) -> str:

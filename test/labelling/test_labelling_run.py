@@ -35,13 +35,20 @@ def test_a_lerobot_data_set(labelling, dataset, episodes):
         on += 1
         hits += bool(mask[min(int(row["y"]), 239), min(int(row["x"]), 319)])
     assert on > 70 and hits / on > 0.9
-    asked = {(row["episode_index"], row["camera"], row["frame"], row["query"]) for row in rows if row["key_frame"]}
+    asked = {
+        (row["episode_index"], row["camera"], row["frame"], row["query"]) for row in rows if row["key_frame"]
+    }
     assert len(asked) == 6 * 2 * 4 * 2
     assert {row["status"] for row in rows} >= {"FOUND", "NOT_FOUND", "TRACKED"}
     # A track is one thing: between two answers it moves as the view does, a pixel to the left a frame.
     ways = {}
     for row in rows:
-        if row["episode_index"] == 0 and row["camera"].endswith("top") and row["track"] is not None and row["x"]:
+        if (
+            row["episode_index"] == 0
+            and row["camera"].endswith("top")
+            and row["track"] is not None
+            and row["x"]
+        ):
             ways.setdefault(row["track"], []).append((row["frame"], row["x"]))
     longest = max(ways.values(), key=len)
     assert [frame for frame, _ in longest] == list(range(20))
@@ -62,7 +69,9 @@ def test_the_annotated_data_set_keeps_all_that_was_there(labelling, dataset):
         table, old = pq.read_table(path), pq.read_table(dataset / path.relative_to(new))
         assert table.drop_columns(["language_events"]).equals(old)
         groups = pq.ParquetFile(path)
-        per_group = [groups.read_row_group(n).column("episode_index").unique() for n in range(groups.num_row_groups)]
+        per_group = [
+            groups.read_row_group(n).column("episode_index").unique() for n in range(groups.num_row_groups)
+        ]
         assert all(len(one) == 1 for one in per_group)
         for row in table.to_pylist():
             events = row["language_events"]
@@ -110,7 +119,9 @@ def test_bags_are_answered_as_by_the_command_for_one(labelling, bags, tmp_path):
     for name in ("a b", "ü", "c"):
         alone = tmp_path / f"{name}.mcap"
         asked = ["--query", "white mug", "--query", "orange cone"]
-        assert main(["bag", str(bags / name), *asked, "--rate", "2", "--threads", "1", "--out", str(alone)]) == 0
+        assert (
+            main(["bag", str(bags / name), *asked, "--rate", "2", "--threads", "1", "--out", str(alone)]) == 0
+        )
         expected = told(alone)
         (written,) = labelling.root.glob(f"episodes/*/{name}/*/answers.mcap")
         assert told(written) == expected and len(expected) == 8
@@ -177,10 +188,14 @@ def test_five_hundred_queries(labelling, episodes, tmp_path):
     queries = [f"{names[n % 4]} {n}" for n in range(500)]
     listed = tmp_path / "queries.txt"
     listed.write_text("\n".join(queries))
-    labelling.run(tmp_path / "in", queries=(), options=("--queries-from", str(listed), "--max-new-tokens", "12"))
+    labelling.run(
+        tmp_path / "in", queries=(), options=("--queries-from", str(listed), "--max-new-tokens", "12")
+    )
     rows = labelling.rows()
     for dataset in ("set", "bags"):
-        assert [one for one in dict.fromkeys(row["query"] for row in rows if row["dataset"] == dataset)] == queries
+        assert [
+            one for one in dict.fromkeys(row["query"] for row in rows if row["dataset"] == dataset)
+        ] == queries
 
 
 def test_more_queries_than_one_run_asks(labelling, dataset):
@@ -192,7 +207,9 @@ def test_a_preview_comes_first(labelling, dataset, bags):
     import av
     import cv2
 
-    said = labelling.run(dataset, bags, options=("--rate", "1", "--cameras", "top", "--preview", "3", "--preview-only"))
+    said = labelling.run(
+        dataset, bags, options=("--rate", "1", "--cameras", "top", "--preview", "3", "--preview-only")
+    )
     assert "3 labelled now" in said
     folder = labelling.root / "preview"
     pictures = [cv2.imdecode(np.fromfile(one, np.uint8), 1) for one in sorted(folder.glob("*.png"))]
@@ -201,7 +218,9 @@ def test_a_preview_comes_first(labelling, dataset, bags):
         frames = sum(1 for _ in film.decode(video=0))
     assert frames == 3 * 2  # two pictures of each were asked about
     assert len(labelling.units()) == 3
-    assert "6 labelled now, 3 before" in labelling.run(dataset, bags, options=("--rate", "1", "--cameras", "top"))
+    assert "6 labelled now, 3 before" in labelling.run(
+        dataset, bags, options=("--rate", "1", "--cameras", "top")
+    )
 
 
 def test_a_query_about_one_camera(labelling, dataset):
