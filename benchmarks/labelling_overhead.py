@@ -5,9 +5,9 @@
 
     python -m benchmarks.labelling_overhead [--workers 1 2 4 8] [--units 60] [--seconds 0.1] [--rows 40] [--ray-data]
 
-Each unit sleeps as a model would compute, and then writes a real file of rows; the driver moves it into place. The cores
-are not what limits: sleeping takes none. `--ray-data` does the same by Ray Data's pool of actors, which needs pandas and
-fsspec besides.
+Each unit sleeps as a model would compute, and then writes a real file of rows; the driver moves it into place. Cores
+are not what limits: sleeping takes none. `--ray-data` does the same by Ray Data's pool of actors, which needs pandas
+and fsspec besides.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
     PYTHON benchmarks/lerobot_reading.py ANNOTATED ORIGINAL
 
-PYTHON is one of an environment with `lerobot[dataset]` 0.6 or newer (Python 3.12), where this package is not; nothing of
-it is imported here. `python -m benchmarks.labelling --lerobot PYTHON` calls it.
+PYTHON is that of an environment with `lerobot[dataset]` 0.6 or newer (Python 3.12). This package is not there, and
+nothing of it is imported here. `python -m benchmarks.labelling --lerobot PYTHON` calls it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from molmo_msgs.msg import ObjectPointArray
 from rosbags.interfaces import Connection
 
 from molmo_ros.bag.bag_files import METADATA
@@ -38,7 +37,8 @@ UNWANTED = (
 )
 """Topics of the node that the new bag is not to have: pictures, and what takes long."""
 TRACKED = "TRACKED"
-Answered = tuple[int, ObjectPointArray, list[tuple[str, list[Any]]]]
+Answered = tuple[int, Any, list[tuple[str, list[Any]]]]
+"""Log time [ns], an ObjectPointArray, and the points of it that were followed, by query."""
 
 
 class BagLabeller:
@@ -148,7 +148,7 @@ class BagLabeller:
                 row["track"] = numbers.setdefault(row["track"], len(numbers) + 1)
         return rows
 
-    def _answer_rows(self, common: Row, query: Query, array: ObjectPointArray) -> list[Row]:
+    def _answer_rows(self, common: Row, query: Query, array: Any) -> list[Row]:
         common = common | {
             "query": query.written,
             "kind": array.kind,
@@ -267,7 +267,7 @@ class _RowsOfBag(ResultBag):
         super().__enter__()
         return self
 
-    def answered_now(self) -> dict[str, ObjectPointArray]:
+    def answered_now(self) -> dict[str, Any]:
         """The answers about the picture whose turn it is, by query."""
         found = {}
         for log_time, array, followed in reversed(self.answers):

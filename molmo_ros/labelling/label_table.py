@@ -65,7 +65,7 @@ def write_rows(path: Path, rows: Iterable[Row], about: Mapping[str, Any]) -> Non
     Args:
         path: The file.
         rows: Values by column; columns that are missing are null.
-        about: What `read_about` gives back.
+        about: What `read_unit` gives back.
 
     Raises:
         OSError: It cannot be written.

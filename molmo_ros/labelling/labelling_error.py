@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from molmo_ros.molmo.errors import MolmoError
 
-EXTRA = "scale"
-
 
 class LabellingError(MolmoError):
     """An input, an episode or the output folder is not what it should be; the message says what to do."""
@@ -27,6 +25,6 @@ class MissingExtraError(LabellingError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"labelling needs {name}, which is not installed; it comes with the extra {EXTRA}: "
-            f"pip install 'molmo_ros[{EXTRA}]' (in a checkout: .venv/bin/python -m pip install -e '.[{EXTRA}]')"
+            f"labelling needs {name}, which is not installed. It is of the extra scale: "
+            "pip install ray pyarrow av, or in a checkout pip install -e '.[scale]'"
         )

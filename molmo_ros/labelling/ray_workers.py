@@ -33,8 +33,8 @@ POLL = 0.5
 PLACED_WITHIN = 120.0
 """Where no worker is ready by then, it is said [s]."""
 GOES_ON = (
-    ": what is done is kept; run the same command, which goes on with what is missing (of a cluster of yours, start the "
-    "head again first)"
+    ": what is done is kept; run the same command, which goes on with what is missing (a cluster of yours has to be "
+    "started again first)"
 )
 HEAD_TIMEOUT = 5.0
 """A head that does not take a connection for so long is gone [s]."""

@@ -24,8 +24,8 @@ def test_without_the_extra_it_says_how_to_get_it(library, tmp_path):
         [sys.executable, "-c", BLOCKED.format(library, command)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert f"labelling needs {library}, which is not installed; it comes with the extra scale" in done.stderr
-    assert "pip install 'molmo_ros[scale]'" in done.stderr
+    assert f"labelling needs {library}, which is not installed. It is of the extra scale: " in done.stderr
+    assert "pip install ray pyarrow av, or in a checkout pip install -e '.[scale]'" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
