@@ -10,6 +10,7 @@ scheduling, only this is here: a worker has one unit at a time, and what fails i
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -93,6 +94,9 @@ def ray_cluster(address: str = "", cpus: int = 0) -> Iterator[Any]:
     if not address:
         # What Ray does on a laptop: every socket on 127.0.0.1, and none on the machine's own address.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Other users of this machine reach that: they need a token, which Ray would leave in a file that all can read.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

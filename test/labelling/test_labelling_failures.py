@@ -117,7 +117,7 @@ def test_a_killed_driver_is_resumed(labelling, dataset, undisturbed):
     said = labelling.run(dataset, options=BUSY)
     assert f"{6 - done} labelled now, {done} before, 0 failed" in said
     assert_same(labelling.rows(), undisturbed)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while left := [pid for pid in below if is_running(pid)]:  # what it had started ends, too
         assert time.monotonic() < end, left
         time.sleep(0.2)

@@ -42,6 +42,7 @@ class UnloadableWorker(SleepingWorker):
 @pytest.fixture(scope="module")
 def ray():
     with ray_cluster(cpus=2) as ray:
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
         yield ray
 
 
@@ -83,6 +84,26 @@ def test_every_socket_is_on_loopback(ray, tmp_path):
     workers.stop()
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert addresses and addresses <= loopback
+
+
+def test_who_has_no_token_is_turned_away(ray, tmp_path):
+    address = ray.get_runtime_context().gcs_address
+    code = (
+        "import ray, sys\n"
+        "try:\n"
+        f"    ray.init(address={address!r}, log_to_driver=False)\n"
+        "    print('in', ray.nodes())\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    token = os.environ["RAY_AUTH_TOKEN"]
+    for given, expected in ((token, "in ["), ("0" * 64, "InvalidAuthToken")):
+        environment = os.environ | {"RAY_AUTH_TOKEN": given, "RAY_AUTH_MODE": "token"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment
+        )
+        assert expected in done.stdout + done.stderr
+        assert done.stdout.startswith("in [") == (given == token)
 
 
 def test_no_usage_statistics_leave(ray):
@@ -157,7 +178,7 @@ def test_a_cluster_of_ones_own_ends_with_its_process(tmp_path):
     assert below
     child.kill()
     child.wait()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while left := [pid for pid in below if is_running(pid)]:
         assert time.monotonic() < end, left
         time.sleep(0.2)
