@@ -6,7 +6,7 @@
     python -m benchmarks.labelling [--episodes 20] [--frames 20] [--workers 1 2] [--lerobot PYTHON]
 
 Each command is a process of its own, one thread a model, every frame asked about with two queries; rates are of the
-time from when a worker has its model. One of two workers is killed in the middle, for what that costs. `--lerobot` names
+time from when a worker has its model. One of two workers is killed in the middle. `--lerobot` names
 a Python with LeRobot 0.6 or newer (in an environment of its own: its torch is another), whose reader, validator and
 renderer then read the annotated data set; see `benchmarks/lerobot_reading.py`.
 """

@@ -25,8 +25,9 @@ from molmo_ros.labelling.label_folder import LabelFolder
 from molmo_ros.labelling.label_table import FILE, TableWriter, read_unit, unit_files, write_rows
 from molmo_ros.labelling.label_task import LabelTask
 from molmo_ros.labelling.label_unit import Episode, LabelUnit, UnitOutcome
-from molmo_ros.labelling.ray_workers import RayWorkers, WorkerNeeds, ray_cluster
+from molmo_ros.labelling.ray_workers import RayWorkers, ray_cluster
 from molmo_ros.labelling.unit_worker import WorkerState
+from molmo_ros.labelling.worker_needs import WorkerNeeds
 
 QUERY = "red cube"
 

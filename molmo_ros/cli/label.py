@@ -157,7 +157,8 @@ def _run(args: argparse.Namespace) -> int:
     from molmo_ros.labelling.label_folder import LabelFolder
     from molmo_ros.labelling.label_inputs import find_inputs
     from molmo_ros.labelling.labelling_run import LabellingRun
-    from molmo_ros.labelling.ray_workers import WorkerNeeds, ray_cluster
+    from molmo_ros.labelling.ray_workers import ray_cluster
+    from molmo_ros.labelling.worker_needs import WorkerNeeds
 
     _resume(args)
     task = _task(args)

@@ -22,7 +22,8 @@ from molmo_ros.labelling.label_table import TableWriter, read_unit, unit_files
 from molmo_ros.labelling.label_unit import Episode, LabelUnit, UnitOutcome, folder_name
 from molmo_ros.labelling.labelling_error import LabellingError
 from molmo_ros.labelling.lerobot_dataset import LeRobotDataset, episode_name
-from molmo_ros.labelling.ray_workers import RayWorkers, WorkerNeeds
+from molmo_ros.labelling.ray_workers import RayWorkers
+from molmo_ros.labelling.worker_needs import WorkerNeeds
 from molmo_ros.molmo.errors import MolmoError
 
 FORMAT = 1

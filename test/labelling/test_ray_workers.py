@@ -15,7 +15,8 @@ import pytest
 from benchmarks.labelling_overhead import SleepingWorker
 from molmo_ros.labelling.label_unit import Episode, LabelUnit
 from molmo_ros.labelling.labelling_error import LabellingError
-from molmo_ros.labelling.ray_workers import RayWorkers, WorkerNeeds, fitting, ray_cluster
+from molmo_ros.labelling.ray_workers import RayWorkers, ray_cluster
+from molmo_ros.labelling.worker_needs import WorkerNeeds, fitting
 
 GB = 1e9
 NEEDS = WorkerNeeds(2, cpus=1)
