@@ -27,7 +27,9 @@ from molmo_ros.cli.parameters import add_parameter_options, given_parameters
 from molmo_ros.cli.printable import complain, printable
 from molmo_ros.molmo.errors import MolmoError
 
-WITHOUT = WITHOUT_IN_BAGS | {"rate": "--rate is the command's own"}
+OBJECTS = ("collision_timeout", "gripper_opening", "hand_width", "hand_thickness")
+FINGERS = ("finger_thickness", "finger_width", "finger_depth")
+WITHOUT = WITHOUT_IN_BAGS | dict.fromkeys((*OBJECTS, *FINGERS), "objects at the points are not looked for")
 """Parameters of the node that recordings have no use for."""
 LIBRARIES = ("ray", "pyarrow", "av")
 MOST_LISTED = 20
@@ -112,7 +114,7 @@ def add_parser(subparsers: Any) -> None:
         type=positive_int,
         default=0,
         metavar="N",
-        help="cores of each worker, which are its threads (default: an equal share)",
+        help="cores of each worker, which are its threads: the same as --threads (default: an equal share)",
     )
     add_model_options(parser)
     add_parameter_options(parser, WITHOUT)
@@ -170,7 +172,7 @@ def _run(args: argparse.Namespace) -> int:
         inputs = find_inputs(args.inputs, known)
         run = LabellingRun(folder, inputs, args.cameras, args.inputs, complain)
         complain(f"{len(run.episodes)} episodes, {len(task.parsed())} queries, set {task.name} in {args.out}")
-        needs = WorkerNeeds(args.workers, gpus, args.cpus_per_model, _memory(args))
+        needs = WorkerNeeds(args.workers, gpus, args.cpus_per_model or args.threads, _memory(args))
         try:
             with ray_cluster(args.address) as ray, closing(run):
                 if args.preview:
@@ -251,15 +253,20 @@ def _task(args: argparse.Namespace) -> Any:
         return args.task
     return LabelTask(
         tuple(dict.fromkeys([*args.query, *_lines(args.queries_from)])),
-        args.model,
+        _whole(args.model),
         checkpoint_sha256(checkpoint_folder(args.model)),
         args.dtype,
         args.engine,
-        args.engine_path or "",
+        _whole(args.engine_path or ""),
         args.rate,
         args.track,
         given_parameters(args),
     )
+
+
+def _whole(name: str) -> str:
+    """A path from the root on, as workers stand elsewhere; a name as it is."""
+    return str(Path(name).resolve()) if "/" in name else name
 
 
 def _lines(path: Path | None) -> list[str]:

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from molmo_ros.labelling.label_inputs import LOCK
 from molmo_ros.labelling.label_table import FILE, write_rows
 from molmo_ros.labelling.label_task import LabelTask
 from molmo_ros.labelling.label_unit import LabelUnit, UnitOutcome
 from molmo_ros.labelling.labelling_error import DiskFullError, LabellingError
 
-LOCK = ".lock"
 MANIFEST = "manifest.json"
 TABLE = FILE
 FULL = (errno.ENOSPC, errno.EDQUOT)

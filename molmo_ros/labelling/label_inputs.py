@@ -16,6 +16,8 @@ from molmo_ros.labelling.lerobot_dataset import INFO, LeRobotDataset
 
 ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".mcap.zst", ".db3.zst")
 METADATA = "metadata.yaml"
+LOCK = ".lock"
+"""File in every output folder."""
 VALID = "a bag, a folder of bags, a LeRobot data set (v3.0), or a folder of these"
 
 
@@ -87,7 +89,10 @@ def _find(path: Path, found: dict[Path, list[Path]]) -> bool:
     if _is_bag(path):
         found.setdefault(path.parent, []).append(path)
         return True
-    inside = sorted((one for one in path.iterdir() if not one.name.startswith(".")), key=lambda one: one.name)
+    inside = sorted(
+        (one for one in path.iterdir() if not one.name.startswith(".") and not _is_ours(one)),
+        key=lambda one: one.name,
+    )
     bags = [
         one
         for one in inside
@@ -97,6 +102,11 @@ def _find(path: Path, found: dict[Path, list[Path]]) -> bool:
         found.setdefault(path, []).extend(bags)
     below = [_find(one, found) for one in inside if one.is_dir() and one not in bags]
     return bool(bags) or any(below)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is what a run has written: an output folder, or what `molmo-ros bag` leaves beside a bag."""
+    return path.name.endswith("_molmo.mcap") or (path / LOCK).is_file()
 
 
 def _is_bag(folder: Path) -> bool:

@@ -96,5 +96,7 @@ class LabelTask:
         return task
 
     def _hash(self) -> str:
-        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False)
+        # Where a model lies is no part of what it is: its revision says that.
+        paths = {name: Path(getattr(self, name)).name for name in ("model", "engine_path")}
+        text = json.dumps(self.to_json() | paths, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]

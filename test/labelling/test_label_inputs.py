@@ -65,3 +65,12 @@ def test_what_is_no_input(name, said, tree):
     with pytest.raises(LabellingError, match=said) as caught:
         find_inputs([tree / name])
     assert name in str(caught.value) and "a LeRobot data set (v3.0)" in str(caught.value)
+
+
+def test_what_runs_have_written_is_no_input(tree):
+    out = tree / "logs/labels"
+    (out / "set/episodes/a/b/c").mkdir(parents=True)
+    (out / "set/episodes/a/b/c/answers.mcap").write_bytes(b"")
+    (out / ".lock").write_text("")
+    (tree / "logs/one_molmo.mcap").write_bytes(b"")
+    assert names(find_inputs([tree / "logs"])) == [("logs", "bag", ["alone.mcap", "one", "split"])]
