@@ -10,6 +10,9 @@ import pytest
 
 from molmo_ros.cli.main import main
 
+for name in ("ray", "pyarrow", "av"):
+    pytest.importorskip(name, reason="is of the extra scale, which `make test` installs")
+
 BLOCKED = "import sys; sys.modules[{!r}] = None; from molmo_ros.cli.main import main; sys.exit(main({!r}))"
 
 

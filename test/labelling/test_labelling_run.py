@@ -16,8 +16,6 @@ from rclpy.serialization import deserialize_message
 from benchmarks.made_recordings import KEY, made_episode, write_bag, write_lerobot
 from molmo_ros.cli.main import main
 
-pytest.importorskip("rclpy", reason="needs ROS 2")
-
 
 def test_a_lerobot_data_set(labelling, dataset, episodes):
     said = labelling.run(dataset, options=("--rate", "2", "--track"))

@@ -107,6 +107,14 @@ def test_who_has_no_token_is_turned_away(ray, tmp_path):
         assert done.stdout.startswith("in [") == (given == token)
 
 
+def test_a_cluster_that_is_there_already(ray, labelling, dataset):
+    address = ray.get_runtime_context().gcs_address
+    said = labelling.run(dataset, options=("--rate", "1", "--cameras", "top", "--address", address))
+    assert "6 labelled now" in said
+    assert {row["status"] for row in labelling.rows()} == {"FOUND", "NOT_FOUND"}
+    assert ray.cluster_resources()["CPU"] == 2  # it is there still
+
+
 def test_no_usage_statistics_leave(ray):
     from ray._common.usage import usage_lib
 
