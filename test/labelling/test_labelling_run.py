@@ -106,9 +106,13 @@ def messages(path, topic):
 
 def told(path):
     return [
-        (time, one.query, one.status, [(point.pixel.x, point.pixel.y, point.score) for point in one.points])
+        (time, one.query, one.status, [(point.pixel.x, point.pixel.y) for point in one.points])
         for time, one, _ in messages(path, "/molmo_node/result")
     ]
+
+
+def scores(path):
+    return [point.score for _, one, _ in messages(path, "/molmo_node/result") for point in one.points]
 
 
 def test_bags_are_answered_as_by_the_command_for_one(labelling, bags, tmp_path):
@@ -125,7 +129,10 @@ def test_bags_are_answered_as_by_the_command_for_one(labelling, bags, tmp_path):
         assert told(written) == expected and len(expected) == 8
         points = [point for *_, its in expected for point in its]
         mine = [row for row in rows if row["episode"] == name]
-        assert [(row["x"], row["y"], row["score"]) for row in mine if row["x"] is not None] == points
+        assert [(row["x"], row["y"]) for row in mine if row["x"] is not None] == points
+        # Last digits of a score depend on how many tokens a pass verified together.
+        alone_scores, mine_scores = scores(alone), [row["score"] for row in mine if row["x"] is not None]
+        assert mine_scores == scores(written) == pytest.approx(alone_scores, abs=1e-3)
         assert {row["frame"] for row in mine} == {0, 5, 10, 15}
         assert all(row["stamp_ns"] == 1_700_000_000_000_000_000 + row["frame"] * 10**8 for row in mine)
         assert len(mine) == len(points) + sum(not its for *_, its in expected)
