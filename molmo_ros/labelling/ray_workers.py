@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections import deque
@@ -80,7 +81,8 @@ def ray_cluster(address: str = "", cpus: int = 0) -> Iterator[Any]:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Other users of this machine reach that: they need a token, which Ray would leave in a file that all can read.
         os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        if "ray" not in sys.modules:  # it reads its token once
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -94,6 +96,7 @@ def ray_cluster(address: str = "", cpus: int = 0) -> Iterator[Any]:
             _reach(address)
             ray.init(address=address, **common)
         else:
+            ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # had it been imported before
             folder = tempfile.mkdtemp(prefix="molmo-ray-", dir="/tmp")  # a socket's path may have 107 letters
             ray.init(
                 num_cpus=cpus or len(os.sched_getaffinity(0)),

@@ -5,13 +5,14 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from molmo_ros.cli.main import main
 
-for name in ("ray", "pyarrow", "av"):
-    pytest.importorskip(name, reason="is of the extra scale, which `make test` installs")
+if missing := [one for one in ("ray", "pyarrow", "av") if find_spec(one) is None]:
+    pytest.skip(f"no {missing[0]}; `make test` installs the extra scale", allow_module_level=True)
 
 BLOCKED = "import sys; sys.modules[{!r}] = None; from molmo_ros.cli.main import main; sys.exit(main({!r}))"
 
