@@ -23,10 +23,13 @@ NEEDS = WorkerNeeds(2, cpus=1)
 
 
 class DeadlyWorker(SleepingWorker):
-    """Some units kill it, others raise, some only on the first worker."""
+    """Some units kill it, one of them only the first time, others raise."""
 
     def label(self, unit):
-        if unit.episode.name == "deadly" or (unit.episode.name == "deadly once" and self._number <= 2):
+        mark = self._staging / "killed"
+        if unit.episode.name == "deadly" or (unit.episode.name == "deadly once" and not mark.exists()):
+            if unit.episode.name == "deadly once":
+                mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if unit.episode.name == "wrong":
             raise ValueError("it is wrong")
