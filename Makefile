@@ -36,7 +36,7 @@ ros_environment = AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" \
 cmake_environment = CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pick test check lint docs sphinx torchvision benchmark train build clean setup workspaces
+.PHONY: help demo pick test check lint docs sphinx torchvision scale benchmark train build clean setup workspaces
 
 help: ## This list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,7 +55,7 @@ pick: setup ## A simulated hand picks what it is told, on a hundred tables; tabl
 workers = $(if $(ARGS),0,auto)
 
 # Only Jazzy has all wheels that a build by CMake needs.
-test: setup torchvision $(if $(filter jazzy,$(DISTRO)),workspaces) sphinx ## The whole test suite (ARGS="-k points" passes pytest arguments)
+test: setup torchvision $(if $(filter jazzy,$(DISTRO)),workspaces) sphinx scale ## The whole test suite (ARGS="-k points" passes pytest arguments)
 	@$(ros_environment) $(PYTHON_VENV) -m pytest -n $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## What is quickly tested: no node processes, training, engines or long answers (90 s on two cores)
@@ -73,6 +73,9 @@ sphinx: setup
 torchvision: setup
 	@[ -d $(VENV)/torchvision28 ] || $(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
 		--target $(VENV)/torchvision28 torchvision==0.28.0
+# Ray and what else labels data sets: half a gigabyte that nothing else needs.
+scale: setup
+	@requirements/install.sh scale
 
 docs: setup sphinx ## The documentation as a site: build/docs/index.html
 	@$(PYTHON_VENV) -m sphinx -q -W --keep-going -c docs $(ARGS) . build/docs

@@ -58,6 +58,7 @@ ARGUMENTS = dict(
         "eval": requirements("eval"),
         "serve": requirements("serve"),
         "remote": requirements("remote"),
+        "scale": requirements("scale"),
         "test": ["pytest"],
     },
     entry_points={

@@ -22,6 +22,8 @@ OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_XET_TELEMETRY_ENABLED": "false",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    # Ray: what cluster runs what, once an hour, unless this is there before it starts.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # What others agreed on, such as what an extension of these may bring.
     "DO_NOT_TRACK": "1",
 }

@@ -21,7 +21,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (
         ("check", "pick"),
         ("cli", "demo"),
-        ("bag", "evaluation", "server", "train"),
+        ("evaluation", "labelling", "server", "train"),
+        ("bag",),
         ("node",),
         ("manipulation",),
         ("drawing", "engine", "gazebo", "regions", "sim"),

@@ -73,6 +73,19 @@ def find_camera(
     return CameraTopics(image, depth, info, depth_info or _depth_info(infos, depth, info))
 
 
+def colour_topics(topics: Mapping[str, str]) -> list[str]:
+    """The topics of pictures, one for each camera: of several transports of the same the raw one.
+
+    Args:
+        topics: Type by name, of all topics of the bag.
+    """
+    chosen: dict[str, str] = {}
+    for name in sorted(topics, key=len, reverse=True):
+        if topics[name] in (IMAGE, COMPRESSED) and not _is_depth(name) and not _is_derived(name):
+            chosen[_base(name)] = name
+    return sorted(chosen.values())
+
+
 def _require(topics: Mapping[str, str], option: str, name: str, types: Sequence[str]) -> None:
     if topics.get(name) in types:
         return

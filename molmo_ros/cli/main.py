@@ -1,8 +1,8 @@
 # Copyright 2026 molmo_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`molmo-ros`: point, ask, count and describe in picture files, score models on benchmarks, query recorded bags, list,
-fetch and build models, serve a model to others, compare with reference vectors.
+"""`molmo-ros`: point, ask, count and describe in picture files, score models on benchmarks, query recorded bags, label
+many of them and data sets, list, fetch and build models, serve a model to others, compare with reference vectors.
 
 Exit codes: 0 the model answered (found, not found, or a text), 2 bad input (a file, a query, a model folder),
 1 anything else (an answer that cannot be read, a time-out, a failed comparison, output that cannot be written),
@@ -25,6 +25,7 @@ COMMANDS = (
     "picture_query",
     "eval",
     "bag",
+    "label",
     "models",
     "fetch",
     "build",
