@@ -14,7 +14,7 @@ from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.images.crop_budget import tiling_cost
 from molmo_ros.molmo.images.image_processor_config import ImageProcessorConfig
 from molmo_ros.molmo.images.tiling import NO_TILES
-from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS
+from molmo_ros.molmo.running.verify_widths import VERIFY_WIDTHS
 
 TEXT_ROOM = 192
 """Tokens, BOS and words, that go with the largest image in one pass."""

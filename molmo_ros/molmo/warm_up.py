@@ -12,10 +12,10 @@ import torch
 
 from molmo_ros.molmo.images.crop_budget import TEXT_ROOM
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.fixed_pass import verify_kinds
 from molmo_ros.molmo.running.generation import ANSWER_TOKENS, GenerateOptions
 from molmo_ros.molmo.running.runtime import Runtime
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
+from molmo_ros.molmo.running.verify_widths import verify_kinds
 
 
 def warm_up(molmo: Molmo, progress: Callable[[str], None] = lambda text: None) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from molmo_ros.engine.runtimes.engine_runtime import EngineCache
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS, verify_kinds, verify_slots
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP, read_width
+from molmo_ros.molmo.running.verify_widths import VERIFY_WIDTHS, verify_kinds, verify_slots
 from molmo_ros.molmo.warm_up import warm_decoding, warm_up, warm_verifying
 
 

@@ -34,10 +34,11 @@ from molmo_ros.engine.store.jit_cache import JitCacheFile
 from molmo_ros.engine.tensorrt.module import load_tensorrt
 from molmo_ros.molmo.config import MolmoConfig
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
-from molmo_ros.molmo.running.fixed_pass import FixedPass, verify_slots, verify_width
+from molmo_ros.molmo.running.fixed_pass import FixedPass
 from molmo_ros.molmo.running.runtime import StepOutput
 from molmo_ros.molmo.running.staging import Staging
 from molmo_ros.molmo.running.static_decode import read_width
+from molmo_ros.molmo.running.verify_widths import verify_slots, verify_width
 
 LOG = logging.getLogger(__name__)
 UNRECORDED = "TensorRT for RTX says that it cannot record them"

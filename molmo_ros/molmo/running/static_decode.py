@@ -15,8 +15,9 @@ from molmo_ros.molmo.network.attention import additive
 from molmo_ros.molmo.network.decoder import Decoder
 from molmo_ros.molmo.network.kv_cache import KVCache
 from molmo_ros.molmo.running.cuda_graphs import CudaGraphs
-from molmo_ros.molmo.running.fixed_pass import FixedPass, verify_slots, verify_width
+from molmo_ros.molmo.running.fixed_pass import FixedPass
 from molmo_ros.molmo.running.runtime import Cache, StepOutput
+from molmo_ros.molmo.running.verify_widths import verify_slots, verify_width
 
 WIDTH_STEP = 256
 """Slots by which the part of a cache that a step reads grows: every width is one recording."""

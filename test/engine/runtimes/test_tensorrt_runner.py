@@ -15,10 +15,10 @@ from molmo_ros.engine.tensorrt.shape_profiles import decoder_profile
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
 from molmo_ros.molmo.reference.tolerance import agree
-from molmo_ros.molmo.running.fixed_pass import VERIFY_WIDTHS, verify_width
 from molmo_ros.molmo.running.runtime import ImageTensors, StepOutput
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.verify_widths import VERIFY_WIDTHS, verify_width
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
 

@@ -12,9 +12,9 @@ from molmo_ros.engine.runtimes.tensorrt_runner import TensorRTRunner
 from molmo_ros.engine.shapes import Shapes
 from molmo_ros.molmo.network.decoder import TokenEmbedding
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.fixed_pass import verify_kinds
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
+from molmo_ros.molmo.running.verify_widths import verify_kinds
 from molmo_ros.molmo.warm_up import warm_up
 from molmo_ros.molmo.weights.embedding_rows import EmbeddingRows
 from molmo_ros.molmo.weights.stored_parameters import StoredParameters

@@ -11,10 +11,10 @@ import torch
 from molmo_ros.molmo.answers.image_query import ImageQuery
 from molmo_ros.molmo.network.model import prefill_mask
 from molmo_ros.molmo.pipeline import Molmo
-from molmo_ros.molmo.running.fixed_pass import VERIFY_STEP, verify_kinds, verify_slots, verify_width
 from molmo_ros.molmo.running.generation import GenerateOptions
 from molmo_ros.molmo.running.static_decode import WIDTH_STEP
 from molmo_ros.molmo.running.torch_runtime import TorchRuntime
+from molmo_ros.molmo.running.verify_widths import VERIFY_STEP, verify_kinds, verify_slots, verify_width
 from molmo_ros.molmo.weights.checkpoint import load_checkpoint
 from molmo_ros.sim.renderer import render
 from molmo_ros.sim.scene import SENSOR, Scene
