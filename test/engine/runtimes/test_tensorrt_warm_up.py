@@ -52,22 +52,20 @@ def test_nothing_is_left_to_the_first_query(exported, fake_tensorrt, cuda, kind)
             contexts,
             trt.compilations,
             cuda.recordings,
-            cuda.reserved // BLOCK,
             molmo.runtime.runner.memory(),
         )
 
     fresh = counts()
     warm_up(molmo)
-    warm = counts()
+    warm, reserved = counts(), cuda.reserved
     widths = SHAPES.max_context // WIDTH_STEP + len(verify_kinds(SHAPES.max_context))
     assert warm[0] == [1, 1 + widths * (2 if kind == "legacy" else 1)] and fresh[0] == [1, 1]
     assert warm[1] == (2 + widths if kind == "rtx" else 0)
     replayed = cuda.replays
     assert ask(molmo) == expected
     assert counts() == warm
-    for _ in range(3):  # how much is guessed depends on what passes cost, and so does a block of memory
-        assert ask(molmo, drafts=True) == expected
-        assert [one for number, one in enumerate(counts()) if number != 3] == [*warm[:3], warm[4]]
+    assert ask(molmo, drafts=True) == expected
+    assert counts() == warm and cuda.reserved <= reserved + BLOCK  # as little as torch takes at a time
     assert (cuda.replays > replayed) == (kind != "rtx")
     assert molmo.runtime.graphs_refused() == ""
 
