@@ -37,7 +37,7 @@ ARGUMENTS = [
     ("world", "tabletop", "A world of the package (tabletop, shelf), or the path of an SDF file.", None),
     ("query", "", "What the node looks for all the time; several are separated by ';'.", None),
     ("model", "", "As in molmo.launch.py.", None),
-    ("engine", "", "As in molmo.launch.py.", ["", "auto", "torch", "onnx", "tensorrt"]),
+    ("engine", "", "As in molmo.launch.py.", ["", "auto", "torch", "onnx", "tensorrt", "remote"]),
     ("cameras", "", "Topics of the cameras to look with, separated by ','; empty: all of the world.", None),
     ("target_frame", "", "Frame of the points; empty: the world's name, where Gazebo's own poses are.", None),
     ("headless", "false", "Without Gazebo's window; a GPU or software renders all the same.", BOOL),

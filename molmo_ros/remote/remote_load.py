@@ -28,7 +28,7 @@ class RemoteChoice:
     """A server, and how it is asked.
 
     Attributes:
-        server: Its address: "http://workstation:8000".
+        server: Its address: `http://workstation:8000`.
         model: What the server calls the model; "" for the only one that it has.
         family: Whose words it was trained on, one of `FAMILIES`; "" to go by its name.
         certificate: A file with the certificate that the server's is signed by; "" for those that the system trusts.

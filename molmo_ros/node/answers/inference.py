@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from molmo_ros.molmo.errors import MissingLibraryError
-from molmo_ros.node.answers.remote_model import load_remote_model
 from molmo_ros.node.records.model_choice import ModelChoice
 from molmo_ros.node.seams.pointing_model import LoadedModel, PointingModel
 
@@ -24,9 +23,11 @@ def load_model(choice: ModelChoice) -> LoadedModel:
     Raises:
         molmo_ros.molmo.errors.MolmoError: Checkpoint or engine cannot be loaded, or this Python lacks a library.
     """
-    if choice.is_remote:
-        return load_remote_model(choice)
     try:
+        if choice.is_remote:
+            from molmo_ros.node.answers.remote_model import load_remote_model
+
+            return load_remote_model(choice)
         from molmo_ros.engine.load import load_molmo
         from molmo_ros.molmo.running.generation import GenerateOptions
 
