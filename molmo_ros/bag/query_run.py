@@ -304,13 +304,27 @@ class QueryRun:
                 self._deliver(Outcome(request, Status.ERROR, camera=self._camera.name, reason=reason), None)
             return
         if ask:
-            self._answerer.answer(requests, begin=lambda _request: True, deliver=self._deliver)
+            self._ask(requests)
             self._current.end(self._camera.name)
         if self._settings.track and not self._stop.is_set():
             try:
                 self._tracker.follow(frame, self._answers)
             except ImageMessageError as error:  # the queries about such a frame say so
                 self._log.error(f"not tracked: {error}")
+
+    def _ask(self, requests: list[Request]) -> None:
+        """Answers are written in the order of the queries, whichever is answered first: every run writes the same."""
+        found: dict[str, tuple[Outcome, Sight | None]] = {}
+
+        def keep(outcome: Outcome, sight: Sight | None) -> None:
+            found[outcome.request.id] = outcome, sight
+
+        try:
+            self._answerer.answer(requests, begin=lambda _request: True, deliver=keep)
+        finally:
+            for request in requests:
+                if request.id in found:
+                    self._deliver(*found[request.id])
 
     def _deliver(self, outcome: Outcome, sight: Sight | None) -> None:
         if self._stop.is_set():

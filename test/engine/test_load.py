@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -355,8 +356,9 @@ def test_auto_is_what_works(kind):
     assert onnx.startswith("refused: ") and onnx_error == ""
 
 
-def test_what_passes_cost_is_kept_with_the_engine(home, picture):
+def test_what_passes_cost_is_kept_with_the_engine(home, picture, request):
     """The engine's first answers measure it, once; a later process begins with it."""
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     engine = home / "tiny-onnx-fp32"
     first = load_molmo("tiny", engine="onnx", engine_path=engine, threads=1)
     kept = engine / PASS_TIMES

@@ -90,7 +90,12 @@ def test_several_images_of_different_sizes(both, sizes):
 
 
 def video_inputs(frames, side=27, patch=14):
-    """As transformers' Molmo2VideoProcessor makes them, which needs torchvision."""
+    """As transformers' Molmo2VideoProcessor makes them, which needs torchvision.
+
+    In one thread: with several, torch rounds some values that are halfway between two to the other side.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     pixels, pooling = [], []
     for number, frame in enumerate(frames):
         image = torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0).float()
@@ -102,6 +107,7 @@ def video_inputs(frames, side=27, patch=14):
         pixels.append(patches.reshape(side * side, patch * patch * 3))
         numbers = torch.arange(side * side).view(side // 3, 3, side // 3, 3).permute(0, 2, 1, 3)
         pooling.append(numbers.reshape(-1, 9) + number * side * side)
+    torch.set_num_threads(threads)
     return {
         "pixel_values_videos": torch.stack(pixels),
         "video_token_pooling": torch.cat(pooling),
