@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from molmo_ros.engine.runtime_table import ENGINES, HIDDEN, REMOTE
 from molmo_ros.molmo.dtypes import DTYPE_BYTES
 from molmo_ros.molmo.families.table import FAMILIES
+
+if TYPE_CHECKING:
+    from molmo_ros.engine.open_model import LocalChoice
 
 
 def given_path(text: str) -> Path:
@@ -30,6 +33,13 @@ def positive_number(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def number_from_zero(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
     return value
 
 
@@ -153,3 +163,19 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 def server_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What was given of the options of engine remote, by name."""
     return {name: value for name, value in vars(args).items() if name.startswith(("server", "fallback_"))}
+
+
+def local_choice(args: argparse.Namespace) -> LocalChoice:
+    """The model of this machine that the options of `add_model_options` name; imports no torch."""
+    from molmo_ros.engine.open_model import LocalChoice
+
+    return LocalChoice(
+        args.model,
+        args.engine,
+        args.engine_path,
+        args.device,
+        args.dtype,
+        args.threads,
+        getattr(args, "max_crops", None),
+        getattr(args, "latency", None),
+    )

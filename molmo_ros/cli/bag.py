@@ -27,7 +27,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_number, server_arguments
+from molmo_ros.cli.arguments import (
+    add_model_options,
+    given_path,
+    number_from_zero,
+    positive_number,
+    server_arguments,
+)
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
 from molmo_ros.cli.printable import complain, printable
 from molmo_ros.molmo.errors import MolmoError
@@ -81,7 +87,7 @@ def add_parser(subparsers: Any) -> None:
         )
     parser.add_argument(
         "--rate",
-        type=_rate,
+        type=number_from_zero,
         default=1.0,
         metavar="HZ",
         help="ask at most so often, in the time of the recording; 0 asks about every picture (default: 1)",
@@ -93,7 +99,7 @@ def add_parser(subparsers: Any) -> None:
         help="frame of the points in metres, by the bag's /tf and /tf_static (default: the optical frame)",
     )
     parser.add_argument(
-        "--start", type=_rate, default=0.0, metavar="S", help="begin so many seconds into the bag"
+        "--start", type=number_from_zero, default=0.0, metavar="S", help="begin so many seconds into the bag"
     )
     parser.add_argument(
         "--duration", type=positive_number, default=math.inf, metavar="S", help="read so many seconds of it"
@@ -116,13 +122,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
     add_parameter_options(parser, WITHOUT)
     parser.set_defaults(run=run)
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

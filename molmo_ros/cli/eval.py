@@ -19,14 +19,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_int, positive_number
+from molmo_ros.cli.arguments import add_model_options, given_path, local_choice, positive_int, positive_number
 from molmo_ros.cli.printable import aligned, complain, say
 from molmo_ros.molmo.errors import MolmoError
 
 if TYPE_CHECKING:
     from molmo_ros.evaluation.evaluation_report import EvaluationReport
     from molmo_ros.evaluation.question import Benchmark, BenchmarkQuestion
-    from molmo_ros.molmo.pipeline import Molmo
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 PAUSE = 30.0
@@ -162,7 +161,7 @@ def _evaluate(
     from molmo_ros.molmo.running.generation import GenerateOptions
 
     questions = benchmark.part(args.limit)
-    model = _load(args)
+    model = local_choice(args).load()
     identity = {
         "model": model_identity(args.model),
         "engine": engine_identity(model.runtime),
@@ -194,20 +193,6 @@ def _evaluate(
         notes.append(f"{len(questions)} of {len(benchmark.questions)} questions were asked (--limit)")
     report = EvaluationReport.of(args.format, questions, records, rules, skipped, notes)
     return report, identity
-
-
-def _load(args: argparse.Namespace) -> Molmo:
-    from molmo_ros.engine.load import load_molmo
-
-    return load_molmo(
-        args.model,
-        engine=args.engine,
-        engine_path=args.engine_path,
-        device=args.device,
-        dtype=args.dtype,
-        max_crops=args.max_crops,
-        threads=args.threads,
-    )
 
 
 def _questions_sha256(questions: tuple[BenchmarkQuestion, ...]) -> str:

@@ -14,14 +14,13 @@ on, 130 interrupted. What was done until then is kept.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_int
+from molmo_ros.cli.arguments import add_model_options, given_path, number_from_zero, positive_int
 from molmo_ros.cli.bag import WITHOUT as WITHOUT_IN_BAGS
 from molmo_ros.cli.parameters import add_parameter_options, given_parameters
 from molmo_ros.cli.printable import complain, printable
@@ -69,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--rate",
-        type=_rate,
+        type=number_from_zero,
         default=1.0,
         metavar="HZ",
         help="ask at most so often, in the time of the recording; 0 asks about every picture (default: 1)",
@@ -119,13 +118,6 @@ def add_parser(subparsers: Any) -> None:
     add_model_options(parser)
     add_parameter_options(parser, WITHOUT)
     parser.set_defaults(run=run)
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
-    return value
 
 
 def _share(text: str) -> float:

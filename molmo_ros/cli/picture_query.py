@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from molmo_ros.cli.arguments import (
     add_model_options,
     given_path,
+    local_choice,
     positive_int,
     positive_number,
     server_arguments,
@@ -166,21 +167,11 @@ def run(args: argparse.Namespace) -> int:
             raise MolmoError("the query is empty")
         images = [read_picture(path) for path in args.pictures]
         # Loading torch takes a second or two: only now, when the input is known to be good.
-        from molmo_ros.engine.open_model import LocalChoice, open_model
+        from molmo_ros.engine.open_model import open_model
         from molmo_ros.molmo.running.generation import GenerateOptions
         from molmo_ros.remote.server_arguments import ServerArguments
 
-        local = LocalChoice(
-            args.model,
-            args.engine,
-            args.engine_path,
-            args.device,
-            args.dtype,
-            args.threads,
-            args.max_crops,
-            args.latency,
-        )
-        model = open_model(local, ServerArguments(**server_arguments(args)))
+        model = open_model(local_choice(args), ServerArguments(**server_arguments(args)))
         # No warm-up, also on a GPU: for one query it would take longer than what it saves.
         options = GenerateOptions(args.max_new_tokens or "auto", args.time_limit)
         asked = () if words is None else (words,)

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from molmo_ros.cli.arguments import add_model_options, given_path, positive_int, positive_number
+from molmo_ros.cli.arguments import add_model_options, given_path, local_choice, positive_int, positive_number
 from molmo_ros.cli.printable import complain, say
 from molmo_ros.molmo.errors import MolmoError
 
@@ -210,17 +210,8 @@ def read_token(path: Path | None) -> str | None:
 
 def _load(args: argparse.Namespace) -> Any:
     """The model; imports torch, in the thread that will own it."""
-    from molmo_ros.engine.load import load_molmo
     from molmo_ros.molmo.warm_up import warm_up
 
-    molmo = load_molmo(
-        args.model,
-        engine=args.engine,
-        engine_path=args.engine_path,
-        device=args.device,
-        dtype=args.dtype,
-        max_crops=args.max_crops,
-        threads=args.threads,
-    )
+    molmo = local_choice(args).load()
     warm_up(molmo)
     return molmo
