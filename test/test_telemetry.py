@@ -100,7 +100,7 @@ class Watched:
         self.home, self.temporary, self._log = folder / "home", folder / "tmp", folder / "traffic"
         for path in (self.home, self.temporary):
             path.mkdir(parents=True)
-        drop = ("XDG_CACHE_HOME", "HF_HOME", "ROS_LOG_DIR")
+        drop = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE", "ROS_LOG_DIR")
         self._environment = {name: value for name, value in os.environ.items() if name not in drop} | ON
         self._environment |= {
             "HOME": str(self.home),

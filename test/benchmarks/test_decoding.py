@@ -15,6 +15,7 @@ from benchmarks import decoding
 def printed():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["decoding", "--scenes", "2", "--repeats", "1"])
+        patch.setenv("HF_HUB_OFFLINE", "1")  # as the benchmark does, and not beyond it
         lines = []
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
         decoding.main()
