@@ -57,7 +57,15 @@ def busy_workers(running):
 
 
 def child(running, name):
-    return next((pid for pid, command in processes_below(running.pid) if name in command.split(" ")[0]), None)
+    """A process below it that runs the program of that name, wherever it lies."""
+    return next((pid for pid, _ in processes_below(running.pid) if program(pid).endswith(name)), None)
+
+
+def program(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:  # it has ended
+        return ""
 
 
 def ended(running, code):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,8 @@ ENVIRONMENT = {
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
 }
 PATIENCE = 60.0
+HANDSHAKE = " \t "
+"""A query that is refused, with a result."""
 
 
 class Robot:
@@ -83,7 +86,8 @@ class Robot:
             "pixels": PoseArray,
         }.items():
             self.heard[name] = []
-            self.node.create_subscription(kind, f"molmo_node/{name}", self.heard[name].append, 300)
+            self.node.create_subscription(kind, f"molmo_node/{name}", partial(self._hear, name), 300)
+        self._answered = False
 
     def start(
         self,
@@ -128,17 +132,20 @@ class Robot:
             )
             self._shake_hands()
 
+    def _hear(self, name, message):
+        if name == "result" and message.query == HANDSHAKE:  # one may come as late as in a test
+            self._answered = True
+        else:
+            self.heard[name].append(message)
+
     def _shake_hands(self):
         """Until the node answers: its side of each match may be later than ours."""
-
-        def answered():
-            return any(result.source == "topic" for result in self.heard["result"])
-
+        self._answered = False
         deadline = time.monotonic() + PATIENCE
-        while not answered():
+        while not self._answered:
             assert time.monotonic() < deadline, "the node does not answer"
-            self.publish("query", String(data=""))  # refused, with a result
-            self.spin_for(answered, 0.3)
+            self.publish("query", String(data=HANDSHAKE))
+            self.spin_for(lambda: self._answered, 0.3)
         self.settle()
         self.clear()
 
@@ -246,12 +253,7 @@ class Robot:
         """Send a query and return its result."""
         before = len(self.heard["result"])
         self.publish("query", String(data=text))
-
-        def answers():  # of the empty queries of `_shake_hands`, one may be heard as late as this
-            return [one for one in self.heard["result"][before:] if one.query or not text]
-
-        self.spin_until(answers, patience)
-        return record(answers()[0])
+        return self.next_result(before, patience)
 
     def client(self, kind, name):
         """A client of one of the node's services, such as `ask`, that is connected to it."""
