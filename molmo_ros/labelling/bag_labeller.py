@@ -92,15 +92,7 @@ class BagLabeller:
         outcome = UnitOutcome(unit, folder, losses=losses, statuses=statuses)
         outcome.frames, outcome.asked = run.summary.pictures, run.summary.asked
         outcome.seconds = {"model": model.seconds, "all": time.perf_counter() - begun}
-        about = {
-            "unit": str(unit),
-            "losses": losses,
-            "statuses": dict(statuses),
-            "frames": outcome.frames,
-            "asked": outcome.asked,
-            "seconds": outcome.seconds,
-        }
-        write_rows(folder / FILE, rows, about)
+        write_rows(folder / FILE, rows, outcome.record())
         return outcome
 
     def _rows(

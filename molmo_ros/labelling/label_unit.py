@@ -86,6 +86,17 @@ class UnitOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
     memory: int = 0
 
+    def record(self) -> dict[str, object]:
+        """What its table says of it, for runs that come later."""
+        return {
+            "unit": str(self.unit),
+            "losses": self.losses,
+            "statuses": dict(self.statuses),
+            "frames": self.frames,
+            "asked": self.asked,
+            "seconds": self.seconds,
+        }
+
 
 def folder_name(name: str) -> str:
     """A name as one folder: letters of any script and spaces stay, what a path would obey is escaped as in URLs.

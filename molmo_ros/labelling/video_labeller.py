@@ -86,16 +86,7 @@ class VideoLabeller:
             on_progress(done + 1, len(wanted))
         outcome.statuses = Counter(row["status"] for row in _answers(rows))
         outcome.seconds["all"] = time.perf_counter() - begun
-        about = {
-            "unit": str(unit),
-            "losses": outcome.losses,
-            "statuses": dict(outcome.statuses),
-            "frames": outcome.frames,
-            "asked": outcome.asked,
-            "seconds": outcome.seconds,
-            "size": run.size,
-        }
-        write_rows(folder / FILE, rows, about)
+        write_rows(folder / FILE, rows, outcome.record() | {"size": run.size})
         return outcome
 
     def _frames(
